@@ -270,7 +270,8 @@ def print_shared_sounds(folder: Path) -> None:
     little is heard.
     """
     rows = read_rows(folder)
-    paths = [folder / str(row["audio"]) for row in rows[:: max(1, len(rows) // NUM_SHARING)]]
+    step = max(1, len(rows) // NUM_SHARING)
+    paths = [folder / str(row["audio"]) for row in rows[::step]]
     clips = [read_recording(path)[1][:, 0] for path in paths]
     time = np.arange(MODEL_RATE_HZ // 5) / MODEL_RATE_HZ
     tone = np.sin(2 * np.pi * 1_000 * time)
@@ -300,7 +301,9 @@ def add_sound(
     """The clip, of 0.5 s at least, with a sound added anywhere, so much louder than it is."""
     both = np.pad(clip, (0, max(0, MODEL_RATE_HZ // 2 - clip.size)))
     at = int(np.random.default_rng(seed).integers(0, both.size - sound.size))
-    ratio = 10 ** (louder_db / 20) * np.sqrt(np.mean(np.square(clip)) / np.mean(np.square(sound)))
+    clip_power = np.mean(np.square(clip))
+    sound_power = np.mean(np.square(sound))
+    ratio = 10 ** (louder_db / 20) * np.sqrt(clip_power / sound_power)
     both[at : at + sound.size] += (ratio * sound).astype(np.float32)
     return both
 

@@ -113,9 +113,9 @@ def simulate(
         truth[key] = labels[rng.integers(len(labels))]
         for person in rng.choice(len(skills), size=per_clip, replace=False):
             others = [label for label in labels if label != truth[key]]
-            label = (
-                truth[key] if rng.random() < skills[person] else others[rng.integers(len(others))]
-            )
+            label = truth[key]
+            if rng.random() >= skills[person]:
+                label = others[rng.integers(len(others))]
             votes.append(
                 Vote(
                     utterance_id=key,

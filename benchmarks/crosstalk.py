@@ -80,7 +80,8 @@ def read_pairs(orders: Path, digits: Path, moods: Path) -> Iterator[Pair]:
             read_spoken(paths[index]) for index in rng.choice(len(paths), NUM_CLIPS)
         ]
     rows = _rows(moods)
-    acted = [read_spoken(moods / rows[index]["path"]) for index in rng.choice(len(rows), NUM_CLIPS)]
+    chosen = rng.choice(len(rows), NUM_CLIPS)
+    acted = [read_spoken(moods / rows[index]["path"]) for index in chosen]
     speakers = list(counted)
     for number in range(NUM_PAIRS):
         sides = [np.roll(part, -number)[:4] for part in (order[:half], order[half:])]

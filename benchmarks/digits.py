@@ -47,7 +47,8 @@ def main() -> int:
         "chance 0.100"
     )
     for voice in voices:
-        print(f"  {voice:<12} {right[[e.voice == voice for e in examples]].mean():.4f}")
+        own = [example.voice == voice for example in examples]
+        print(f"  {voice:<12} {right[own].mean():.4f}")
     print(
         f"  {'all':<12} {scores.accuracy:.4f}   UAR {scores.uar:.4f}, 95 % over speakers "
         f"{scores.uar_interval}   target {TARGET}"

@@ -174,7 +174,8 @@ def read(export: Path, catalogue: str, data: str) -> None:
     leaves = sorted([*leaves, *header["erased"]])
     buckets: dict[int, bytes] = {}
     for leaf in leaves:
-        buckets[int(leaf[:3], 16)] = buckets.get(int(leaf[:3], 16), b"") + bytes.fromhex(leaf)
+        number = int(leaf[:3], 16)
+        buckets[number] = buckets.get(number, b"") + bytes.fromhex(leaf)
     root = hashlib.sha256(
         b"voxdata-version/2\n"
         + b"".join(hashlib.sha256(buckets.get(i, b"")).digest() for i in range(4096))

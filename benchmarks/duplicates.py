@@ -62,6 +62,11 @@ def alter(path: Path, folder: Path, name: str) -> Path:
     return target
 
 
+def are_of_two(first: str, second: str) -> bool:
+    """Whether two recordings, each named CLIP or CLIP/ALTERATION, are of different clips."""
+    return first.split("/")[0] != second.split("/")[0]
+
+
 def print_table(clips: Sequence[Path]) -> None:
     """Recall by alteration, and false alarms."""
     fingerprinter = ChromaprintFingerprinter()
@@ -124,8 +129,8 @@ def print_table(clips: Sequence[Path]) -> None:
             f"{name:<30}{len(hits):>4} of {len(clips)} found {kept:>4} grouped   bits equal "
             f"{least:.0%} and more"
         )
-    wrong = [pair for pair in linked if pair[0].split("/")[0] != pair[1].split("/")[0]]
-    total = sum(a.split("/")[0] != b.split("/")[0] for a, b in combinations(codes, 2))
+    wrong = [pair for pair in linked if are_of_two(*pair)]
+    total = sum(are_of_two(*pair) for pair in combinations(codes, 2))
     print(
         f"false alarms: {len(wrong)} of {total} pairs; {unheard} pairs agree where hardly "
         "anything is heard"

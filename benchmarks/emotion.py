@@ -47,9 +47,8 @@ def acoustic_statistics(samples: Samples) -> Floats:
     tracks = np.hstack(
         [tracks, np.gradient(tracks, axis=0) if len(tracks) > 1 else np.zeros_like(tracks)]
     )
-    return np.concatenate(
-        [tracks.mean(axis=0), tracks.std(axis=0), *np.percentile(tracks, [10, 90], axis=0)]
-    )
+    low, high = np.percentile(tracks, [10, 90], axis=0)
+    return np.concatenate([tracks.mean(axis=0), tracks.std(axis=0), low, high])
 
 
 def main() -> int:
@@ -62,7 +61,10 @@ def main() -> int:
     labels = sorted({e.gold["emotion"].label for e in examples})
     voices = sorted({e.voice for e in examples})
     tests = [voices[i::NUM_FOLDS] for i in range(NUM_FOLDS)]
-    folds = [(set(test), set(tests[(i + 1) % NUM_FOLDS][:2])) for i, test in enumerate(tests)]
+    folds = []
+    for i, test in enumerate(tests):
+        validation = tests[(i + 1) % NUM_FOLDS][:2]
+        folds.append((set(test), set(validation)))
     config = load_recipe("emotion")
     answers = run_folds(folder, examples, config, folds, labels=labels)
     gold = np.array([labels.index(e.gold["emotion"].label) for e in examples])

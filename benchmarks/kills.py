@@ -173,10 +173,10 @@ def _make_calls(folder: Path, files: int, *, real: bool) -> None:
     if not real:
         for number in range(files):
             rng = np.random.default_rng(number)
-            parts = [
-                np.concatenate([rng.normal(0, 0.1, 8_000 + 1_600 * (number % 5)), np.zeros(16_000)])
-                for _ in range(1 + number % 3)
-            ]
+            burst_size = 8_000 + 1_600 * (number % 5)
+            parts = []
+            for _ in range(1 + number % 3):
+                parts += [rng.normal(0, 0.1, burst_size), np.zeros(16_000)]
             soundfile.write(
                 folder / f"{number:04d}.wav",
                 np.concatenate(parts),

@@ -59,7 +59,8 @@ def inject(targets: Ints, flips: Floats, *, seed: int) -> tuple[Ints, npt.NDArra
     """
     draws = np.random.default_rng(seed)
     wrong = np.zeros(len(targets), dtype=bool)
-    wrong[draws.choice(len(targets), size=round(NOISE_SHARE * len(targets)), replace=False)] = True
+    num_wrong = round(NOISE_SHARE * len(targets))
+    wrong[draws.choice(len(targets), size=num_wrong, replace=False)] = True
     given = targets.copy()
     given[wrong] = [draws.choice(len(flips), p=flips[label]) for label in targets[wrong]]
     return given, wrong
@@ -88,16 +89,15 @@ def queue_precision(
         )
         queue = find_label_errors(corpus.ids, labels, predicted, count=size)
         out.append(sum(by_id[doubt.utterance_id] for doubt in queue) / size)
-    return [
-        *out,
-        float(wrong[np.random.default_rng([seed, 1]).permutation(len(wrong))[:size]].mean()),
-    ]
+    order = np.random.default_rng([seed, 1]).permutation(len(wrong))
+    return [*out, float(wrong[order[:size]].mean())]
 
 
 def interval(values: Sequence[float]) -> tuple[float, float]:
     """95 % bootstrap of the mean over seeds."""
-    draws = np.random.default_rng(0).choice(np.array(values), size=(2000, len(values))).mean(axis=1)
-    low, high = np.percentile(draws, [2.5, 97.5])
+    rng = np.random.default_rng(0)
+    draws = rng.choice(np.array(values), size=(2000, len(values)))
+    low, high = np.percentile(draws.mean(axis=1), [2.5, 97.5])
     return float(low), float(high)
 
 
@@ -128,9 +128,9 @@ def main() -> int:
             num_passes=1,
         )
         accuracy = float((clean.probabilities.argmax(axis=1) == corpus.targets).mean())
-        even = np.full((len(corpus.labels),) * 2, 1 / (len(corpus.labels) - 1)) * (
-            1 - np.eye(len(corpus.labels))
-        )
+        num_labels = len(corpus.labels)
+        shares = np.full((num_labels, num_labels), 1 / (num_labels - 1))
+        even = shares * (1 - np.eye(num_labels))
         injected = round(NOISE_SHARE * len(corpus.targets))
         print(
             f"\n{name.upper()}: {len(corpus.targets)} clips, {injected} wrong labels "
@@ -151,10 +151,11 @@ def main() -> int:
                     for s in range(options.seeds)
                 ]
             )
-            columns = [runs[:, 0], runs[:, 1], runs[:, 0] - runs[:, 1], runs[:, 2]]
-            cells = [
-                f"{c.mean():6.1%} [{interval(c)[0]:.1%}, {interval(c)[1]:.1%}]" for c in columns
-            ]
+            queue, plain, at_random = runs[:, 0], runs[:, 1], runs[:, 2]
+            cells = []
+            for column in (queue, plain, queue - plain, at_random):
+                low, high = interval(column)
+                cells.append(f"{column.mean():6.1%} [{low:.1%}, {high:.1%}]")
             print(f"  {kind:<12} " + " ".join(f"{cell:<24}" for cell in cells), flush=True)
             reached.append(float(runs[:, 0].mean()))
     print(

