@@ -60,6 +60,7 @@ def infer_consensus(
     method: Method = "dawid_skene",
     seed: int = 0,
     ranked: bool = False,
+    times: Mapping[str, int] | None = None,
 ) -> Consensus:
     """Infer the label of every utterance and the skill of every annotator.
 
@@ -69,6 +70,8 @@ def infer_consensus(
         labels: Every label of the scheme.
         seed: Of MACE's restarts; the other methods are deterministic.
         ranked: See `voxdata.agreement.weigh`.
+        times: Utterance id -> on how many utterances just these votes were cast; for "majority"
+            only, since the other methods count utterances themselves.
 
     Raises:
         ValueError: A vote names a label that is not in `labels`.
@@ -95,7 +98,9 @@ def infer_consensus(
             method=method,
             seed=seed,
         )
-    return Consensus(posterior=posterior, confusion=_confusion(votes, posterior, labels))
+    return Consensus(
+        posterior=posterior, confusion=_confusion(votes, posterior, labels, times or {})
+    )
 
 
 def _shares(
@@ -156,14 +161,16 @@ def _confusion(
     votes: Sequence[Vote],
     posterior: Mapping[str, Distribution],
     labels: Sequence[str],
+    times: Mapping[str, int],
 ) -> dict[str, Confusion]:
     """Each annotator's confusion matrix, sorted by annotator."""
     counts: dict[str, Counts] = {}
     for vote in votes:
         if vote.annotator not in counts:
             counts[vote.annotator] = _smooth_counts(labels)
+        number = times.get(vote.utterance_id, 1)
         for true, probability in posterior[vote.utterance_id].items():
-            counts[vote.annotator][true][vote.label] += probability
+            counts[vote.annotator][true][vote.label] += number * probability
 
     confusion: dict[str, Confusion] = {}
     for annotator, rows in sorted(counts.items()):

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from voxdata.durable import copy_file, move, sync, write_file
 from voxdata.errors import AnnotationError
 
 VERSION = "1.23.2"
@@ -54,7 +55,7 @@ def ensure_installed(*, cache_dir: Path, say: Say) -> Path:
         say("label-studio: installing the server into the cache (about 1 GB, once)")
         shutil.rmtree(venv, ignore_errors=True)
         _install(venv)
-        stamp.write_text(wanted, encoding="utf-8")
+        write_file(stamp, wanted.encode())
     return program
 
 
@@ -128,10 +129,7 @@ def ensure_migrated(*, cache_dir: Path, data_dir: Path, say: Say) -> None:
         if not template.is_file():
             say("label-studio: preparing an empty database in the cache (half a minute, once)")
             _make_template(program, template)
-    partial = data_dir / f"{DATABASE}.partial"
-    shutil.copyfile(template, partial)
-    partial.chmod(0o600)
-    partial.replace(database)
+    copy_file(template, database, mode=0o600)
 
 
 def _make_template(program: Path, template: Path) -> None:
@@ -140,7 +138,8 @@ def _make_template(program: Path, template: Path) -> None:
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir()
     _migrate(program, fresh)
-    (fresh / DATABASE).replace(template)
+    sync(fresh / DATABASE)
+    move(fresh / DATABASE, template)
     shutil.rmtree(fresh)
 
 

@@ -66,13 +66,16 @@ class Settled:
     contests: Mapping[str, Contest]
 
 
-def require_no_orphans(answers: Answers) -> None:
+def require_no_orphans(orphans: Mapping[tuple[str, str], int]) -> None:
     """Refuse to go on while votes would silently be lost.
+
+    Args:
+        orphans: Of `Answers`.
 
     Raises:
         AnnotationError: A label in use vanished from its scheme without a word about it.
     """
-    for (scheme, label), count in sorted(answers.orphans.items()):
+    for (scheme, label), count in sorted(orphans.items()):
         raise AnnotationError(
             f"{counted(count, 'annotation names', 'annotations name')} {label!r}, "
             f"which scheme {scheme!r} no longer has; "
@@ -90,13 +93,36 @@ def settle(
         method: The hard label is the most probable one; the shares of the votes stay beside it.
         min_votes: Votes an utterance needs, unless there is a decision.
     """
+    settled = settle_votes(
+        collect_votes(answers.labels, scheme=scheme.name),
+        scheme,
+        method=method,
+        min_votes=min_votes,
+    )
+    decisions = collect_votes(answers.decisions, scheme=scheme.name)
+    return replace(settled, gold=decide(settled.gold, decisions, scheme))
+
+
+def settle_votes(
+    votes: Sequence[Vote],
+    scheme: Scheme,
+    *,
+    method: Method = "majority",
+    min_votes: int = 1,
+    times: Mapping[str, int] | None = None,
+) -> Settled:
+    """Resolve votes of ordinary work.
+
+    Args:
+        times: Utterance id -> on how many utterances just these votes were cast; "majority" only.
+    """
     ranked = scheme.choice == "ranked"
-    votes = collect_votes(answers.labels, scheme=scheme.name)
     consensus = infer_consensus(
         votes,
         labels=scheme.label_names,
         method=method,
         ranked=ranked,
+        times=times,
     )
     judged = judge_contests(votes, consensus, labels=scheme.label_names)
     contests = {contest.utterance_id: contest for contest in judged}
@@ -113,18 +139,27 @@ def settle(
         golds[utterance_id] = replace(gold, standing=standing)
         if method != "majority":
             golds[utterance_id] = _follow(golds[utterance_id], consensus)
-
-    decisive_votes = collect_votes(answers.decisions, scheme=scheme.name)
-    for decision in resolve(decisive_votes, scheme=scheme.name, ranked=ranked):
-        by_vote = golds.get(decision.utterance_id, decision)
-        decided = replace(by_vote, label=decision.label, standing="decided")
-        golds[decision.utterance_id] = decided
     return Settled(
         votes=tuple(votes),
         gold=golds,
         consensus=consensus,
         contests=contests,
     )
+
+
+def decide(golds: Mapping[str, Gold], decisions: Sequence[Vote], scheme: Scheme) -> dict[str, Gold]:
+    """Gold labels, with those that experts decided in their place.
+
+    Args:
+        golds: Utterance id -> label by vote.
+        decisions: Votes of experts.
+    """
+    decided = dict(golds)
+    ranked = scheme.choice == "ranked"
+    for decision in resolve(decisions, scheme=scheme.name, ranked=ranked):
+        by_vote = golds.get(decision.utterance_id, decision)
+        decided[decision.utterance_id] = replace(by_vote, label=decision.label, standing="decided")
+    return decided
 
 
 def _follow(gold: Gold, consensus: Consensus) -> Gold:

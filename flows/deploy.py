@@ -33,11 +33,15 @@ from warehouse.versions import CREATED_EVENT
 ONE_AT_A_TIME = ConcurrencyLimitConfig(
     limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW
 )
-"""A tick that comes while the run before it is still at work is skipped: the next one finds all there is."""
+"""A tick that comes while the run before it is still at work is skipped: the next one finds all
+there is.
+"""
 
 
 def build_deployments(workspace: Workspace) -> list[RunnerDeployment]:
-    """Every deployment of a workspace: the flows on their schedules, and fine-tuning on the release of a version."""
+    """Every deployment of a workspace: the flows on their schedules, and fine-tuning on the release
+    of a version.
+    """
     root, schedules = str(workspace.root), workspace.settings.schedules
     scheduled: list[tuple[Flow[Any, Any], str, dict[str, Any]]] = [
         (
@@ -50,16 +54,17 @@ def build_deployments(workspace: Workspace) -> list[RunnerDeployment]:
         (pull, schedules.pull, {}),
         (release, schedules.release, {"name": workspace.settings.project.name, "scheduled": True}),
     ]
-    deployments = [
-        flow.to_deployment(
+    deployments = []
+    for flow, cron, parameters in scheduled:
+        schedule = Cron(cron, timezone="UTC") if cron else None
+        deployment = flow.to_deployment(
             name=workspace.settings.project.name,
             parameters={"root": root, **parameters},
-            schedule=Cron(cron, timezone="UTC") if cron else None,
+            schedule=schedule,
             concurrency_limit=ONE_AT_A_TIME,
             entrypoint_type=EntrypointType.MODULE_PATH,
         )
-        for flow, cron, parameters in scheduled
-    ]
+        deployments.append(deployment)
     trigger = DeploymentEventTrigger(
         name="finetune-on-version",
         expect={CREATED_EVENT},
@@ -79,7 +84,10 @@ def build_deployments(workspace: Workspace) -> list[RunnerDeployment]:
 
 
 def _from_event(field: str) -> dict[str, Any]:
-    """A parameter taken from the event's payload; wrapped as JSON, since a bare template would always give a string."""
+    """A parameter taken from the event's payload.
+
+    Wrapped as JSON, since a bare template would always give a string.
+    """
     return {
         "__prefect_kind": "json",
         "value": {

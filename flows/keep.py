@@ -17,7 +17,7 @@ from flows.folders.storage_folders import FOLDERS
 from flows.forget.work import begin_work, list_work
 from flows.workspace import Say, Workspace
 from voxdata.counted import counted
-from voxdata.durable import writing
+from voxdata.durable import move
 from voxdata.errors import ConfigError, WarehouseError
 from warehouse.connection import open_warehouse, transaction
 from warehouse.erase import known_recordings
@@ -60,17 +60,17 @@ def repair_workspace(workspace: Workspace, *, say: Say) -> Repair:
         WarehouseError: No copy of it can be opened.
         MachineError: Its folder is away, or cannot be written.
     """
-    known = _read_what_is_known(workspace)
-    found = repair_warehouse(
+    before = _read_what_is_known(workspace)
+    repaired = repair_warehouse(
         workspace.warehouse_path,
         snapshots=workspace.snapshots_dir,
         batches=workspace.batches_dir,
         now=datetime.now(UTC),
         run_id=workspace.run_id,
-        known=known.warehouse if known else None,
+        known=before.warehouse if before else None,
     )
-    _, told = _adopt(workspace, known, say=say)
-    return replace(found, lost_bans=max(0, found.lost_bans - told))
+    _, told = _adopt(workspace, before, say=say)
+    return replace(repaired, lost_bans=max(0, repaired.lost_bans - told))
 
 
 def accept(workspace: Workspace, names: Sequence[str], *, say: Say) -> Mapping[str, str]:
@@ -91,23 +91,25 @@ def accept(workspace: Workspace, names: Sequence[str], *, say: Say) -> Mapping[s
     if unknown:
         raise ConfigError(f"--accept {unknown[0]}: there are {', '.join((WAREHOUSE, *FOLDERS))}")
     broken: Mapping[str, str] = {}
-    known = _read_what_is_known(workspace)
+    before = _read_what_is_known(workspace)
     if WAREHOUSE in names:
         broken = accept_warehouse(workspace.warehouse_path, now=datetime.now(UTC))
-        now, _ = _adopt(workspace, known, say=say)
+        now, _ = _adopt(workspace, before, say=say)
         say(f"repair: {workspace.warehouse_path} is the warehouse of {workspace.root} from now on")
-        known = now
+        before = now
     folders = [name for name in names if name in FOLDERS]
-    if folders and known is None:
+    if folders and before is None:
         raise WarehouseError(
-            f"{workspace.root}: this workspace knows no warehouse yet, so every folder is taken as it is"
+            f"{workspace.root}: this workspace knows no warehouse yet, "
+            "so every folder is taken as it is"
         )
-    if folders and known is not None:
+    if folders and before is not None:
         write_known(
-            workspace.state_dir, mark_folders(known, workspace.storage_folders, again=folders)
+            workspace.state_dir, mark_folders(before, workspace.storage_folders, again=folders)
         )
         say(
-            f"repair: {', '.join(folders)} accepted as they are; `voxdata ingest` and `voxdata push` make again what they lack"
+            f"repair: {', '.join(folders)} accepted as they are; "
+            "`voxdata ingest` and `voxdata push` make again what they lack"
         )
     return broken
 
@@ -121,7 +123,8 @@ def _read_what_is_known(workspace: Workspace) -> Known | None:
 def _adopt(workspace: Workspace, before: Known | None, *, say: Say) -> tuple[Known, int]:
     """Know the warehouse that is there now; earlier ones that come back are refused.
 
-    It is told whom this workspace has forgotten. Whoever of them is in it is begun to be forgotten again: `voxdata forget --finish`.
+    It is told whom this workspace has forgotten. Whoever of them is in it is begun to be forgotten
+    again: `voxdata forget --finish`.
 
     Returns:
         What is known, and how many entries of who must stay out it lacked.
@@ -133,12 +136,14 @@ def _adopt(workspace: Workspace, before: Known | None, *, say: Say) -> tuple[Kno
             told = restore_bans(workspace.state_dir, con, run_id=workspace.run_id)
         if told:
             say(
-                f"repair: {counted(told, 'entry', 'entries')} of who must stay out added, which this warehouse did not have"
+                f"repair: {counted(told, 'entry', 'entries')} of who must stay out added, "
+                "which this warehouse did not have"
             )
         back = _forget_who_came_back(workspace, con)
         if back:
             say(
-                f"repair: {counted(back, 'recording')} of who was forgotten came back with it and must go again"
+                f"repair: {counted(back, 'recording')} of who was forgotten came back with it and "
+                "must go again"
             )
         remember_bans(workspace.state_dir, con)
         state = read_state(con)
@@ -158,15 +163,17 @@ def _adopt(workspace: Workspace, before: Known | None, *, say: Say) -> tuple[Kno
 
 
 def _forget_who_came_back(workspace: Workspace, con: DuckDBPyConnection) -> int:
-    """Begin to forget again whoever must stay out and is in a warehouse all the same; returns how many recordings."""
+    """Begin to forget again whoever must stay out and is in a warehouse all the same.
+
+    Returns:
+        How many recordings.
+    """
     back: defaultdict[str, list[str]] = defaultdict(list)
     for recording_id, receipt_id in forgotten_among(con, known_recordings(con)).items():
         back[receipt_id].append(recording_id)
-    begun = {
-        recording_id
-        for work in list_work(workspace.state_dir)
-        for recording_id in work.recording_ids
-    }
+    begun: set[str] = set()
+    for work in list_work(workspace.state_dir):
+        begun |= set(work.recording_ids)
     for _, recordings in sorted(back.items()):
         if not begun.issuperset(recordings):
             begin_work(
@@ -184,5 +191,4 @@ def _forget_who_came_back(workspace: Workspace, con: DuckDBPyConnection) -> int:
 def _clear_place(path: Path) -> None:
     """Move away what is in the place of a file and is none, such as a folder."""
     if path.is_dir() and not path.is_symlink():
-        with writing(path.parent):
-            path.rename(path.with_name(f"{path.name}.damaged-{datetime.now(UTC):%Y%m%dT%H%M%S%fZ}"))
+        move(path, path.with_name(f"{path.name}.damaged-{datetime.now(UTC):%Y%m%dT%H%M%S%fZ}"))

@@ -51,10 +51,12 @@ def hold_lock(
 
 @contextmanager
 def alone(workspace: Workspace, *, say: Say, timeout_s: float = 600.0) -> Iterator[None]:
-    """Forget somebody while nobody else forgets, pushes clips, or copies what people said into files.
+    """Forget somebody while nobody else forgets, pushes clips, or copies what people said into
+    files.
 
     Args:
-        timeout_s: How long to wait for whoever forgets; a whole workspace may be searched meanwhile.
+        timeout_s: How long to wait for whoever forgets; a whole workspace may be searched
+            meanwhile.
 
     Raises:
         ServiceError: Somebody does for longer than one waits.
@@ -85,8 +87,8 @@ def pushing(workspace: Workspace, *, say: Say) -> Iterator[None]:
 
 @contextmanager
 def copying(workspace: Workspace, *, say: Say) -> Iterator[None]:
-    """Read what people said and write it to files, such as an export or a report, while nobody is forgotten: what is written is
-    there when somebody is, or it lacks them.
+    """Read what people said and write it to files, such as an export or a report, while nobody is
+    forgotten: what is written is there when somebody is, or it lacks them.
 
     Raises:
         ServiceError: Somebody is being forgotten for longer than one waits.

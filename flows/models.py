@@ -1,4 +1,7 @@
-"""Wiring of models: build the backends that the settings ask for. Workers import this, so it imports little."""
+"""Wiring of models: build the backends that the settings ask for.
+
+Workers import this, so it imports little.
+"""
 
 from __future__ import annotations
 
@@ -65,12 +68,11 @@ def labeler_specs(workspace: Workspace) -> dict[str, LabelerSpec]:
         runs = {scheme.name: promoted_run(con, scheme.name) for scheme in workspace.schemes}
     if any(run is not None for run in runs.values()):
         workspace.require_folders("models")
-    return {
-        name: LabelerSpec(
-            scheme=name, checkpoint="" if run is None else str(workspace.root / run.checkpoint_dir)
-        )
-        for name, run in runs.items()
-    }
+    specs: dict[str, LabelerSpec] = {}
+    for name, run in runs.items():
+        checkpoint = "" if run is None else str(workspace.root / run.checkpoint_dir)
+        specs[name] = LabelerSpec(scheme=name, checkpoint=checkpoint)
+    return specs
 
 
 def build_labeler(workspace: Workspace, spec: LabelerSpec) -> Labeler:

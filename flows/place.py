@@ -34,5 +34,6 @@ def find_workspace(start: Path, *, explicit: Path | None = None) -> Path:
     if (start / DEMO_DIR / FILE_NAME).is_file():
         return (start / DEMO_DIR).resolve()
     raise ConfigError(
-        f"no {FILE_NAME} here or above; make one with `voxdata init`, name a folder with --dir, or try `voxdata demo`"
+        f"no {FILE_NAME} here or above; make one with `voxdata init`, name a folder with --dir, "
+        "or try `voxdata demo`"
     )

@@ -50,7 +50,9 @@ def load_version(workspace: Workspace, version: str) -> pl.DataFrame:
 def iter_examples(
     workspace: Workspace, version: str, *, split: str | None = None
 ) -> Iterator[tuple[Example, Samples]]:
-    """The examples of a dataset version with their sound, sorted by utterance id; read as they are asked for.
+    """The examples of a dataset version with their sound, sorted by utterance id.
+
+    They are read as they are asked for.
 
     Args:
         version: As for `load_version`.

@@ -1,4 +1,5 @@
-"""Run a flow on the workspace's Prefect server when that is up, and its plain function when it is not.
+"""Run a flow on the workspace's Prefect server when that is up, and its plain function when it is
+not.
 
 Prefect records a run; it never decides whether the work is done. So a server that dies, hangs or
 refuses costs a command its record and a few seconds, never its result.
@@ -45,7 +46,10 @@ FLOWS = {
     "release": "flows.release.flow",
     "finetune": "flows.retrain.finetune",
 }
-"""Flow -> the module that defines it under this name. By name, since importing one imports Prefect."""
+"""Flow -> the module that defines it under this name.
+
+By name, since importing one imports Prefect.
+"""
 
 
 class PrefectLostError(BaseException):
@@ -232,5 +236,6 @@ def _tell_lost(name: str, error: BaseException, *, say: Say) -> None:
     _lost.set()
     why = f"{type(error).__name__}: {error}" if str(error) else "it took too long"
     say(
-        f"{name}: Prefect was lost on the way ({why}), so it does not know how this run ended; the work goes on without it"
+        f"{name}: Prefect was lost on the way ({why}), so it does not know how this run ended; "
+        "the work goes on without it"
     )

@@ -33,7 +33,9 @@ class _Table(BaseModel):
 
 
 class ProjectSettings(_Table):
-    """[project]: what it is called, and what exports say of the data: what they are, whose, and under which terms."""
+    """[project]: what it is called, and what exports say of the data: what they are, whose, and
+    under which terms.
+    """
 
     name: str = Field(default="calls", pattern=r"^[\w.-]{3,40}$")
     description: str = ""
@@ -73,7 +75,10 @@ class WarehouseSettings(_Table):
 
 
 class BackendSettings(BaseModel):
-    """[diarizer], [transcriber], [second_transcriber]: a backend's name; every other key is an option of that backend."""
+    """[diarizer], [transcriber], [second_transcriber]: a backend's name.
+
+    Every other key is an option of that backend.
+    """
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
@@ -122,7 +127,8 @@ class PrivacySettings(_Table):
     def _masking_needs_a_scanner(self) -> PrivacySettings:
         if self.mask and not self.scanner:
             raise ValueError(
-                "mask = true needs a scanner: name one, or set mask = false and let everything leave for the annotators"
+                "mask = true needs a scanner: name one, or set mask = false and let everything "
+                "leave for the annotators"
             )
         return self
 
@@ -140,7 +146,9 @@ class QualitySettings(_Table):
 
 
 class QuotaSettings(_Table):
-    """[[annotation.quotas]]: a smallest share of the chosen clips, for a language, or for a label that the model proposes."""
+    """[[annotation.quotas]]: a smallest share of the chosen clips, for a language, or for a label
+    that the model proposes.
+    """
 
     share: float = Field(gt=0, le=1)
     language: str = ""
@@ -176,7 +184,9 @@ class AnnotationSettings(_Table):
 
 
 class ReleaseSettings(_Table):
-    """[release], and the file that `voxdata release --recipe` names: see `voxdata.recipe.Recipe`."""
+    """[release], and the file that `voxdata release --recipe` names: see
+    `voxdata.recipe.Recipe`.
+    """
 
     schemes: tuple[str, ...] = ()
     min_votes: int = Field(default=1, ge=1)
@@ -393,7 +403,8 @@ def parse_settings(text: str, *, origin: str) -> Settings:
     """Parse the text of a voxdata.toml.
 
     Raises:
-        ConfigError: Not TOML, an unknown key, or a wrong value; the message names `origin`, the key and the trouble.
+        ConfigError: Not TOML, an unknown key, or a wrong value; the message names `origin`, the key
+            and the trouble.
     """
     try:
         return Settings.model_validate(tomllib.loads(text))
@@ -405,10 +416,10 @@ def parse_settings(text: str, *, origin: str) -> Settings:
 
 def wrong_values(error: ValidationError, *, origin: str) -> ConfigError:
     """What is wrong in a file, a line for each value."""
-    lines = [
-        f"  {'.'.join(str(part) for part in e['loc']) or 'file'}: {e['msg']}"
-        for e in error.errors()
-    ]
+    lines: list[str] = []
+    for problem in error.errors():
+        place = ".".join(map(str, problem["loc"])) or "file"
+        lines.append(f"  {place}: {problem['msg']}")
     return ConfigError(
         f"{origin}: {counted(len(lines), 'setting is', 'settings are')} wrong:\n" + "\n".join(lines)
     )
@@ -432,7 +443,8 @@ class Secrets(BaseModel):
         label_studio_token: Its access token.
         hf_token: For models on the Hugging Face hub.
         transcriber_key: For a transcription server (backend "openai").
-        cache_dir: Where servers, migrated databases and assembled weights are kept between workspaces.
+        cache_dir: Where servers, migrated databases and assembled weights are kept between
+            workspaces.
     """
 
     model_config = ConfigDict(frozen=True)

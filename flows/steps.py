@@ -1,4 +1,6 @@
-"""Prefect where it helps: a step is a plain function that a flow run retries and shows, and a command calls directly."""
+"""Prefect where it helps: a step is a plain function that a flow run retries and shows, and a
+command calls directly.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,9 @@ async def _is_transient(_task: Task[Any, Any], _run: TaskRun, state: State[Any])
 
 
 def step(name: str) -> Callable[[Callable[P, R]], Task[P, R]]:
-    """Make a function a step: retried three times with back-off and jitter, on TransientError only."""
+    """Make a function a step: retried three times with back-off and jitter, on
+    TransientError only.
+    """
 
     def decorate(function: Callable[P, R]) -> Task[P, R]:
         decorated: Task[P, R] = task(
@@ -57,7 +61,10 @@ def call(step: Task[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
 
 
 def show_table(key: str, rows: list[dict[str, object]], *, description: str) -> None:
-    """Publish a table on the page of the current flow run; outside a flow run there is no page, so nothing happens."""
+    """Publish a table on the page of the current flow run.
+
+    Outside a flow run there is no page, so nothing happens.
+    """
     if in_flow_run():
         _publish(lambda: create_table_artifact(key=key, table=rows, description=description))
 

@@ -1,10 +1,13 @@
-"""Canonical audio on the disk, compared with what was stored: all of it, a part of it each day, a sample, or one version's."""
+"""Canonical audio on the disk, compared with what was stored: all of it, a part of it each day, a
+sample, or one version's.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from random import Random
 
@@ -44,12 +47,20 @@ class AudioReport:
     @property
     def summary(self) -> str:
         """In a line."""
-        said = f"{counted(self.files, 'recording')} read ({self.size_bytes / 1e6:.1f} MB), {len(self.bad)} bad"
+        words = (
+            f"{counted(self.files, 'recording')} read ({self.size_bytes / 1e6:.1f} MB), "
+            f"{len(self.bad)} bad"
+        )
         if self.adopted:
-            said += f"; {counted(len(self.adopted), 'had no digest yet and has one', 'had no digest yet and have one')} now"
+            adopted = counted(
+                len(self.adopted),
+                "had no digest yet and has one",
+                "had no digest yet and have one",
+            )
+            words += f"; {adopted} now"
         if self.bad:
-            said += "; `voxdata ingest` makes the audio of a recording again from its source"
-        return said
+            words += "; `voxdata ingest` makes the audio of a recording again from its source"
+        return words
 
     def as_row(self) -> dict[str, object]:
         """As JSON values."""
@@ -67,8 +78,8 @@ def parse_part(text: str) -> tuple[int, int]:
     Raises:
         ConfigError: It is none.
     """
-    found = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text)
-    part, parts = (int(found[1]), int(found[2])) if found else (0, 0)
+    match = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text)
+    part, parts = (int(match[1]), int(match[2])) if match else (0, 0)
     if not 1 <= part <= parts:
         raise ConfigError(
             f"--part {text!r} is no part of a whole; write 3/7 for the third of seven"
@@ -88,7 +99,9 @@ def verify_audio(
     only: Collection[str] | None = None,
     say: Say,
 ) -> AudioReport:
-    """Read canonical files whole and compare them; recordings from before digests get theirs. Bad ones go to the ledger.
+    """Read canonical files whole and compare them; recordings from before digests get theirs.
+
+    Bad ones go to the ledger.
 
     Args:
         part: Which of how many.
@@ -155,12 +168,12 @@ def sample_audio(workspace: Workspace) -> AudioSample:
     """
     with workspace.warehouse(read_only=True) as con:
         stored = list_audio(con)
-    known = [one for one in stored if one.digest is not None]
+    digested = [one for one in stored if one.digest is not None]
     if stored:
         workspace.require_folders("audio")
     bad: dict[str, AudioError] = {}
     files = size_bytes = 0
-    for one in Random().sample(known, len(known)):  # noqa: S311  (no secret)
+    for one in Random().sample(digested, len(digested)):  # noqa: S311  (no secret)
         if one.digest is None or files == SAMPLE_FILES or size_bytes > SAMPLE_BYTES:
             break
         files, size_bytes = files + 1, size_bytes + one.digest.size_bytes
@@ -169,7 +182,7 @@ def sample_audio(workspace: Workspace) -> AudioSample:
         except AudioError as error:
             bad[one.recording_id] = error
     return AudioSample(
-        stored=len(stored), files=files, undigested=len(stored) - len(known), bad=bad
+        stored=len(stored), files=files, undigested=len(stored) - len(digested), bad=bad
     )
 
 
@@ -180,8 +193,8 @@ def recordings_of(workspace: Workspace, refs: Iterable[str]) -> set[str]:
         NotFoundError: There is no such version.
     """
     with workspace.warehouse(read_only=True) as con:
-        found = [load_examples(con, find_version(con, ref).version_id) for ref in refs]
-    return {example.recording_id for examples in found for example in examples}
+        versions = [load_examples(con, find_version(con, ref).version_id) for ref in refs]
+    return {example.recording_id for example in chain.from_iterable(versions)}
 
 
 def _adopt(path: Path, one: StoredAudio) -> AudioDigest:
@@ -211,7 +224,10 @@ def _store(workspace: Workspace, waiting: list[AudioDigest]) -> None:
 
 
 def note_bad(workspace: Workspace, bad: Mapping[str, AudioError], *, stage: str) -> None:
-    """Write down which recordings a stage could not go on with; ingestion then reads their files whole, and makes them anew."""
+    """Write down which recordings a stage could not go on with.
+
+    Ingestion then reads their files whole, and makes them again.
+    """
     if not bad:
         return
     with workspace.warehouse() as con, transaction(con):
@@ -230,7 +246,8 @@ def note_bad(workspace: Workspace, bad: Mapping[str, AudioError], *, stage: str)
 def find_bad(
     workspace: Workspace, files: Mapping[str, str], guard: AudioGuard
 ) -> dict[str, AudioError]:
-    """Recording id -> what is wrong with its file, which is read whole when its digest is on record.
+    """Recording id -> what is wrong with its file, which is read whole when its digest is on
+    record.
 
     Args:
         files: Recording id -> canonical file.

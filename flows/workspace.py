@@ -25,13 +25,14 @@ from flows.folders.storage_folders import FOLDERS, STATE_DIR, require_separate
 from flows.place import FILE_NAME
 from flows.say import tell
 from flows.settings import Secrets, Settings, parse_settings, read_environment
+from voxdata.durable import scratch_folder
 from voxdata.errors import ConfigError, MachineError, WarehouseError
 from voxdata.register import Register
 from voxdata.scheme import Scheme
 from voxdata.scheme_history import SchemeHistory
 from voxdata.scratch import SCRATCH, sweep
 from warehouse.batches import list_batches, merge_batches
-from warehouse.connection import open_warehouse
+from warehouse.connection import copy_open_file, open_copy, open_warehouse
 from warehouse.engine import Engine
 from warehouse.gate import refused_rows
 from warehouse.identity import KnownWarehouse, read_state
@@ -62,7 +63,10 @@ class Workspace:
 
     @property
     def audio_dir(self) -> Path:
-        """Canonical recordings. This and the next four raise `MachineError` when the folder was there before and is away."""
+        """Canonical recordings.
+
+        This and the next four raise `MachineError` when the folder was there before and is away.
+        """
         return self._folder("audio")
 
     @property
@@ -96,14 +100,16 @@ class Workspace:
         return folder
 
     def require_folders(self, *names: str) -> None:
-        """See that storage folders are there which were there before; all of them when none is named.
+        """See that storage folders are there which were there before.
+
+        All of them are looked at when none is named.
 
         Raises:
             MachineError: One is away.
         """
-        known = read_known(self.state_dir)
+        remembered = read_known(self.state_dir)
         for name in names or FOLDERS:
-            require_folder(known, name, self.storage_folders[name])
+            require_folder(remembered, name, self.storage_folders[name])
 
     @property
     def state_dir(self) -> Path:
@@ -127,7 +133,10 @@ class Workspace:
 
     @property
     def storage_dirs(self) -> tuple[Path, ...]:
-        """The folder of the warehouse, and those that the settings name; whether they are there or not."""
+        """The folder of the warehouse, and those that the settings name.
+
+        They are named whether they are there or not.
+        """
         return (self.warehouse_path.parent, *self.storage_folders.values())
 
     @property
@@ -135,15 +144,15 @@ class Workspace:
         """Where files lie that are not whole yet: in the workspace, and in each storage folder on
         another disk or elsewhere; none in one that is away.
         """
-        here, known = self.root.stat().st_dev, read_known(self.state_dir)
-        there = [self.warehouse_path.parent]
+        here, remembered = self.root.stat().st_dev, read_known(self.state_dir)
+        folders = [self.warehouse_path.parent]
         for name, folder in self.storage_folders.items():
             with suppress(MachineError):
-                require_folder(known, name, folder)
-                there.append(folder)
+                require_folder(remembered, name, folder)
+                folders.append(folder)
         apart = [
             folder
-            for folder in there
+            for folder in folders
             if folder.is_dir()
             and (folder.stat().st_dev != here or not folder.is_relative_to(self.root))
         ]
@@ -196,8 +205,8 @@ class Workspace:
 
         A writer merges the batches that wait, and sweeps what killed processes left half-written.
 
-        A workspace makes a warehouse once. From then on it knows it, and opens no other, no older one and none in its place.
-        Rows that the gate has refused are told at the end.
+        A workspace makes a warehouse once. From then on it knows it, and opens no other, no older
+        one and none in its place. Rows that the gate has refused are told at the end.
 
         Raises:
             LockedError: Somebody else has had it open for too long.
@@ -205,23 +214,24 @@ class Workspace:
         """
         if not read_only:
             self.sweep_scratch()
-        known, new = self.known_warehouse(), not self.warehouse_path.exists()
-        if new and known is None:
+        expected, new = self.known_warehouse(), not self.warehouse_path.exists()
+        if new and expected is None:
             require_unused(self.warehouse_path, self.state_dir, self.storage_folders)
         with open_warehouse(
             self.warehouse_path,
             read_only=read_only,
             places=self.places,
-            known=known,
+            known=expected,
             engine=self.engine,
             say=tell,
         ) as con:
             if read_only:
                 yield con
                 return
-            if known is None and not new:
+            if expected is None and not new:
                 tell(
-                    f"workspace: {self.warehouse_path} is the warehouse of {self.root} from now on; no other one is taken for it"
+                    f"workspace: {self.warehouse_path} is the warehouse of {self.root} from now "
+                    "on; no other one is taken for it"
                 )
             try:
                 if list_batches(self.batches_dir):
@@ -233,22 +243,46 @@ class Workspace:
         if refused:
             rows = ", ".join(f"{table} {count}" for table, count in sorted(refused.items()))
             tell(
-                f"gate: rows about somebody who was forgotten were refused: {rows}; `voxdata ledger` has them under their receipt"
+                f"gate: rows about somebody who was forgotten were refused: {rows}; "
+                "`voxdata ledger` has them under their receipt"
             )
+
+    @contextmanager
+    def copied_warehouse(self) -> Iterator[DuckDBPyConnection]:
+        """Read the warehouse as it is now for as long as one likes: nobody waits for that.
+
+        It is copied, batches merged, which takes room for it once more.
+
+        Raises:
+            MachineError: There is no room.
+            LockedError, WarehouseError: As when the warehouse is opened.
+        """
+        with scratch_folder(near=self.root) as folder:
+            copy = folder / "warehouse.duckdb"
+            with self.warehouse() as con:
+                copy_open_file(con, self.warehouse_path, copy)
+            engine = replace(self.engine, spill=folder / "spill")
+            with open_copy(copy, places=self.places, engine=engine) as con:
+                yield con
 
     def known_warehouse(self) -> KnownWarehouse | None:
         """What this workspace knows of its warehouse; None while it has none.
 
         An empty one that was made where the settings named another place counts for none.
         """
-        known = read_known(self.state_dir)
-        if known is None:
+        remembered = read_known(self.state_dir)
+        if remembered is None:
             return None
-        never_used = not known.warehouse.commits and known.place != self.settings.storage.warehouse
-        return None if never_used and not self.warehouse_path.exists() else known.warehouse
+        never_used = (
+            not remembered.warehouse.commits and remembered.place != self.settings.storage.warehouse
+        )
+        return None if never_used and not self.warehouse_path.exists() else remembered.warehouse
 
     def _remember(self, con: DuckDBPyConnection) -> None:
-        """Write down how far the warehouse has come. What was done is done, whether this can be written or not."""
+        """Write down how far the warehouse has come.
+
+        What was done is done, whether this can be written or not.
+        """
         try:
             self._remember_bans(con)
             state = read_state(con)
@@ -259,19 +293,22 @@ class Workspace:
                 if before and before.warehouse.warehouse_id == state.warehouse_id
                 else ()
             )
-            known = Known(
+            now = Known(
                 warehouse=replace(state, former=former),
                 place=self.settings.storage.warehouse,
                 folders=folders,
             )
-            known = mark_folders(known, self.storage_folders)
-            if known != before:
-                write_known(self.state_dir, known)
+            now = mark_folders(now, self.storage_folders)
+            if now != before:
+                write_known(self.state_dir, now)
         except (duckdb.Error, WarehouseError):
-            return  # the connection is beyond use, and whoever used it says so; or the file is damaged, and the next opening says so
+            # The connection is beyond use, and whoever used it says so.
+            # Or the file is damaged, and the next opening says so.
+            return
         except (MachineError, OSError) as error:
             tell(
-                f"workspace: everything is stored; how far the warehouse has come could not be written down ({error})"
+                "workspace: everything is stored; how far the warehouse has come could not be "
+                f"written down ({error})"
             )
 
     def _remember_bans(self, con: DuckDBPyConnection) -> None:
@@ -279,7 +316,8 @@ class Workspace:
             remember_bans(self.state_dir, con)
         except WarehouseError as error:
             tell(
-                f"workspace: everything is stored; who must stay out could not be written down beside it: {error}"
+                "workspace: everything is stored; who must stay out could not be written down "
+                f"beside it: {error}"
             )
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from training.config import read_config
 from training.run import read_incumbent, run_training, write_outcome
-from voxdata.durable import writing
+from voxdata.durable import remove, writing
 from voxdata.errors import ManifestError, TrainingError, VoxdataError
 from voxdata.machine import EXIT_CODE, find_fault
 from voxdata.manifest import read_manifest
@@ -60,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         with writing(chosen.output):
             chosen.output.mkdir(parents=True, exist_ok=True)
-            (chosen.output / "result.json").unlink(missing_ok=True)
+        remove(chosen.output / "result.json", missing_ok=True)
         cache_dir = chosen.cache or chosen.output / "features"
         outcome = run_training(
             config, manifest, incumbent, cache_dir=cache_dir, device=chosen.device, say=say

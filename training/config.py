@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
+from voxdata.durable import write_file
 from voxdata.errors import TrainingError
 from voxdata.identity import canonical_json, digest
 
@@ -128,8 +129,7 @@ def write_config(path: Path, config: TrainingConfig) -> None:
         f"{key} = {json.dumps(value, ensure_ascii=False)}\n".replace("\x7f", "\\u007f")
         for key, value in asdict(config).items()
     ]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(lines), encoding="utf-8")
+    write_file(path, "".join(lines).encode())
 
 
 def load_recipe(scheme: str, *, overrides: Mapping[str, object] | None = None) -> TrainingConfig:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -317,15 +318,17 @@ def write_outcome(output: Path, outcome: Outcome) -> ModelRef:
 
 def _write_outcome(output: Path, outcome: Outcome) -> ModelRef:
     model = save_checkpoint(output / "checkpoint", outcome.checkpoint)
-    with (output / "predictions.jsonl").open("w", encoding="utf-8") as file:
-        for utterance_id, shares in sorted(outcome.predictions.items()):
-            row = {"utterance_id": utterance_id, "label": top_label(shares), "distribution": shares}
-            file.write(json.dumps(row, ensure_ascii=False) + "\n")
-    rows = [asdict(row) for row in outcome.fit.curves]
-    with (output / "curves.csv").open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
+    lines: list[str] = []
+    for utterance_id, shares in sorted(outcome.predictions.items()):
+        row = {"utterance_id": utterance_id, "label": top_label(shares), "distribution": shares}
+        lines.append(json.dumps(row, ensure_ascii=False) + "\n")
+    write_file(output / "predictions.jsonl", "".join(lines).encode())
+    epochs = [asdict(epoch) for epoch in outcome.fit.curves]
+    table = io.StringIO(newline="")
+    writer = csv.DictWriter(table, list(epochs[0]))
+    writer.writeheader()
+    writer.writerows(epochs)
+    write_file(output / "curves.csv", table.getvalue().encode())
     _write_events(output / "tensorboard", outcome.fit.curves)
     card = {
         "name": model.name,

@@ -15,6 +15,9 @@ PURPOSES = "purposes"
 UNTIL = "consent_until"
 """Names under which manifests say whether consent was given, for what, and until when."""
 
+NAMES = frozenset({CONSENT, PURPOSES, "purpose", UNTIL})
+"""All of them, in small letters."""
+
 GIVEN = frozenset({"yes", "true", "1", "y", "given", "granted", "full"})
 REFUSED = frozenset(
     {

@@ -1,9 +1,12 @@
-"""Crosstalk: whether what is said on one channel is heard in another, as on a line that leaks or with a loudspeaker near a microphone.
+"""Crosstalk: whether what is said on one channel is heard in another, as on a line that leaks or
+with a loudspeaker near a microphone.
 
-The two channels are compared by their generalised cross-correlation with phase transform: every frequency counts alike, so that a leak
-shows as one sharp peak far below the other party's own speech, and the hum or the noise of a line does not.
+The two channels are compared by their generalised cross-correlation with phase transform: every
+frequency counts alike, so that a leak shows as one sharp peak far below the other party's own
+speech, and the hum or the noise of a line does not.
 
-Source: C. Knapp and G. Carter, "The generalized correlation method for estimation of time delay", 1976.
+Source: C. Knapp and G. Carter, "The generalized correlation method for estimation of time delay",
+1976.
 """
 
 from __future__ import annotations
@@ -22,11 +25,16 @@ MAX_LAG_MS = 500
 """An echo that comes back later has been somewhere else."""
 
 SURE = 12.0
-"""How far above the correlations at other lags the peak stands, in their deviations. Two people who speak at once rarely reach it; whoever
-does is muted without need. A leak in the silence of the other party reaches 50 and more."""
+"""How far above the correlations at other lags the peak stands, in their deviations.
+
+Two people who speak at once rarely reach it; whoever does is muted without need. A leak in the
+silence of the other party reaches 50 and more.
+"""
 
 WINDOW_MS, HOP_MS = 1_000, 500
-"""Besides the whole stretch each part of it is compared: a leak shows in the pauses of the other party's own speech."""
+"""Besides the whole stretch each part of it is compared: a leak shows in the pauses of the other
+party's own speech.
+"""
 
 _LOWEST_HZ, _HIGHEST_HZ = 150, 3_800
 _TAPER = MODEL_RATE_HZ // 10

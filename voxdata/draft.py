@@ -1,22 +1,28 @@
-"""A draft of a dataset version: which utterances become examples, where, and who stays out."""
+"""A draft of a dataset version: which utterances become examples, where, and who stays out.
+
+A draft is a frame with a row for each example, since a version may have millions. Of each scheme it
+has two columns, `label/SCHEME` and `gold/SCHEME`: the label, and the canonical JSON of the whole
+gold label; both are null where nobody voted.
+"""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+import polars as pl
+
 from voxdata.consent import CONSENT
-from voxdata.dataset import Example, GoldLabel, Split
+from voxdata.dataset import GoldLabel, Split, encode_gold
+from voxdata.identity import canonical_json
 from voxdata.label import Annotation, Gold
 from voxdata.losses import SplitLoss, describe_losses
 from voxdata.phrases import separate_phrases
 from voxdata.privacy import restore_text
 from voxdata.recipe import Recipe
-from voxdata.split import assign_splits, find_conflicts, fix_groups, group_voices
-from voxdata.utterance import Utterance
-from voxdata.voice import Speaker
+from voxdata.split import assign_splits, group_ties, place_groups
 
 Masked = Sequence[tuple[str, str]]
 """(kind, characters) of each part of a text that was masked."""
@@ -63,14 +69,18 @@ def _masked_for(annotation: Annotation, hidden: Hidden) -> Masked:
     return masked_first
 
 
+LABEL, GOLD = "label/", "gold/"
+"""How the columns of a scheme begin."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Draft:
     """What a version would hold.
 
     Attributes:
-        examples: Utterances with a gold label.
-        places: Speaker ("recording/speaker") or phrase -> its split, so that it stays there
-            whatever voice it is given later.
+        rows: One for each example: its fields without the gold, and the columns of each scheme.
+        places: Columns name, of a speaker ("recording/speaker") or phrase, and split: it stays
+            there whatever voice it is given later.
         conflicts: Voices left out because earlier splits contradict each other.
         left_out: Why labelled utterances or labels are not in it -> how many.
         barred: Recording id -> why its consent does not cover the purpose.
@@ -80,8 +90,8 @@ class Draft:
         lost: What its splits held and would no longer hold.
     """
 
-    examples: list[Example]
-    places: Mapping[str, Split]
+    rows: pl.DataFrame
+    places: pl.DataFrame
     conflicts: tuple[str, ...]
     left_out: Mapping[str, int] = field(default_factory=dict)
     barred: Mapping[str, str] = field(default_factory=dict)
@@ -89,6 +99,45 @@ class Draft:
     no_consent: Mapping[str, int] = field(default_factory=dict)
     before: str = ""
     lost: tuple[SplitLoss, ...] = ()
+
+    @property
+    def schemes(self) -> tuple[str, ...]:
+        """Those under which anything may be labelled, sorted."""
+        return schemes_of(self.rows)
+
+    @property
+    def candidate(self) -> pl.DataFrame:
+        """The rows as they are stored: the gold of all schemes is one column of canonical JSON."""
+        return self.rows.select(
+            "utterance_id",
+            "recording_id",
+            "channel",
+            "start_ms",
+            "end_ms",
+            "voice",
+            "group",
+            "audio_file",
+            "text",
+            "language",
+            "split",
+            gold=join_gold(self.schemes),
+        )
+
+    def count(self) -> dict[tuple[Split, str, str], int]:
+        """How many examples, and how many of each label, every split holds.
+
+        Scheme and label "" count the examples themselves.
+        """
+        counts = {
+            (Split(split), "", ""): number
+            for split, number in self.rows.group_by("split").len().sort("split").iter_rows()
+        }
+        for scheme in self.schemes:
+            labelled = self.rows.drop_nulls(LABEL + scheme)
+            by_label = labelled.group_by("split", LABEL + scheme).len().sort(pl.all())
+            for split, label, number in by_label.iter_rows():
+                counts[Split(split), scheme, label] = number
+        return counts
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -99,7 +148,7 @@ class Draft:
         warnings = []
         if self.lost:
             warnings.append(describe_losses(self.lost, before=self.before))
-        missing = self.num_labelled - len(self.examples)
+        missing = self.num_labelled - len(self.rows)
         if 2 * missing > self.num_labelled:
             share = f"{missing} of {self.num_labelled} labelled clips"
             warnings.append(f"{share} are left out: {self.reasons}")
@@ -122,148 +171,144 @@ def _most_first(counts: Mapping[str, int]) -> list[tuple[str, int]]:
     return sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Labelled:
-    """An utterance with its gold labels.
-
-    Attributes:
-        speaker: "recording/speaker".
-        voice: The voice recognised across recordings, or else the speaker.
-        gold: Scheme -> gold label.
-    """
-
-    utterance: Utterance
-    speaker: str
-    voice: str
-    gold: Mapping[str, Gold]
+def schemes_of(rows: pl.DataFrame) -> tuple[str, ...]:
+    """The schemes that a frame has columns of, sorted."""
+    labels = [name.removeprefix(LABEL) for name in rows.columns if name.startswith(LABEL)]
+    return tuple(sorted(labels))
 
 
-def build_examples(
-    utterances: Sequence[Utterance],
-    gold: Mapping[str, Mapping[str, Gold]],
-    *,
-    texts: Mapping[str, str],
-    audio_files: Mapping[str, str],
-    fixed: Mapping[str, Split],
-    ratios: Mapping[Split, float],
-    seed: int,
-    voices: Mapping[Speaker, str] | None = None,
-    kin: Mapping[str, Sequence[str]] | None = None,
-) -> Draft:
-    """Join utterances with gold labels and splits.
+def join_gold(schemes: Sequence[str]) -> pl.Expr:
+    """The gold of several schemes as one canonical JSON."""
+    parts = [
+        pl.concat_str(pl.lit(f"{canonical_json(scheme)}:"), GOLD + scheme)
+        for scheme in sorted(schemes)
+    ]
+    joined = pl.concat_str(parts, separator=",", ignore_nulls=True)
+    return pl.concat_str(pl.lit("{"), joined, pl.lit("}"))
+
+
+def gold_columns(golds: Mapping[str, Gold], scheme: str) -> pl.DataFrame:
+    """Gold labels as a frame.
 
     Args:
-        utterances: All there are; those without any gold label are left out.
-        gold: Scheme -> utterance id -> gold label.
-        texts: Corrected transcripts by utterance id.
-        audio_files: Recording id -> canonical file.
-        fixed: Voice or speaker -> the split it was given before.
-        ratios: Wanted shares.
-        seed: Decides among equals.
-        voices: Speaker -> the voice recognised across recordings; without one a speaker is a voice
-            by itself.
-        kin: Recording id -> what it shares with other recordings, such as a call; these stay in one
-            split too.
+        golds: Utterance id, or the name of a ballot -> label.
+
+    Returns:
+        The columns utterance_id and the two of the scheme, in the order given.
     """
-    labelled = list(_join_gold(utterances, gold, voices or {}))
-    groups = group_voices(_ties(labelled, kin or {}))
-    conflicts = find_conflicts(groups, fixed)
-    splits = assign_splits(
-        _count_by_group(labelled, groups),
-        fixed=fix_groups(groups, fixed),
-        ratios=ratios,
-        seed=seed,
-    )
-
-    examples: list[Example] = []
-    places: dict[str, Split] = {}
-    torn: set[str] = set()
-    for row in labelled:
-        group = groups[row.voice]
-        if group in conflicts:
-            torn.add(row.voice)
-            continue
-        utterance = row.utterance
-        example = Example(
-            utterance_id=utterance.utterance_id,
-            recording_id=utterance.recording_id,
-            channel=utterance.channel,
-            segment=utterance.segment,
-            voice=row.voice,
-            group=group,
-            audio_file=audio_files[utterance.recording_id],
-            text=texts.get(utterance.utterance_id, utterance.text),
-            language=utterance.language,
-            gold={scheme: _gold_label(label) for scheme, label in row.gold.items()},
-            split=splits[group],
-        )
-        examples.append(example)
-        places[row.speaker] = splits[group]
-    return Draft(
-        examples=examples,
-        places=places,
-        conflicts=tuple(sorted(torn)),
+    stored = [canonical_json(_encode(gold)) for gold in golds.values()]
+    return pl.DataFrame(
+        {
+            "utterance_id": list(golds),
+            LABEL + scheme: [gold.label for gold in golds.values()],
+            GOLD + scheme: stored,
+        },
+        schema={"utterance_id": pl.String, LABEL + scheme: pl.String, GOLD + scheme: pl.String},
     )
 
 
-def _join_gold(
-    utterances: Sequence[Utterance],
-    gold: Mapping[str, Mapping[str, Gold]],
-    voices: Mapping[Speaker, str],
-) -> Iterator[_Labelled]:
-    """The utterances with at least one gold label."""
-    for utterance in utterances:
-        labels: dict[str, Gold] = {}
-        for scheme, by_utterance in gold.items():
-            if utterance.utterance_id in by_utterance:
-                labels[scheme] = by_utterance[utterance.utterance_id]
-        if not labels:
-            continue
-        speaker = f"{utterance.recording_id}/{utterance.speaker}"
-        known_as = (utterance.recording_id, utterance.channel, utterance.speaker)
-        yield _Labelled(
-            utterance=utterance,
-            speaker=speaker,
-            voice=voices.get(known_as, speaker),
-            gold=labels,
-        )
-
-
-def _count_by_group(
-    labelled: Sequence[_Labelled], groups: Mapping[str, str]
-) -> dict[str, Counter[str]]:
-    """Group -> how many examples it has, in all, of each language and of each label."""
-    counts: defaultdict[str, Counter[str]] = defaultdict(Counter)
-    for row in labelled:
-        tally = counts[groups[row.voice]]
-        tally["examples"] += 1
-        tally[f"language={row.utterance.language}"] += 1
-        for scheme, label in row.gold.items():
-            tally[f"{scheme}={label.label}"] += 1
-    return dict(counts)
-
-
-def _gold_label(gold: Gold) -> GoldLabel:
-    return GoldLabel(
+def _encode(gold: Gold) -> object:
+    label = GoldLabel(
         label=gold.label,
         distribution=gold.distribution,
         num_votes=gold.num_votes,
         posterior=gold.posterior,
         standing=gold.standing,
     )
+    return encode_gold({"": label})[""]
 
 
-def _ties(
-    labelled: Sequence[_Labelled], kin: Mapping[str, Sequence[str]]
-) -> Iterator[tuple[str, str]]:
-    """(what may not be divided, voice or speaker), as `group_voices` takes it."""
-    for row in labelled:
-        recording_id = row.utterance.recording_id
-        yield f"speaker {row.speaker}", row.voice
-        yield f"speaker {row.speaker}", row.speaker
-        yield f"recording {recording_id}", row.speaker
-        for tie in kin.get(recording_id, ()):
-            yield tie, row.speaker
+def build_examples(
+    rows: pl.DataFrame,
+    *,
+    fixed: pl.DataFrame,
+    ratios: Mapping[Split, float],
+    seed: int,
+    kin: pl.DataFrame | None = None,
+) -> Draft:
+    """Give labelled utterances their splits.
+
+    Args:
+        rows: Utterances with the fields of an example except group and split, with their speaker
+            and the columns of each scheme; those without any gold label are left out. The voice is
+            the one recognised across recordings; null when a speaker is a voice by itself.
+        fixed: Columns name, of a voice or speaker, each once, and split: where it was put before.
+        ratios: Wanted shares.
+        seed: Decides among equals.
+        kin: Columns recording_id and shared: what it shares with other recordings, such as a call;
+            these stay in one split too.
+    """
+    schemes = schemes_of(rows)
+    has_label = [pl.col(LABEL + scheme).is_not_null() for scheme in schemes]
+    speaker = pl.format("{}/{}", "recording_id", "speaker")
+    labelled = rows.filter(pl.any_horizontal(has_label)).with_columns(
+        speaker=speaker, voice=pl.coalesce("voice", speaker)
+    )
+    groups = group_ties(_ties(labelled, kin))
+    labelled = labelled.join(groups, on="voice", maintain_order="left")
+    placed = place_groups(groups, fixed)
+    splits = _assign(labelled, placed, schemes, ratios=ratios, seed=seed)
+
+    labelled = labelled.join(splits, on="group", maintain_order="left")
+    torn = labelled.join(placed.filter("torn"), on="group", how="semi", maintain_order="left")
+    kept = labelled.join(placed.filter("torn"), on="group", how="anti", maintain_order="left")
+    return Draft(
+        rows=kept.drop("speaker"),
+        places=kept.select(name="speaker", split="split").unique().sort("name"),
+        conflicts=tuple(torn["voice"].unique().sort()),
+    )
+
+
+def _ties(labelled: pl.DataFrame, kin: pl.DataFrame | None) -> pl.DataFrame:
+    """What may not be divided, and the voices and speakers of it, as `group_ties` takes them."""
+    speakers = labelled.select("recording_id", "speaker", "voice").unique()
+    own = pl.format("speaker {}", "speaker")
+    parts = [
+        speakers.select(shared=own, voice="voice"),
+        speakers.select(shared=own, voice="speaker"),
+        speakers.select(shared=pl.format("recording {}", "recording_id"), voice="speaker"),
+    ]
+    if kin is not None:
+        shared = speakers.join(kin, on="recording_id")
+        parts.append(shared.select(shared="shared", voice="speaker"))
+    return pl.concat(parts)
+
+
+def _assign(
+    labelled: pl.DataFrame,
+    placed: pl.DataFrame,
+    schemes: Sequence[str],
+    *,
+    ratios: Mapping[Split, float],
+    seed: int,
+) -> pl.DataFrame:
+    """The split of each group, in the columns group and split.
+
+    Groups that were placed before count together, since they move no more: one for each split.
+    """
+    at_home = placed.select("group", "split")
+    home = pl.format("home {}", "split")
+    units = labelled.join(at_home, on="group", how="left", maintain_order="left").with_columns(
+        unit=pl.coalesce(home, "group")
+    )
+    counts: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    for unit, number in units.group_by("unit").len().iter_rows():
+        counts[unit]["examples"] = number
+    features = {"language": pl.col("language")}
+    features |= {scheme: pl.col(LABEL + scheme) for scheme in schemes}
+    for name, column in features.items():
+        tallied = units.group_by("unit", column.alias("value")).len().drop_nulls()
+        for unit, value, number in tallied.iter_rows():
+            counts[unit][f"{name}={value}"] += number
+    homes = {f"home {split.value}": split for split in Split}
+    splits = assign_splits(counts, fixed=homes, ratios=ratios, seed=seed)
+
+    new = {group: split.value for group, split in splits.items() if group not in homes}
+    added = pl.DataFrame(
+        {"group": list(new), "split": list(new.values())},
+        schema={"group": pl.String, "split": pl.String},
+    )
+    return pl.concat([at_home, added])
 
 
 def separate_by_phrase(
@@ -274,7 +319,7 @@ def separate_by_phrase(
 ) -> Draft:
     """A draft in which no phrase of a scheme is in two splits."""
     separated = separate_phrases(
-        draft.examples,
+        draft.rows,
         scheme=scheme,
         fixed=fixed,
         ratios=recipe.ratios,
@@ -285,7 +330,7 @@ def separate_by_phrase(
         left_out[f"{scheme} phrase in another split"] = separated.num_taken
     return replace(
         draft,
-        examples=list(separated.examples),
-        places={**draft.places, **separated.places},
+        rows=separated.rows,
+        places=pl.concat([draft.places, separated.places]).unique("name", keep="last").sort("name"),
         left_out=left_out,
     )

@@ -1,15 +1,20 @@
 """Durability: what was written is on disk when this returns.
 
-This is the door through which everything of ours is written. An error of the system is a
-`MachineError` that names the folder: no file, recording or clip is to blame for it.
+This is the one door through which files go that must survive: they are written whole
+(`write_file`, `replacing`, `create_file`, `copy_file`), in place (`append_lines`, `write_over`),
+put into their place (`move`, then `sync` of the folder), and taken away (`remove`, `remove_tree`).
+An error of the system is a `MachineError` that names the folder: no file, recording or clip is to
+blame for it. What is half written is never left in its place.
 """
 
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from io import RawIOBase
 from pathlib import Path
 from typing import BinaryIO
 
@@ -22,13 +27,14 @@ def sync(path: Path) -> None:
     """Have a file's content, or a folder's entries after a rename, written to the disk.
 
     Raises:
-        OSError: It is not there, or the disk refuses.
+        MachineError: It is not there, or the disk refuses.
     """
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    with writing(path if path.is_dir() else path.parent):
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 @contextmanager
@@ -81,6 +87,135 @@ def write_file(path: Path, content: bytes, *, mode: int = 0o666) -> None:
     """Write a file, whole and on disk, or not at all; see `replacing`."""
     with replacing(path, mode=mode) as file:
         file.write(content)
+
+
+def copy_file(source: Path, target: Path, *, mode: int = 0o666) -> None:
+    """Copy a file, whole and on disk, or not at all; see `replacing`."""
+    with replacing(target, mode=mode) as file, source.open("rb") as content:
+        shutil.copyfileobj(content, file)
+
+
+def create_file(path: Path, content: bytes, *, mode: int = 0o666) -> bool:
+    """Write a file that is not there yet, whole and on disk, or not at all.
+
+    Of several who do so at once, one does.
+
+    Args:
+        path: Parent folders are made.
+        mode: Its permissions, less what the process's umask takes away.
+
+    Returns:
+        Whether this call made it; False where there was one, which stays as it is.
+
+    Raises:
+        MachineError: The disk is full, or the folder cannot be written.
+    """
+    folder = path.parent
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        draft, number = open_partial(folder, mode=mode, beside=True)
+    try:
+        with writing(folder), os.fdopen(number, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+            return _link(draft, path)
+    finally:
+        with suppress(OSError):
+            draft.unlink(missing_ok=True)
+
+
+def append_lines(path: Path, lines: bytes, *, mode: int = 0o666) -> None:
+    """Append whole lines to a file, on disk when this returns; all of them or none.
+
+    A line that was cut short by a crash does not spoil the next. Whoever calls this at once with
+    others holds a lock.
+
+    Args:
+        path: Made when absent; its folder is there.
+        lines: Each ends with a line feed.
+        mode: Permissions of a new file, less what the process's umask takes away.
+
+    Raises:
+        MachineError: The disk is full, or the file cannot be written.
+    """
+    with writing(path.parent):
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, mode)
+        with os.fdopen(handle, "r+b", buffering=0) as file:
+            size = file.seek(0, os.SEEK_END)
+            is_cut_short = size > 0 and os.pread(handle, 1, size - 1) != b"\n"
+            try:
+                _write_all(file, b"\n" + lines if is_cut_short else lines)
+                os.fsync(handle)
+            except OSError:
+                with suppress(OSError):
+                    file.truncate(size)
+                raise
+    sync(path.parent)
+
+
+def write_over(path: Path, content: bytes, *, mode: int = 0o666) -> None:
+    """Write over the beginning of a file in one short write, on disk when this returns.
+
+    For a few bytes of always the same length that change too often for a new file each time.
+
+    Raises:
+        MachineError: The disk is full, or the file cannot be written.
+    """
+    with writing(path.parent):
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT, mode)
+        try:
+            os.pwrite(handle, content, 0)
+            os.fdatasync(handle)
+        finally:
+            os.close(handle)
+
+
+def move(source: Path, target: Path) -> None:
+    """Rename a file or folder, whole and on disk already, to its place.
+
+    It is there for good after `sync(target.parent)`; of many for one folder once is enough.
+
+    Raises:
+        MachineError: The system refuses; a folder that is not empty is never replaced.
+    """
+    with writing(target.parent):
+        move_into_place(source, target)
+
+
+def remove(path: Path, *, missing_ok: bool = False) -> None:
+    """Delete a file or a link.
+
+    Raises:
+        MachineError: The system refuses; or it is not there, unless that is all right.
+    """
+    with writing(path.parent):
+        path.unlink(missing_ok=missing_ok)
+
+
+def remove_tree(folder: Path) -> None:
+    """Delete a folder with everything in it.
+
+    Raises:
+        MachineError: The system refuses; some of it may be gone.
+    """
+    with writing(folder.parent):
+        shutil.rmtree(folder)
+
+
+def _link(draft: Path, path: Path) -> bool:
+    try:
+        path.hardlink_to(draft)
+    except FileExistsError:
+        return False  # somebody else was faster, and theirs counts
+    return True
+
+
+def _write_all(file: RawIOBase, content: bytes) -> None:
+    """Write everything, however little the system takes at a time."""
+    rest = memoryview(content)
+    while rest:
+        rest = rest[file.write(rest) or 0 :]
 
 
 @contextmanager

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 
-from voxdata.dataset import Example, Split
+import polars as pl
+
+from voxdata.dataset import Split
 from voxdata.identity import digest
 
 PHRASE_WORDS = 4
@@ -25,21 +27,21 @@ _APOSTROPHES = str.maketrans("", "", "'’")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Separated:
-    """Examples of which no phrase is in two splits.
+    """Rows of a draft of which no phrase is in two splits.
 
     Attributes:
-        examples: Without the labels that were taken away; those left without any label are gone.
-        places: Name of a phrase -> the split that keeps it.
+        rows: Without the labels that were taken away; those left without any label are gone.
+        places: Columns name, of a phrase, and split: the one that keeps it.
         num_taken: Labels taken away.
     """
 
-    examples: tuple[Example, ...]
-    places: Mapping[str, Split]
+    rows: pl.DataFrame
+    places: pl.DataFrame
     num_taken: int
 
 
 def separate_phrases(
-    examples: Sequence[Example],
+    rows: pl.DataFrame,
     *,
     scheme: str,
     fixed: Mapping[str, Split],
@@ -53,17 +55,24 @@ def separate_phrases(
     others.
 
     Args:
+        rows: Of `voxdata.draft.Draft`; of the scheme the columns label/SCHEME and gold/SCHEME.
         fixed: Name of a phrase -> the split it was given before.
         ratios: Wanted shares.
         seed: Decides among equals.
     """
-    phrase_names: dict[str, str] = {}
+    texts = rows["text"].unique()
+    phrases = pl.DataFrame(
+        {"text": texts, "phrase": [_name(text, scheme) for text in texts]},
+        schema={"text": pl.String, "phrase": pl.String},
+    )
+    is_labelled = pl.col(f"label/{scheme}").is_not_null()
+    named = rows.join(phrases, on="text", maintain_order="left").with_columns(
+        phrase=pl.when(is_labelled).then("phrase")
+    )
     counts: defaultdict[str, Counter[Split]] = defaultdict(Counter)
-    for example in examples:
-        phrase_name = _name(example, scheme)
-        phrase_names[example.utterance_id] = phrase_name
-        if phrase_name:
-            counts[phrase_name][example.split] += 1
+    spread = named.drop_nulls("phrase").group_by("phrase", "split").len().sort("phrase", "split")
+    for phrase, split, number in spread.iter_rows():
+        counts[phrase][Split(split)] = number
 
     def choose_split(name: str) -> Split:
         def fullness(split: Split) -> tuple[float, str]:
@@ -72,31 +81,29 @@ def separate_phrases(
 
         return fixed.get(name) or max(counts[name], key=fullness)
 
-    places = {name: choose_split(name) for name in counts}
-    kept: list[Example] = []
-    num_taken = 0
-    for example in examples:
-        phrase_name = phrase_names[example.utterance_id]
-        if places.get(phrase_name, example.split) is example.split:
-            kept.append(example)
-            continue
-        num_taken += 1
-        gold = {name: label for name, label in example.gold.items() if name != scheme}
-        if gold:
-            kept.append(replace(example, gold=gold))
+    homes = {name: choose_split(name).value for name in counts}
+    places = pl.DataFrame(
+        {"name": list(homes), "split": list(homes.values())},
+        schema={"name": pl.String, "split": pl.String},
+    )
+    homes_of = places.select(phrase="name", home="split")
+    placed = named.join(homes_of, on="phrase", how="left", maintain_order="left")
+    is_away = (pl.col("home") != pl.col("split")).fill_null(False)
+    own = [f"label/{scheme}", f"gold/{scheme}"]
+    taken = placed.with_columns(pl.when(~is_away).then(name).alias(name) for name in own)
+    labels = [name for name in rows.columns if name.startswith("label/")]
+    kept = taken.filter(pl.any_horizontal(pl.col(name).is_not_null() for name in labels))
     return Separated(
-        examples=tuple(kept),
+        rows=kept.select(rows.columns),
         places=places,
-        num_taken=num_taken,
+        num_taken=placed.select(is_away.sum()).item(),
     )
 
 
-def _name(example: Example, scheme: str) -> str:
-    """The name of an example's phrase; "" for none, or without a label under the scheme."""
-    if scheme not in example.gold:
-        return ""
-    phrase = phrase_of(example.text)
-    return f"phrase/{scheme}/{digest(phrase)}" if phrase else ""
+def _name(text: str, scheme: str) -> str | None:
+    """The name of the phrase that a text is; None when it is too short to be one."""
+    phrase = phrase_of(text)
+    return f"phrase/{scheme}/{digest(phrase)}" if phrase else None
 
 
 def phrase_of(text: str) -> str:

@@ -1,4 +1,6 @@
-"""Personal data: from characters of a text to the times at which it is heard, and what leaves in its place."""
+"""Personal data: from characters of a text to the times at which it is heard, and what leaves in
+its place.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +41,8 @@ class PrivateSpan:
         start, end: Characters [start, end) of the utterance's text.
         segment: When it is heard, in ms of the recording.
         score: 0..1.
-        leaks: Other channel -> when it is heard there, too, or None where it is not; a channel that is not named was not compared.
+        leaks: Other channel -> when it is heard there, too, or None where it is not; a channel that
+            is not named was not compared.
     """
 
     kind: str
@@ -50,7 +53,10 @@ class PrivateSpan:
     leaks: Mapping[int, Segment | None] = field(default_factory=dict, hash=False)
 
     def heard_in(self, channel: int, *, said_in: int) -> PrivateSpan | None:
-        """As it is heard in a channel; None when it is not. Where nobody compared them, it may be heard in all."""
+        """As it is heard in a channel; None when it is not.
+
+        Where nobody compared them, it may be heard in all.
+        """
         if channel == said_in:
             return self
         heard = self.leaks.get(channel, self.segment)
@@ -62,9 +68,10 @@ def scan_utterances(
 ) -> dict[str, tuple[PrivateSpan, ...]]:
     """Find the personal data of one recording.
 
-    What a speaker says is scanned utterance by utterance, and again as one text across pauses: a number that is dictated in groups is
-    none in any of them. Of an e-mail address a transcriber may have taken the dot for the end of a sentence, so the same is read once
-    more without blanks there.
+    What a speaker says is scanned utterance by utterance, and again as one text across pauses: a
+    number that is dictated in groups is none in any of them. Of an e-mail address a transcriber may
+    have taken the dot for the end of a sentence, so the same is read once more without blanks
+    there.
 
     Returns:
         Utterance id -> its personal data, for every utterance, also those without any.
@@ -102,7 +109,9 @@ def scan_utterances(
 
 
 def _in_one_breath(utterances: Sequence[Utterance]) -> Iterator[list[Utterance]]:
-    """Runs of two and more utterances of one speaker with pauses of at most PAUSE_MS, whoever speaks in between."""
+    """Runs of two and more utterances of one speaker with pauses of at most PAUSE_MS, whoever
+    speaks in between.
+    """
     speakers: defaultdict[tuple[int, str], list[Utterance]] = defaultdict(list)
     for u in sorted(utterances, key=lambda u: u.segment):
         if not any(character.isalnum() for character in _only_said(u.text)):
@@ -121,14 +130,18 @@ def _in_one_breath(utterances: Sequence[Utterance]) -> Iterator[list[Utterance]]
 
 
 def _only_said(text: str) -> str:
-    """The text, as long as it was, without sounds of hesitation, and without the mark that a transcriber puts where somebody pauses."""
+    """The text, as long as it was, without sounds of hesitation, and without the mark that a
+    transcriber puts where somebody pauses.
+    """
     bare = text.rstrip(" .,;:!?…。，、；！？")
     said = _HESITATION.sub(lambda sound: " " * len(sound[0]), bare)
     return said + " " * (len(text) - len(bare))
 
 
 def _close_up(together: Sequence[Utterance]) -> list[str]:
-    """The texts, with a blank after each but where a dot or the sign of an address stands at the border; each begins as it did."""
+    """The texts, with a blank after each but where a dot or the sign of an address stands at the
+    border; each begins as it did.
+    """
     parts = [u.text.rstrip() for u in together]
     return [
         part if part.endswith(_IN_ADDRESS) or following.startswith(_IN_ADDRESS) else f"{part} "
@@ -142,10 +155,13 @@ def _give_back(
     parts: Sequence[str],
     found: Mapping[str, set[PrivateText]],
 ) -> None:
-    """Give each utterance what of some spans of their joined text lies in it; both are in order, so each is looked at once.
+    """Give each utterance what of some spans of their joined text lies in it.
+
+    Both are in order, so each is looked at once.
 
     Args:
-        parts: What the joined text is made of; each begins with an utterance's text, less blanks at its end.
+        parts: What the joined text is made of; each begins with an utterance's text, less blanks at
+            its end.
     """
     waiting, at = deque(sorted(spans, key=lambda span: span.start)), 0
     for u, part in zip(together, parts, strict=True):
@@ -171,8 +187,8 @@ def heard_when(
     """When characters [start, end) of an utterance's text are heard.
 
     Returns:
-        From the first word they touch to the last, with a margin, which may reach into what is said before and after; the whole
-        utterance when its words do not tell.
+        From the first word they touch to the last, with a margin, which may reach into what is said
+        before and after; the whole utterance when its words do not tell.
     """
     touched: list[Segment] = []
     at = 0
@@ -193,7 +209,10 @@ def heard_when(
 
 
 def mask_text(text: str, spans: Sequence[PrivateSpan]) -> str:
-    """The text with each span replaced by its kind, such as "[phone]"; spans that overlap become one."""
+    """The text with each span replaced by its kind, such as "[phone]".
+
+    Spans that overlap become one.
+    """
     masked, at = [], 0
     for kind, start, end in _disjoint(text, spans):
         masked += [text[at:start], f"[{kind}]"]
@@ -214,8 +233,8 @@ def restore_text(edited: str, hidden: Sequence[tuple[str, str]]) -> str:
         hidden: `hidden_parts` of the original.
 
     Returns:
-        Each placeholder that is still there replaced by its original characters. One that was taken out stays out; one that the
-        person wrote stays as it is.
+        Each placeholder that is still there replaced by its original characters. One that was taken
+        out stays out; one that the person wrote stays as it is.
     """
     found = list(_PLACEHOLDER.finditer(edited))
     matcher = SequenceMatcher(
@@ -234,9 +253,12 @@ def restore_text(edited: str, hidden: Sequence[tuple[str, str]]) -> str:
 
 
 def _disjoint(text: str, spans: Sequence[PrivateSpan]) -> list[tuple[str, int, int]]:
-    """(kind, start, end) sorted and inside the text; of spans that overlap one, with the kind of the first.
+    """(kind, start, end) sorted and inside the text.
 
-    What looks like a placeholder in the text itself is one of them, standing for itself: else it would be taken for ours later.
+    Of spans that overlap one is left, with the kind of the first.
+
+    What looks like a placeholder in the text itself is one of them, standing for itself: else it
+    would be taken for ours later.
     """
     out: list[tuple[str, int, int]] = []
     literal = [(match[1], match.start(), match.end()) for match in _PLACEHOLDER.finditer(text)]
@@ -282,7 +304,9 @@ def _tone(num_samples: int) -> Samples:
 
 
 def masking_key(spans: Sequence[PrivateSpan]) -> str:
-    """Identity of what is masked: differs whenever a text or a clip masked by these spans does; "" without any."""
+    """Identity of what is masked: differs whenever a text or a clip masked by these spans does; ""
+    without any.
+    """
     return (
         digest(
             "mask",

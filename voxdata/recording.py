@@ -61,6 +61,9 @@ def canonical_file(recording_id: str) -> str:
         AudioError: OUTSIDE: that is no recording's id, so a path made of it could lead anywhere.
     """
     if not is_digest(recording_id):
-        message = f"{recording_id!r} is no recording's id, which has 32 hexadecimal digits; leave its rows out"
+        message = (
+            f"{recording_id!r} is no recording's id, which has 32 hexadecimal digits; "
+            "leave its rows out"
+        )
         raise AudioError(message, reason=DropReason.OUTSIDE)
     return f"{recording_id[:2]}/{recording_id}.flac"

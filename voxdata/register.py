@@ -20,7 +20,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from voxdata.durable import sync, workshop, write_file, writing
+from voxdata.durable import append_lines, move, sync, workshop, write_file, writing
 from voxdata.errors import MachineError
 
 NAME = "written.jsonl"
@@ -141,16 +141,7 @@ class Register:
         noted_before = self._lines()
         lines = [json.dumps(asdict(written)) for written in new if written not in noted_before]
         content = "".join(f"{line}\n" for line in lines).encode()
-        with writing(self.path.parent):
-            handle = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
-            with os.fdopen(handle, "r+b", buffering=0) as file:
-                size = file.seek(0, os.SEEK_END)
-                # A line that was cut short by a crash must not spoil the next.
-                if size and os.pread(handle, 1, size - 1) != b"\n":
-                    content = b"\n" + content
-                file.write(content)
-                os.fsync(handle)
-            sync(self.path.parent)
+        append_lines(self.path, content, mode=0o600)
 
     def _keep(self, wanted: Callable[[Written], bool]) -> None:
         """Write the register again with some of its lines, where that changes it."""
@@ -215,7 +206,7 @@ def write_page(path: Path, text: str, *, register: Register | None) -> None:
         unfinished = folder / path.name
         write_file(unfinished, content, mode=0o600)
         with register.noting(page):
-            unfinished.replace(path)
+            move(unfinished, path)
         sync(path.parent)
 
 

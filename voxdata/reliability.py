@@ -40,7 +40,11 @@ class Interval:
 
 
 def krippendorff_alpha(
-    votes: Sequence[Vote], *, distance: Distance = "nominal", order: Sequence[str] = ()
+    votes: Sequence[Vote],
+    *,
+    distance: Distance = "nominal",
+    order: Sequence[str] = (),
+    times: Mapping[str, int] | None = None,
 ) -> float | None:
     """Krippendorff's alpha.
 
@@ -48,6 +52,7 @@ def krippendorff_alpha(
         distance: "nominal" compares the main labels; "masi" the sets of all labels that a vote
             names; "ordinal" the main labels by their place in `order`.
         order: Every label, from the lowest to the highest; for "ordinal" only.
+        times: Utterance id -> on how many utterances just these votes were cast.
 
     Returns:
         1 for full agreement, 0 for chance; None when no utterance has two votes or only one value
@@ -57,7 +62,8 @@ def krippendorff_alpha(
     MASI: R. Passonneau (2006).
     """
     tally = _tally(votes, distance=distance, order=order)
-    return _alpha(tally, np.ones(len(tally.counts)))
+    weights = [(times or {}).get(unit, 1) for unit in tally.units]
+    return _alpha(tally, np.array(weights, dtype=np.float64))
 
 
 def alpha_interval(

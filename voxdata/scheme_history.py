@@ -245,3 +245,14 @@ def find_orphans(
                 if not labels.issuperset(meanings):
                     counts[scheme, label] += 1
     return dict(counts)
+
+
+def without_orphans(
+    labels: Mapping[str, tuple[str, ...]], orphans: Mapping[tuple[str, str], int]
+) -> dict[str, tuple[str, ...]]:
+    """Scheme -> chosen labels, without the schemes in which somebody chose an orphan."""
+    kept = {}
+    for scheme, chosen in labels.items():
+        if not any((scheme, label) in orphans for label in chosen):
+            kept[scheme] = chosen
+    return kept

@@ -43,8 +43,11 @@ def find_scratch(folder: Path) -> Path | None:
     return None
 
 
-def open_partial(folder: Path, *, mode: int) -> tuple[Path, int]:
+def open_partial(folder: Path, *, mode: int, beside: bool = False) -> tuple[Path, int]:
     """Make a file that will be renamed into a folder, and lock it.
+
+    Args:
+        beside: Make it in that folder itself, where a link can be made to it.
 
     Returns:
         Its path, and a descriptor that is open for reading and writing; it holds the lock until it
@@ -53,7 +56,7 @@ def open_partial(folder: Path, *, mode: int) -> tuple[Path, int]:
     Raises:
         OSError: The system refuses.
     """
-    return _open_locked(folder, PARTIAL, mode=mode)
+    return _open_locked(folder, PARTIAL, mode=mode, beside=beside)
 
 
 @contextmanager
@@ -65,7 +68,7 @@ def lend_folder(near: Path) -> Iterator[Path]:
     Raises:
         OSError: The system refuses.
     """
-    lock, number = _open_locked(near, LOCK, mode=0o600)
+    lock, number = _open_locked(near, LOCK, mode=0o600, beside=False)
     lent = lock.with_suffix(PARTIAL)
     try:
         lent.mkdir(mode=0o700)
@@ -159,14 +162,13 @@ def _open_locked(
     suffix: str,
     *,
     mode: int,
+    beside: bool,
 ) -> tuple[Path, int]:
-    scratch = find_scratch(folder)
+    scratch = None if beside else find_scratch(folder)
     while True:
-        path = (
-            folder / f".{token_hex(8)}{suffix}"
-            if scratch is None
-            else scratch / f"{token_hex(8)}{suffix}"
-        )
+        path = folder / f".{token_hex(8)}{suffix}"
+        if scratch is not None:
+            path = scratch / f"{token_hex(8)}{suffix}"
         number = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, mode)
         with suppress(OSError):  # a file system without locks
             fcntl.flock(number, fcntl.LOCK_EX)

@@ -8,25 +8,28 @@ label, the sum over splits of (share - ratio)² / ratio, labels seen less than t
 less. A language is counted like a label, so that splits are stratified by it too.
 
 Two voices once in different splits may turn out to share a recording, or to be one person. Their
-group then touches two splits and no assignment can be right for both pasts: `find_conflicts`
-reports it, and `fix_groups` places it where a model already trained cannot be tested on what it has
-seen (train before validation before test).
+group then touches two splits and no assignment can be right for both pasts: `place_groups` reports
+it, and places it where a model already trained cannot be tested on what it has seen (train before
+validation before test).
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import combinations
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from voxdata.dataset import Split
 from voxdata.identity import digest
+
+if TYPE_CHECKING:
+    import polars as pl
 
 MISSING_PENALTY = 1.0
 EMPTY_PENALTY = 1_000.0
@@ -54,76 +57,68 @@ def group_voices(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
     Returns:
         Voice -> group id, a digest of the group's first voice in alphabetical order.
     """
-    parent: dict[tuple[str, str], tuple[str, str]] = {}
+    import polars as pl
 
-    def root(node: tuple[str, str]) -> tuple[str, str]:
-        parent.setdefault(node, node)
-        while parent[node] != node:
-            parent[node] = parent[parent[node]]
-            node = parent[node]
-        return node
-
-    voices = set()
-    for shared, voice in pairs:
-        voices.add(voice)
-        shared_root = root(("shared", shared))
-        parent[shared_root] = root(("voice", voice))
-
-    members: dict[tuple[str, str], list[str]] = defaultdict(list)
-    for voice in sorted(voices):
-        members[root(("voice", voice))].append(voice)
-
-    groups: dict[str, str] = {}
-    for group in members.values():
-        group_id = digest("group", group[0])
-        groups.update(dict.fromkeys(group, group_id))
-    return groups
+    ties = pl.DataFrame(list(pairs), schema={"shared": pl.String, "voice": pl.String}, orient="row")
+    return dict(group_ties(ties).iter_rows())
 
 
-def find_conflicts(
-    groups: Mapping[str, str], assigned: Mapping[str, Split]
-) -> dict[str, dict[Split, tuple[str, ...]]]:
-    """Groups whose voices were placed in different splits before.
-
-    Args:
-        groups: Voice -> group.
-        assigned: Voice -> the split it was put into first.
+def group_ties(ties: pl.DataFrame) -> pl.DataFrame:
+    """The same for a frame with the columns shared and voice, of any number of rows.
 
     Returns:
-        Group -> split -> its voices there; only groups that touch two splits or more.
+        The columns voice, sorted, and group.
     """
-    touched: dict[str, dict[Split, list[str]]] = {}
-    for voice, group in sorted(groups.items()):
-        if voice in assigned:
-            voices_by_split = touched.setdefault(group, {})
-            voices_by_split.setdefault(assigned[voice], []).append(voice)
+    import polars as pl
+    from scipy.sparse import coo_array  # type: ignore[import-untyped]
+    from scipy.sparse.csgraph import connected_components  # type: ignore[import-untyped]
 
-    conflicts: dict[str, dict[Split, tuple[str, ...]]] = {}
-    for group, voices_by_split in sorted(touched.items()):
-        if len(voices_by_split) > 1:
-            conflicts[group] = {split: tuple(v) for split, v in voices_by_split.items()}
-    return conflicts
+    voices = ties.select("voice").unique().sort("voice").with_row_index("place")
+    if voices.is_empty():
+        return pl.DataFrame(schema={"voice": pl.String, "group": pl.String})
+    shared = ties.select("shared").unique().with_row_index("shared_place", offset=len(voices))
+    edges = ties.join(voices, on="voice").join(shared, on="shared")
+    ends = edges["place"].to_numpy(), edges["shared_place"].to_numpy()
+    num_nodes = len(voices) + len(shared)
+    graph = coo_array((np.ones(len(edges), dtype=np.int8), ends), shape=(num_nodes, num_nodes))
+    _, component = connected_components(graph, directed=False)
+
+    voices = voices.select("voice", component=pl.Series(component[: len(voices)]))
+    first = voices.group_by("component").agg(pl.col("voice").min().alias("first"))
+    group_ids = [digest("group", name) for name in first["first"]]
+    named = first.select("component", group=pl.Series(group_ids, dtype=pl.String))
+    return voices.join(named, on="component", maintain_order="left").select("voice", "group")
 
 
-def fix_groups(groups: Mapping[str, str], assigned: Mapping[str, Split]) -> dict[str, Split]:
-    """Where groups with voices placed before must stay.
+def place_groups(groups: pl.DataFrame, fixed: pl.DataFrame) -> pl.DataFrame:
+    """Where groups must stay since a voice of them was placed before.
 
     Args:
-        groups: Voice -> group.
-        assigned: Voice -> the split it was put into first.
+        groups: Columns voice and group.
+        fixed: Columns name, of voices, each once, and split: where it was put first.
 
     Returns:
-        Group -> split, for groups with a voice placed before. One in conflict goes to the first of
-        train, validation, test it touches.
+        Columns group; split, for one in conflict the first of train, validation and test that it
+        touches; and torn, whether its voices were placed in different splits. Groups without a
+        voice that was placed are left out. Sorted by group.
     """
-    order = list(Split)
-    fixed: dict[str, Split] = {}
-    for voice, group in sorted(groups.items()):
-        if voice in assigned:
-            split = assigned[voice]
-            earlier = fixed.get(group, split)
-            fixed[group] = min(earlier, split, key=order.index)
-    return fixed
+    import polars as pl
+
+    order = {split.value: place for place, split in enumerate(Split)}
+    names = {place: split for split, place in order.items()}
+    touched = groups.join(fixed, left_on="voice", right_on="name").with_columns(
+        place=pl.col("split").replace_strict(order, return_dtype=pl.Int8)
+    )
+    return (
+        touched.group_by("group")
+        .agg(first=pl.col("place").min(), last=pl.col("place").max())
+        .select(
+            "group",
+            split=pl.col("first").replace_strict(names, return_dtype=pl.String),
+            torn=pl.col("first") != pl.col("last"),
+        )
+        .sort("group")
+    )
 
 
 def assign_splits(

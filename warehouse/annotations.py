@@ -1,10 +1,12 @@
-"""What people said: an append-only ledger of annotations. Every revision is a row, and a link of the chain of `warehouse.chain`."""
+"""What people said: an append-only ledger of annotations. Every revision is a row, and a link of
+the chain of `warehouse.chain`.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import lru_cache
 from types import MappingProxyType
@@ -22,7 +24,8 @@ from warehouse.rows import insert_new, insert_rows, read_rows, utc_aware, utc_na
 def add_annotations(
     con: DuckDBPyConnection, annotations: Sequence[Annotation], *, run_id: str
 ) -> int:
-    """Add revisions and seal them: new is what has not been seen with this project, id, time of change and deletion.
+    """Add revisions and seal them: new is what has not been seen with this project, id, time of
+    change and deletion.
 
     Returns:
         How many were new.
@@ -63,15 +66,58 @@ def add_annotations(
 def current_annotations(
     con: DuckDBPyConnection, *, project_id: int | None = None
 ) -> list[Annotation]:
-    """The newest revision of each annotation, by project and id; skipped and deleted ones are there, flagged."""
+    """The newest revision of each annotation, by project and id; skipped and deleted ones are
+    there, flagged.
+    """
     return [
         _annotation(row)
         for row in read_rows(
             con,
-            f"select {ANNOTATION} from current_annotation where ?::bigint is null or project_id = ? order by project_id, annotation_id",
+            f"""select {ANNOTATION}
+            from current_annotation
+            where ?::bigint is null or project_id = ?
+            order by project_id, annotation_id""",
             [project_id, project_id],
         )
     ]
+
+
+def labelled_ids(
+    con: DuckDBPyConnection, utterance_ids: Sequence[str] | None = None
+) -> frozenset[str]:
+    """Ids of utterances, and keys of check clips, that somebody labelled.
+
+    Args:
+        utterance_ids: Only of these; of all when None.
+    """
+    rows = read_rows(
+        con,
+        """select distinct utterance_id from current_annotation
+        where not deleted and not skipped
+          and ($ids is null or utterance_id in (select unnest($ids::varchar[])))""",
+        {"ids": None if utterance_ids is None else list(utterance_ids)},
+    )
+    return frozenset(str(row["utterance_id"]) for row in rows)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimedAnswer:
+    """How long somebody took over a clip, and what there was to hear and read."""
+
+    lead_time_ms: int
+    duration_ms: int
+    text: str
+
+
+def list_lead_times(con: DuckDBPyConnection) -> list[TimedAnswer]:
+    """The times that people took over utterances that are in force, by project and annotation."""
+    rows: list[dict[str, Any]] = read_rows(
+        con,
+        """select a.lead_time_ms, u.end_ms - u.start_ms as duration_ms, u.text
+        from current_annotation a join current_utterance u using (utterance_id)
+        where a.lead_time_ms <> 0 and not a.deleted order by a.project_id, a.annotation_id""",
+    )
+    return [TimedAnswer(**row) for row in rows]
 
 
 def list_simulated(con: DuckDBPyConnection) -> dict[str, float]:
@@ -81,8 +127,12 @@ def list_simulated(con: DuckDBPyConnection) -> dict[str, float]:
     """
     rows = read_rows(
         con,
-        """select annotator, max(coalesce(simulated, simulated_before)) as error_rate from current_annotation where not deleted
-        group by annotator having count(*) = count(coalesce(simulated, simulated_before)) order by annotator""",
+        """select annotator, max(coalesce(simulated, simulated_before)) as error_rate
+        from current_annotation
+        where not deleted
+        group by annotator
+        having count(*) = count(coalesce(simulated, simulated_before))
+        order by annotator""",
     )
     return {str(row["annotator"]): float(str(row["error_rate"])) for row in rows}
 
@@ -98,7 +148,7 @@ def list_revisions(con: DuckDBPyConnection, utterance_id: str) -> list[Annotatio
 
 
 def last_read_at(con: DuckDBPyConnection, *, project_id: int) -> datetime | None:
-    """When a project was last read for changes, by the server's clock, UTC; None when it never was."""
+    """When a project was last read for changes, by the server's clock, UTC; None when never."""
     rows = read_rows(
         con,
         "select read_at from queue_read where project_id = ? order by seq desc limit 1",
@@ -115,7 +165,7 @@ def record_read(
     marks: Mapping[str, str],
     run_id: str,
 ) -> None:
-    """Note when a project was read for changes, and the state in which its changed clips were read."""
+    """Note when a project was read for changes, and the state of its changed clips then."""
     rows: list[dict[str, object]] = [
         {"project_id": project_id, "utterance_id": key, "mark": mark, "run_id": run_id}
         for key, mark in marks.items()
@@ -133,7 +183,10 @@ def read_marks(con: DuckDBPyConnection, *, project_id: int) -> dict[str, str]:
     """Clip -> the state in which it was last read."""
     rows = read_rows(
         con,
-        "select utterance_id, arg_max(mark, seq) as mark from clip_mark where project_id = ? group by all",
+        """select utterance_id, arg_max(mark, seq) as mark
+        from clip_mark
+        where project_id = ?
+        group by all""",
         [project_id],
     )
     return {str(row["utterance_id"]): str(row["mark"]) for row in rows}
@@ -167,10 +220,14 @@ def moved_annotations(con: DuckDBPyConnection) -> set[tuple[int, int]]:
 
 
 def find_oddities(con: DuckDBPyConnection) -> list[dict[str, object]]:
-    """Revisions somebody should look at: written in another's name, vanished, changed after adjudication; oldest first."""
+    """Revisions somebody should look at: written in another's name, vanished, changed after
+    adjudication; oldest first.
+    """
     return read_rows(
         con,
-        "select oddity, project_id, annotation_id, utterance_id, annotator, author, updated_at from annotation_oddity order by seq, oddity",
+        """select oddity, project_id, annotation_id, utterance_id, annotator, author, updated_at
+        from annotation_oddity
+        order by seq, oddity""",
     )
 
 

@@ -1,4 +1,7 @@
-"""Attempts: on which days something hung, was killed or took too much memory, before it is let rest."""
+"""Attempts: the days on which something hung, was killed or took too much memory.
+
+After tries on several days it is skipped until its key changes.
+"""
 
 from __future__ import annotations
 
@@ -83,7 +86,7 @@ def record_attempt(
 
 
 def list_tries(con: DuckDBPyConnection) -> dict[tuple[str, str, str], Tries]:
-    """(stage, subject, key) -> how often it was tried in vain, that with the newest attempt last."""
+    """(stage, subject, key) -> how often it was tried in vain, the newest attempt last."""
     rows: list[dict[str, Any]] = read_rows(
         con,
         """select stage, placed(subject) as subject, key, count(distinct day) as days,
@@ -99,7 +102,9 @@ def list_tries(con: DuckDBPyConnection) -> dict[tuple[str, str, str], Tries]:
 
 
 def refused_files(con: DuckDBPyConnection, reason: DropReason) -> list[str]:
-    """Files that ingestion refused, or tried in vain, for a reason, and that never gave a recording, sorted."""
+    """Files that ingestion refused, or tried in vain, for a reason, and that never gave a
+    recording, sorted.
+    """
     rows = read_rows(
         con,
         """with refused as (

@@ -40,11 +40,14 @@ def add_audio_digests(
     Returns:
         How many were new.
     """
-    rows: list[dict[str, object]] = [
-        {**{name: getattr(digest, name) for name in _FIELDS}, "run_id": run_id}
-        for digest in digests
-    ]
+    rows = [_encode_digest(digest, run_id) for digest in digests]
     return insert_new(con, "audio_digest", rows, key=_FIELDS, existing="current_audio_digest")
+
+
+def _encode_digest(digest: AudioDigest, run_id: str) -> dict[str, object]:
+    row: dict[str, object] = {name: getattr(digest, name) for name in _FIELDS}
+    row["run_id"] = run_id
+    return row
 
 
 def list_audio_digests(
@@ -61,23 +64,29 @@ def list_audio_digests(
 
 
 def list_audio(con: DuckDBPyConnection) -> list[StoredAudio]:
-    """Every canonical file that a recording or an example of a version needs, sorted by recording."""
+    """Every canonical file that a recording or an example needs, sorted by recording."""
     digests = list_audio_digests(con)
-    known = {stored.recording.recording_id: stored for stored in list_recordings(con)}
+    recordings = {
+        stored.recording.recording_id: stored.recording for stored in list_recordings(con)
+    }
     rows: list[dict[str, Any]] = read_rows(
         con,
-        """select recording_id, audio_file from recording
-        union (select recording_id, min(audio_file) from example anti join recording using (recording_id)
-          where audio_file <> '' group by recording_id)
+        """select recording_id, audio_file
+        from recording
+        union (
+          select recording_id, min(audio_file)
+          from example
+          anti join recording using (recording_id)
+          where audio_file <> ''
+          group by recording_id
+        )
         order by recording_id""",
     )
     return [
         StoredAudio(
             recording_id=row["recording_id"],
             audio_file=row["audio_file"],
-            recording=known[row["recording_id"]].recording
-            if row["recording_id"] in known
-            else None,
+            recording=recordings.get(row["recording_id"]),
             digest=digests.get(row["recording_id"]),
         )
         for row in rows

@@ -1,4 +1,6 @@
-"""What lies beside a warehouse file: small files of ours that somebody may have emptied, replaced or taken away."""
+"""What lies beside a warehouse file: small files of ours that somebody may have emptied, replaced
+or taken away.
+"""
 
 from __future__ import annotations
 

@@ -1,8 +1,11 @@
-"""The chain: what people said, and who must stay out, sealed entry by entry, so that nothing of either goes or changes unnoticed.
+"""The chain: what people said, and who must stay out, sealed entry by entry, so that nothing of
+either goes or changes unnoticed.
 
-Each seal holds the hash of the seal before it and of the entry's content, so an entry that is changed, removed or slipped in breaks the
-chain from there on. Annotations and bans draw their numbers from one sequence and are links of one chain: whoever takes the newest bans
-away has to take away the annotations that came after them, too, and the versions whose recipes name the chain's head.
+Each seal holds the hash of the seal before it and of the entry's content, so an entry that is
+changed, removed or slipped in breaks the chain from there on. Annotations and bans draw their
+numbers from one sequence and are links of one chain: whoever takes the newest bans away has to take
+away the annotations that came after them, too, and the versions whose recipes name the chain's
+head.
 """
 
 from __future__ import annotations
@@ -16,8 +19,8 @@ from voxdata.identity import canonical_json
 from warehouse.plain import read_rows, write_past_the_gate
 
 ANNOTATION = (
-    "annotation_id, project_id, utterance_id, annotator, labels, ratings, flags, text, skipped, deleted, lead_time_ms, updated_at,"
-    " author, proposal, scheme_versions, simulated"
+    "annotation_id, project_id, utterance_id, annotator, labels, ratings, flags, text, skipped, "
+    "deleted, lead_time_ms, updated_at, author, proposal, scheme_versions, simulated"
 )
 """What of an annotation is sealed."""
 
@@ -28,14 +31,17 @@ CONTENT: Mapping[str, str] = {"annotation": ANNOTATION, "forgotten": BAN}
 """Table -> the columns of its entries that are sealed, beside their number and run."""
 
 _SINCE = ("simulated",)
-"""Content that rows from before it do not have; where it is null it is no part of the seal, so that their seals hold."""
+"""Content that rows from before it do not have; where it is null it is no part of the seal, so that
+their seals hold.
+"""
 
 _FIRST = "0" * 64
 """What stands for the hash before the first."""
 
 
 def seal_entries(con: DuckDBPyConnection, *, run_id: str) -> int:
-    """Seal what is not sealed yet, also what was there before there were seals; call it in the transaction that adds entries.
+    """Seal what is not sealed yet, also what was there before there were seals; call it in the
+    transaction that adds entries.
 
     Returns:
         How many entries were sealed.
@@ -54,12 +60,15 @@ def seal_entries(con: DuckDBPyConnection, *, run_id: str) -> int:
 
 
 def seal_earlier_entries(con: DuckDBPyConnection) -> None:
-    """What migration 12 cannot say in SQL: a seal for each entry from before, of who was forgotten as of annotations."""
+    """What migration 12 cannot say in SQL: a seal for each entry from before, of who was forgotten
+    as of annotations.
+    """
     seal_entries(con, run_id="migration-12")
 
 
 def check_chain(con: DuckDBPyConnection) -> list[str]:
-    """Recompute the chain over all annotations and bans; of annotations that were erased on record only the seals are left.
+    """Recompute the chain over all annotations and bans; of annotations that were erased on record
+    only the seals are left.
 
     Returns:
         What is wrong, a line for each entry; empty when every entry is as it was written.
@@ -94,7 +103,9 @@ def check_chain(con: DuckDBPyConnection) -> list[str]:
 
 
 def chain_head(con: DuckDBPyConnection) -> str:
-    """The hash of the newest entry, which stands for the whole ledger up to it; "" when there is none."""
+    """The hash of the newest entry, which stands for the whole ledger up to it; "" when there is
+    none.
+    """
     rows = read_rows(con, "select hash from annotation_seal order by seq desc limit 1")
     return str(rows[0]["hash"]) if rows else ""
 
@@ -103,11 +114,12 @@ def _entries(
     con: DuckDBPyConnection, *, only: str = ""
 ) -> dict[int, tuple[str, dict[str, object]]]:
     """Number -> the table of an entry, and what of it is sealed."""
-    return {
-        int(str(row["seq"])): (table, row)
-        for table, content in CONTENT.items()
-        for row in read_rows(con, f"select seq, run_id, {content} from {table} {only} order by seq")
-    }
+    entries: dict[int, tuple[str, dict[str, object]]] = {}
+    for table, content in CONTENT.items():
+        query = f"select seq, run_id, {content} from {table} {only} order by seq"
+        for row in read_rows(con, query):
+            entries[int(str(row["seq"]))] = (table, row)
+    return entries
 
 
 def _name(table: str, row: Mapping[str, object]) -> str:

@@ -1,18 +1,19 @@
-"""Counting commits: a write-ahead log that lost its end opens without complaint and without its last transactions.
+"""Counting commits: a write-ahead log that lost its end opens without complaint and without its
+last transactions.
 
-Every transaction adds one to a count in the warehouse and, once it is committed, to a file beside it, `<warehouse>.commits`. A warehouse
-that counts fewer than the file has lost what it had acknowledged.
+Every transaction adds one to a count in the warehouse and, once it is committed, to a file beside
+it, `<warehouse>.commits`. A warehouse that counts fewer than the file has lost what it had
+acknowledged.
 """
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import duckdb
 from duckdb import DuckDBPyConnection
 
-from voxdata.durable import writing
+from voxdata.durable import write_over
 from voxdata.errors import MachineError, WarehouseError
 from warehouse.beside import read_beside
 from warehouse.guards import note_later, warehouse_path
@@ -28,27 +29,22 @@ def commits_path(warehouse: Path) -> Path:
 
 
 def read_commits(warehouse: Path) -> int:
-    """How many commits were acknowledged; 0 when nobody counted, as when a process was killed before it wrote the first number.
+    """How many commits were acknowledged; 0 when nobody counted, as when a process was killed
+    before it wrote the first number.
 
     Raises:
         WarehouseError: The file holds no number, or is none of ours.
     """
     path, remedy = commits_path(warehouse), "let `voxdata repair` count again"
-    said = (read_beside(path, at_most=LONGEST, remedy=remedy) or b"").strip()
-    if said and not said.isdigit():
+    digits = (read_beside(path, at_most=LONGEST, remedy=remedy) or b"").strip()
+    if digits and not digits.isdigit():
         raise WarehouseError(f"{path}: is no number; {remedy}")
-    return int(said or b"0")
+    return int(digits or b"0")
 
 
 def write_commits(warehouse: Path, count: int) -> None:
     """Write the number down, durably: one short write over the old one."""
-    with writing(warehouse.parent):
-        handle = os.open(commits_path(warehouse), os.O_WRONLY | os.O_CREAT, 0o600)
-        try:
-            os.pwrite(handle, f"{count:020d}\n".encode(), 0)
-            os.fdatasync(handle)
-        finally:
-            os.close(handle)
+    write_over(commits_path(warehouse), f"{count:020d}\n".encode(), mode=0o600)
 
 
 def held_commits(con: DuckDBPyConnection) -> int:
@@ -98,8 +94,9 @@ def check_commits(path: Path, *, held: int) -> int:
     noted = read_commits(path)
     if held < noted:
         raise WarehouseError(
-            f"{path}: {noted - held} of {noted} acknowledged transactions are missing, so its write-ahead log lost its end. Leave the "
-            f"files as they are and run `voxdata repair`, which rebuilds the warehouse from a snapshot and the batches; or, to go on "
-            f"without them, delete {commits_path(path)}"
+            f"{path}: {noted - held} of {noted} acknowledged transactions are missing, so its "
+            "write-ahead log lost its end. Leave the files as they are and run `voxdata repair`, "
+            "which rebuilds the warehouse from a snapshot and the batches; or, to go on without "
+            f"them, delete {commits_path(path)}"
         )
     return noted

@@ -1,7 +1,8 @@
-"""Compaction: the warehouse file written anew, so that what was deleted is no longer in it.
+"""Compaction: the warehouse file written again, so that what was deleted is no longer in it.
 
-DuckDB leaves the bytes of deleted rows in the file, whatever is vacuumed; a copy made by a process that never saw them has none. So this
-runs as a process of its own: `python -m warehouse.compact FILE [OUTPUT]`.
+DuckDB leaves the bytes of deleted rows in the file, whatever is vacuumed; a copy made by a process
+that never saw them has none. So this runs as a process of its own: `python -m warehouse.compact
+FILE [OUTPUT]`.
 """
 
 from __future__ import annotations
@@ -12,10 +13,9 @@ from pathlib import Path
 
 import duckdb
 
-from voxdata.durable import sync, workshop
+from voxdata.durable import move, sync, workshop
 from voxdata.errors import MachineError, VoxdataError, WarehouseError
 from voxdata.machine import EXIT_CODE, find_fault, machine_error
-from voxdata.scratch import move_into_place
 from warehouse.connection import open_warehouse
 from warehouse.engine import connect
 from warehouse.guards import ensure_triggers, require_triggers
@@ -23,10 +23,12 @@ from warehouse.rows import read_rows
 
 
 def compact_warehouse(path: Path) -> None:
-    """Replace a warehouse file by a copy of what is in it, atomically. Nobody may have it open in this process.
+    """Replace a warehouse file by a copy of what is in it, atomically. Nobody may have it open in
+    this process.
 
     Raises:
-        WarehouseError: Somebody else holds it, or the copy could not be made; the file is as it was then.
+        WarehouseError: Somebody else holds it, or the copy could not be made; the file is as it was
+            then.
         MachineError: There is no room for the copy.
     """
     _run(path, path)
@@ -59,7 +61,9 @@ def _run(path: Path, output: Path) -> None:
 
 
 def _copy(path: Path, output: Path) -> None:
-    """What the process does: copy table by table into a new file, put the triggers back, and rename it over the target."""
+    """What the process does: copy table by table into a new file, put the triggers back, and rename
+    it over the target.
+    """
     with workshop(output.parent) as folder:
         _copy_to(folder / output.name, path, output)
 
@@ -79,21 +83,23 @@ def _copy_to(partial: Path, path: Path, output: Path) -> None:
                 raise WarehouseError(f"{partial}: the copy does not hold what {path} holds")
             con.execute("checkpoint")
         sync(partial)
-        move_into_place(partial, output)
+        move(partial, output)
         sync(output.parent)
 
 
 def _counts(con: duckdb.DuckDBPyConnection) -> dict[str, int]:
     tables = read_rows(
         con,
-        "select table_name from duckdb_tables() where database_name = current_database() and not temporary order by 1",
+        """select table_name
+        from duckdb_tables()
+        where database_name = current_database() and not temporary
+        order by 1""",
     )
-    return {
-        str(row["table_name"]): int(
-            str(read_rows(con, f'select count(*) as n from "{row["table_name"]}"')[0]["n"])
-        )
-        for row in tables
-    }
+    return {str(row["table_name"]): _count(con, str(row["table_name"])) for row in tables}
+
+
+def _count(con: duckdb.DuckDBPyConnection, table: str) -> int:
+    return int(str(read_rows(con, f'select count(*) as n from "{table}"')[0]["n"]))
 
 
 def _name(con: duckdb.DuckDBPyConnection) -> str:
@@ -108,9 +114,9 @@ if __name__ == "__main__":
     try:
         _copy(Path(sys.argv[1]), Path(sys.argv[2]))
     except (VoxdataError, duckdb.Error, OSError) as error:
-        found = find_fault(error, place=Path(sys.argv[2]).parent)
-        found = found or (
-            machine_error(Path(sys.argv[2]).parent, error) if isinstance(error, OSError) else None
-        )
-        print(found or error, file=sys.stderr)
-        sys.exit(1 if found is None else EXIT_CODE)
+        folder = Path(sys.argv[2]).parent
+        fault = find_fault(error, place=folder)
+        if fault is None and isinstance(error, OSError):
+            fault = machine_error(folder, error)
+        print(fault or error, file=sys.stderr)
+        sys.exit(1 if fault is None else EXIT_CODE)

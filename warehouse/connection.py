@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import random
 import re
 import shutil
+import subprocess
 import threading
 import time
 import warnings
@@ -44,7 +46,9 @@ LONGEST_PAUSE_S = 0.25
 
 @dataclass(slots=True)
 class _Turnstile:
-    """Lets one thread of this process at a time have a warehouse file open; that thread may open it again inside."""
+    """Lets one thread of this process at a time have a warehouse file open; that thread may open it
+    again inside.
+    """
 
     lock: threading.RLock = field(default_factory=threading.RLock)
     modes: list[bool] = field(default_factory=list)
@@ -73,9 +77,11 @@ def open_warehouse(
         read_only: Several processes may read at once while nobody writes.
         wait_s: How long to wait for whoever has it, other threads of this process included.
         places: Where the workspace lies that places are stored relative to.
-        known: What the caller knows of it; another one, an older copy or none is refused before anything is written.
+        known: What the caller knows of it; another one, an older copy or none is refused before
+            anything is written.
         create: Make it, with its folder, where there is none; never with `read_only` or `known`.
-        say: Told what does not make failed what has succeeded, such as a file beside it that cannot be written.
+        say: Told what does not make failed what has succeeded, such as a file beside it that cannot
+            be written.
         engine: What the connection may take; the same for all of one process.
 
     Yields:
@@ -83,9 +89,11 @@ def open_warehouse(
 
     Raises:
         LockedError: Locked for longer than `wait_s`.
-        WarehouseError: Absent; older than this release, with `read_only`; written by a newer release; not the one that is known; or a
-            version is missing. Each message names the remedy.
-        MachineError: Its disk is full, or it cannot be read or written there; also while the connection is used.
+        WarehouseError: Absent; older than this release, with `read_only`; written by a newer
+            release; not the one that is known; or a version is missing. Each message names the
+            remedy.
+        MachineError: Its disk is full, or it cannot be read or written there; also while the
+            connection is used.
     """
     create = create and not read_only and known is None
     with writing(path.parent):
@@ -96,12 +104,14 @@ def open_warehouse(
         turnstile = _TURNSTILES.setdefault(path, _Turnstile())
     if not turnstile.lock.acquire(timeout=max(wait_s, 0)):
         raise LockedError(
-            f"{path}: another thread of this process has had it open for {wait_s:g} s; close it there first"
+            f"{path}: another thread of this process has had it open for {wait_s:g} s; close it "
+            "there first"
         )
     try:
         if turnstile.modes and turnstile.modes[-1] and not read_only:
             raise WarehouseError(
-                f"{path}: already open for reading in this thread; leave that block before opening it for writing"
+                f"{path}: already open for reading in this thread; leave that block before opening "
+                "it for writing"
             )
         mode = turnstile.modes[-1] if turnstile.modes else read_only
         con = _connect(path, read_only=mode, deadline=deadline, wait_s=wait_s, engine=engine)
@@ -128,9 +138,40 @@ def open_warehouse(
         turnstile.lock.release()
 
 
+def copy_open_file(con: DuckDBPyConnection, path: Path, target: Path) -> None:
+    """Copy the file of a warehouse that this thread has open for writing.
+
+    A process of its own does it: whoever opens and closes a file takes away the locks that his
+    process has on it, DuckDB's among them.
+
+    Raises:
+        MachineError: There is no room for it.
+    """
+    con.execute("checkpoint")
+    done = subprocess.run(
+        ["cp", "--", str(path), str(target)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "LC_ALL": "C"},
+    )
+    if done.returncode:
+        raise machine_error(target.parent, OSError(done.stderr.strip()))
+
+
+@contextmanager
+def open_copy(path: Path, *, places: Places, engine: Engine) -> Iterator[DuckDBPyConnection]:
+    """Open a copy of a warehouse that this process made, for reading, and for nobody else."""
+    with connect(path, read_only=True, engine=engine) as con:
+        use_places(con, places)
+        yield con
+
+
 @contextmanager
 def transaction(con: DuckDBPyConnection) -> Iterator[None]:
-    """All or nothing: commit at the end, roll back when an error passes through. Inside another transaction it joins that one."""
+    """All or nothing: commit at the end, roll back when an error passes through. Inside another
+    transaction it joins that one.
+    """
     if con.execute("select getvariable('in_transaction')").fetchall()[0][0]:
         yield
         return
@@ -142,7 +183,8 @@ def transaction(con: DuckDBPyConnection) -> Iterator[None]:
         count = count_commit(con)
         con.execute("commit")
     except BaseException:
-        # DuckDB may have rolled back by itself, or have given up altogether: the first error is the one to tell.
+        # DuckDB may have rolled back by itself, or have given up altogether: the first error is the
+        # one to tell.
         for statement in ("rollback", "set variable in_transaction = false"):
             with suppress(duckdb.Error):
                 con.execute(statement)
@@ -183,32 +225,33 @@ def _connect(
                 and path.exists()
                 and path.stat().st_size < 12_288
             )
+            locked = "Could not set lock" in message
             late = time.monotonic() >= deadline
-            if (
-                "Could not set lock" not in message
-                and named_errno(message, among=REMEDIES) is not None
-            ):
+            if not locked and named_errno(message, among=REMEDIES) is not None:
                 raise machine_error(path, error) from error
-            if "Could not set lock" not in message and (late or not being_made):
+            if not locked and (late or not being_made):
                 raise _damaged(path, error) from error
             if late:
                 raise LockedError(
-                    f"{path}: locked for {wait_s:g} s by {_holder(message)}; wait for it to finish, or end it if it hangs"
+                    f"{path}: locked for {wait_s:g} s by {_holder(message)}; wait for it to "
+                    "finish, or end it if it hangs"
                 ) from error
         except duckdb.Error as error:
             raise _damaged(path, error) from error
-        time.sleep(min(pause_s * random.uniform(0.5, 1.0), max(deadline - time.monotonic(), 0)))  # noqa: S311 - jitter, not a secret
+        jitter = random.uniform(0.5, 1.0)  # noqa: S311 - not a secret
+        left_s = max(deadline - time.monotonic(), 0)
+        time.sleep(min(pause_s * jitter, left_s))
         pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
 
 
 def _refused(error: duckdb.Error, path: Path) -> MachineError | None:
-    """What the system refused about the warehouse's own files, such as its log in a folder that cannot be written."""
+    """What the system refused about the warehouse's own files, such as its log in a folder that
+    cannot be written.
+    """
     own = f'"{path}' in str(error)
-    return (
-        machine_error(path.parent, error)
-        if own and named_errno(str(error), among=REMEDIES) is not None
-        else None
-    )
+    if not own or named_errno(str(error), among=REMEDIES) is None:
+        return None
+    return machine_error(path.parent, error)
 
 
 def _damaged(path: Path, error: duckdb.Error) -> WarehouseError:
@@ -217,8 +260,8 @@ def _damaged(path: Path, error: duckdb.Error) -> WarehouseError:
 
 
 def _holder(message: str) -> str:
-    found = re.search(r"Conflicting lock is held in (.+?) \(PID (\d+)\)", message)
-    return f"process {found[2]} ({found[1]})" if found else "another process"
+    holder = re.search(r"Conflicting lock is held in (.+?) \(PID (\d+)\)", message)
+    return f"process {holder[2]} ({holder[1]})" if holder else "another process"
 
 
 def _prepare(
@@ -235,46 +278,55 @@ def _prepare(
     }
     if tables and "schema_version" not in tables:
         raise WarehouseError(
-            f"{path}: a DuckDB file, but not a voxdata warehouse; name another file under [storage] warehouse"
+            f"{path}: a DuckDB file, but not a voxdata warehouse; name another file under "
+            "[storage] warehouse"
         )
-    found = (
-        read_rows(con, "select coalesce(max(version), 0) as version from schema_version")[0][
-            "version"
-        ]
-        if tables
-        else 0
-    )
-    have = int(str(found))
+    have = 0
+    if tables:
+        newest = read_rows(con, "select coalesce(max(version), 0) as version from schema_version")
+        have = int(str(newest[0]["version"]))
     if have > newest_version():
         raise WarehouseError(
-            f"{path}: written by a newer voxdata (schema {have}, this release knows {newest_version()}); upgrade voxdata to open it"
+            f"{path}: written by a newer voxdata (schema {have}, this release knows "
+            f"{newest_version()}); upgrade voxdata to open it"
         )
     if not tables and known is not None:
         raise missing(path, known)
     if not tables and not create:
         raise WarehouseError(
-            f"{path}: is empty; put the warehouse back from a backup, or let `voxdata repair` rebuild it"
+            f"{path}: is empty; put the warehouse back from a backup, or let `voxdata repair` "
+            "rebuild it"
         )
     held = held_commits(con) if "commit_count" in tables else 0
     if known is not None:
-        check_identity(
-            path, known, found=read_identity(con) if "identity" in tables else "", held=held
-        )
+        warehouse_id = read_identity(con) if "identity" in tables else ""
+        check_identity(path, known, found=warehouse_id, held=held)
     if not read_only:
         migrate(con, have=have)
         ensure_triggers(con)
     elif have < newest_version():
         raise WarehouseError(
-            f"{path}: schema {have} is older than this release's {newest_version()}; run `voxdata ingest` or any writing command once"
+            f"{path}: schema {have} is older than this release's {newest_version()}; run `voxdata "
+            "ingest` or any writing command once"
         )
+    _compare_beside(con, path, held=held, read_only=read_only)
+
+
+def _compare_beside(con: DuckDBPyConnection, path: Path, *, held: int, read_only: bool) -> None:
+    """Compare the warehouse with its list of versions and its number of commits, and update them.
+
+    Raises:
+        WarehouseError: The warehouse has less than they say.
+    """
     complete = check_sidecar(con, path)
     noted = check_commits(path, held=held)
-    if not read_only:
-        if not complete:
-            note_versions(con, path)
-        if held > noted:
-            note_commits(con, held)  # it could not be written down when it was made
-        con.execute("set variable count_commits = true")
+    if read_only:
+        return
+    if not complete:
+        note_versions(con, path)
+    if held > noted:
+        note_commits(con, held)  # it could not be written down when it was made
+    con.execute("set variable count_commits = true")
 
 
 def _migrations() -> list[tuple[int, Path]]:
@@ -282,7 +334,8 @@ def _migrations() -> list[tuple[int, Path]]:
 
 
 def migrate(con: DuckDBPyConnection, *, have: int = 0) -> None:
-    """Bring a warehouse to the schema this release writes, each step in a transaction with its record.
+    """Bring a warehouse to the schema this release writes, each step in a transaction with its
+    record.
 
     Args:
         have: Its schema version now; 0 for an empty file.
@@ -291,7 +344,9 @@ def migrate(con: DuckDBPyConnection, *, have: int = 0) -> None:
         if number > have:
             with transaction(con):
                 con.execute(
-                    "create table if not exists schema_version(version integer, name varchar, applied_at timestamp)"
+                    """create table if not exists schema_version(
+                      version integer, name varchar, applied_at timestamp
+                    )"""
                 )
                 con.execute(file.read_text(encoding="utf-8"))
                 if number in FOLLOW_UPS:

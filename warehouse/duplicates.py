@@ -58,7 +58,10 @@ def list_fingerprints(
     """Recording id -> (num_codes,) uint32 of some recordings, as made by `key`."""
     rows: list[dict[str, Any]] = read_rows(
         con,
-        "select recording_id, codes from fingerprint where key = ? and list_contains(?, recording_id) order by recording_id, seq",
+        """select recording_id, codes
+        from fingerprint
+        where key = ? and list_contains(?, recording_id)
+        order by recording_id, seq""",
         [key, sorted(recording_ids)],
     )
     return {row["recording_id"]: np.asarray(row["codes"], dtype=np.uint32) for row in rows}
@@ -92,49 +95,82 @@ def find_hints(
         key: The key of the fingerprints.
 
     Returns:
-        (recording, other), the first by id first -> shifts, likeliest first, that at least MIN_HINTS codes point to. Of many recordings
-        that share a code only the first by id are compared with: a sound that is everywhere is linked to them.
+        (recording, other), the first by id first -> shifts, likeliest first, that at least
+        MIN_HINTS codes point to. Of many recordings that share a code only the first by id are
+        compared with: a sound that is everywhere is linked to them.
     """
     rows: list[dict[str, Any]] = read_rows(
         con,
         f"""with code as (
-            select recording_id, codes[place] >> {32 - PREFIX_BITS} as prefix, place
-            from (select recording_id, codes, unnest(range(1, len(codes) + 1)) as place from fingerprint where key = $key)),
-        place as (from code qualify count(*) over (partition by recording_id, prefix) <= {MAX_REPEATS}),
-        known as (from place qualify dense_rank() over (partition by prefix order by recording_id) <= {MAX_SHARING}),
+          select recording_id, codes[place] >> {32 - PREFIX_BITS} as prefix, place
+          from (
+            select recording_id, codes, unnest(range(1, len(codes) + 1)) as place
+            from fingerprint
+            where key = $key
+          )
+        ),
+        place as (
+          from code
+          qualify count(*) over (partition by recording_id, prefix) <= {MAX_REPEATS}
+        ),
+        known as (
+          from place
+          qualify dense_rank() over (partition by prefix order by recording_id) <= {MAX_SHARING}
+        ),
         meeting as (
-            select least(a.recording_id, b.recording_id) as recording_id, greatest(a.recording_id, b.recording_id) as other_id,
-                if(a.recording_id < b.recording_id, b.place - a.place, a.place - b.place) as shift
-            from place a join known b using (prefix)
-            where list_contains($arrivals, a.recording_id)
-              and (b.recording_id < a.recording_id or (b.recording_id > a.recording_id and not list_contains($arrivals, b.recording_id))))
-        select recording_id, other_id, shift, count(*) as hints from meeting
-        group by recording_id, other_id, shift having hints >= {MIN_HINTS}
-        qualify row_number() over (partition by recording_id, other_id order by hints desc, abs(shift), shift) <= {MAX_SHIFTS}
+          select least(a.recording_id, b.recording_id) as recording_id,
+            greatest(a.recording_id, b.recording_id) as other_id,
+            if(a.recording_id < b.recording_id, b.place - a.place, a.place - b.place) as shift
+          from place a
+          join known b using (prefix)
+          where list_contains($arrivals, a.recording_id)
+            and (
+              b.recording_id < a.recording_id
+              or (
+                b.recording_id > a.recording_id
+                and not list_contains($arrivals, b.recording_id)
+              )
+            )
+        )
+        select recording_id, other_id, shift, count(*) as hints
+        from meeting
+        group by recording_id, other_id, shift
+        having hints >= {MIN_HINTS}
+        qualify row_number() over (
+          partition by recording_id, other_id order by hints desc, abs(shift), shift
+        ) <= {MAX_SHIFTS}
         order by recording_id, other_id, hints desc, abs(shift), shift""",
         {"key": key, "arrivals": sorted(arrivals)},
     )
-    found: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
+    shifts: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
     for row in rows:
-        found[row["recording_id"], row["other_id"]].append(row["shift"])
-    return dict(found)
+        shifts[row["recording_id"], row["other_id"]].append(row["shift"])
+    return dict(shifts)
 
 
 def duplicate_groups(con: DuckDBPyConnection) -> dict[str, str]:
     """Recording id -> the first recording, by id, of its near-duplicates; only where there are any.
 
-    Two recordings are taken for one when what they share is at least DUPLICATE_SHARE of the shorter one: calls that were put on hold to
-    the same music share sound and are no duplicates.
+    Two recordings are taken for one when what they share is at least DUPLICATE_SHARE of the shorter
+    one: calls that were put on hold to the same music share sound and are no duplicates.
     """
     rows = read_rows(
         con,
-        """select distinct n.recording_id, n.other_id from near_duplicate n
-        join recording a on a.recording_id = n.recording_id join recording b on b.recording_id = n.other_id
-        where n.shared_ms >= ? * least(a.num_samples * 1000 / a.sample_rate_hz, b.num_samples * 1000 / b.sample_rate_hz)""",
+        """select distinct n.recording_id, n.other_id
+        from near_duplicate n
+        join recording a on a.recording_id = n.recording_id
+        join recording b on b.recording_id = n.other_id
+        where n.shared_ms >= ? * least(
+          a.num_samples * 1000 / a.sample_rate_hz, b.num_samples * 1000 / b.sample_rate_hz
+        )""",
         [DUPLICATE_SHARE],
     )
-    pairs = [(str(row["recording_id"]), str(row["other_id"])) for row in rows]
-    groups = group_voices((f"{a} {b}", recording) for a, b in pairs for recording in (a, b))
+    members: list[tuple[str, str]] = []
+    for row in rows:
+        recording, other = str(row["recording_id"]), str(row["other_id"])
+        pair = f"{recording} {other}"
+        members += [(pair, recording), (pair, other)]
+    groups = group_voices(members)
     first: dict[str, str] = {}
     for recording in sorted(groups):
         first.setdefault(groups[recording], recording)

@@ -1,4 +1,4 @@
-"""The one door to DuckDB: what every connection may take, and that none fetches anything by itself."""
+"""The one door to DuckDB: what a connection may take, and that none fetches anything by itself."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from voxdata.machine import memory_bytes
 IN_MEMORY = ":memory:"
 
 MEMORY_SHARE = 0.5
-"""DuckDB's share of the machine's memory, or of its control group's, where no setting gives more."""
+"""DuckDB's share of the memory of the machine, or of its control group, without a setting."""
 
 LEAST_BYTES = 256 << 20
 """With less DuckDB cannot open a warehouse of ordinary size."""
@@ -38,7 +38,7 @@ class Engine:
     def config(self) -> dict[str, str | bool | int | float | list[str]]:
         """As DuckDB's settings."""
         allowed = self.memory_bytes or round(memory_bytes() * MEMORY_SHARE)
-        found: dict[str, str | bool | int | float | list[str]] = {
+        settings: dict[str, str | bool | int | float | list[str]] = {
             # Extensions would be downloaded and run; all that is used here is built in.
             "autoinstall_known_extensions": False,
             "autoload_known_extensions": False,
@@ -47,8 +47,8 @@ class Engine:
             "memory_limit": f"{max(allowed, LEAST_BYTES)}B",
         }
         if self.spill is not None:
-            found["temp_directory"] = str(self.spill)
-        return found
+            settings["temp_directory"] = str(self.spill)
+        return settings
 
 
 DEFAULT = Engine()

@@ -1,7 +1,9 @@
-"""Erasing recordings for those who ask to be forgotten, so that versions stay verifiable and nothing comes in again.
+"""Erasing recordings for those who ask to be forgotten, so that versions stay verifiable and
+nothing comes in again.
 
-What a row says goes, and the salt of its leaf; the leaf stays, and with it every root. What is left of a recording is a digest of its id,
-to know it again, and a receipt of what was erased, in numbers.
+What a row says goes, and the salt of its leaf; the leaf stays, and with it every root. What is left
+of a recording is a digest of its id, to know it again, and a receipt of what was erased, in
+numbers.
 """
 
 from __future__ import annotations
@@ -31,7 +33,8 @@ from warehouse.rows import FRAME, insert_rows, read_rows, utc_aware
 RETRAINING_EVENT = "voxdata.retraining.requested"
 Kind = Literal["recording", "voice", "source"]
 
-# Tables that stay though they name utterances or recordings: they hold digests, or are what erasing leaves behind.
+# Tables that stay though they name utterances or recordings: they hold digests, or are what erasing
+# leaves behind.
 _KEPT = frozenset({"annotation_seal", "forgotten", "erasure", "example_leaf", "schema_version"})
 
 # Tables whose rows are hashed as they are, and which no row of somebody else's names.
@@ -53,11 +56,13 @@ class ErasurePlan:
         keys: Under which clips of them lie in Label Studio, check clips included.
         uris: Where the recordings came from.
         audio_files: Canonical audio, relative to the audio folder.
-        texts: What was said in them, by the transcriber, the annotators and the annotators' remarks: to prove that nothing is left.
+        texts: What was said in them, by the transcriber, the annotators and the annotators'
+            remarks: to prove that nothing is left.
         versions: "name@number" -> rows of it that go.
         models: Ids of training runs on these versions -> whether the model was promoted.
         counts: Table -> rows that go.
-        contents: Where they came from -> SHA-256 of what was there whenever it gave one of them, as far as anybody noted it.
+        contents: Where they came from -> SHA-256 of what was there whenever it gave one of them, as
+            far as anybody noted it.
     """
 
     recording_ids: tuple[str, ...]
@@ -100,18 +105,24 @@ class Receipt:
 
 
 def is_forgotten(con: DuckDBPyConnection, recording_id: str) -> str | None:
-    """The receipt under which a recording was forgotten; None when it was not, or consent was renewed."""
+    """The receipt under which a recording was forgotten; None when it was not, or consent was
+    renewed.
+    """
     return forgotten_among(con, [recording_id]).get(recording_id)
 
 
 def forgotten_receipts(con: DuckDBPyConnection) -> dict[str, str]:
-    """Digest of a recording's id -> the receipt under which it was forgotten, where consent was not renewed."""
+    """Digest of a recording's id -> the receipt under which it was forgotten, where consent was not
+    renewed.
+    """
     rows = read_rows(con, "select subject, receipt_id from barred where kind = 'recording'")
     return {str(row["subject"]): str(row["receipt_id"]) for row in rows}
 
 
 def known_recordings(con: DuckDBPyConnection) -> list[str]:
-    """Every recording that any row is about, sorted: also what came by an import, and has no row of its own."""
+    """Every recording that any row is about, sorted: also what came by an import, and has no row of
+    its own.
+    """
     return _everywhere(con, "recording_id")
 
 
@@ -138,32 +149,46 @@ def plan_erasure(con: DuckDBPyConnection, recording_ids: Collection[str]) -> Era
     texts = _texts(con, ids, keys)
     doomed = _doomed(con)
     with _named(con, ids, keys, uris, texts):
-        counts = {
-            name: count for name, where in doomed.items() if (count := _count(con, name, where))
-        }
-        counts |= {
-            f"{place.table}.{place.column}": len(rows)
-            for place, rows in _mentions(con, doomed).items()
-        }
+        counts = _counts(con, doomed)
     return ErasurePlan(
         recording_ids=tuple(ids),
         utterance_ids=tuple(utterances),
         keys=tuple(keys),
         uris=tuple(uris),
-        audio_files=tuple(
-            _column(
-                con,
-                """select audio_file from recording where list_contains(?, recording_id)
-                union select audio_file from example where list_contains(?, recording_id) order by 1""",
-                ids,
-                ids,
-            )
-        ),
+        audio_files=tuple(_audio_files(con, ids)),
         texts=texts,
         versions=_versions(con, ids),
         models=_models(con, ids),
         counts=counts,
         contents=_contents(con, ids),
+    )
+
+
+def _counts(con: DuckDBPyConnection, doomed: Mapping[str, str]) -> dict[str, int]:
+    """Table, or table.column of a mention -> rows that an erasure takes or changes there."""
+    counts: dict[str, int] = {}
+    for table, where in doomed.items():
+        count = _count(con, table, where)
+        if count:
+            counts[table] = count
+    for place, rows in _mentions(con, doomed).items():
+        counts[f"{place.table}.{place.column}"] = len(rows)
+    return counts
+
+
+def _audio_files(con: DuckDBPyConnection, ids: Sequence[str]) -> list[str]:
+    return _column(
+        con,
+        """select audio_file
+        from recording
+        where list_contains(?, recording_id)
+        union
+        select audio_file
+        from example
+        where list_contains(?, recording_id)
+        order by 1""",
+        ids,
+        ids,
     )
 
 
@@ -176,9 +201,11 @@ def begin_erasure(
     reason: str,
     run_id: str,
 ) -> str:
-    """Bar the recordings, their utterances and the check clips of these from now on, before anything is erased.
+    """Bar the recordings, their utterances and the check clips of these from now on, before
+    anything is erased.
 
-    Whoever has the warehouse open from the planning of an erasure to here knows that the plan has everything.
+    Whoever has the warehouse open from the planning of an erasure to here knows that the plan has
+    everything.
 
     Args:
         subject: What was asked for; its digest is kept.
@@ -186,8 +213,10 @@ def begin_erasure(
     Returns:
         The receipt's id; the same for recordings that are barred already.
     """
-    known = forgotten_among(con, plan.recording_ids)
-    receipt_id = min(known.values()) if known else digest("voxdata-erasure", kind, subject, run_id)
+    receipts = forgotten_among(con, plan.recording_ids)
+    receipt_id = digest("voxdata-erasure", kind, subject, run_id)
+    if receipts:
+        receipt_id = min(receipts.values())
     with transaction(con):
         bar(
             con,
@@ -210,29 +239,19 @@ def erase_rows(
     reason: str,
     run_id: str,
 ) -> None:
-    """Delete every row of a plan, with a receipt, in one transaction; `warehouse.compact` then takes the bytes out of the file."""
-    ids = list(plan.recording_ids)
+    """Delete every row of a plan, with a receipt, in one transaction; `warehouse.compact` then
+    takes the bytes out of the file.
+    """
     doomed = _doomed(con)
+    guarded = [table for table in IMMUTABLE_TABLES if table not in _KEPT]
     with transaction(con):
-        con.execute(
-            """insert into erased_annotation select seq, ? from annotation where list_contains(?, utterance_id)""",
-            [receipt_id, list(plan.keys)],
-        )
-        con.execute(
-            """insert into manifest_erasure select manifest_key, ?, count(*) from manifest
-            semi join (from example where list_contains(?, recording_id)) using (row_id) group by manifest_key""",
-            [receipt_id, ids],
-        )
-        con.execute(
-            "insert into erasure_leaf select ?, row_id from example where list_contains(?, recording_id)",
-            [receipt_id, ids],
-        )
+        _note_erased(con, plan, receipt_id)
         with (
-            _named(con, ids, plan.keys, plan.uris, plan.texts),
-            unguarded(con, *(name for name in IMMUTABLE_TABLES if name not in _KEPT)),
+            _named(con, plan.recording_ids, plan.keys, plan.uris, plan.texts),
+            unguarded(con, *guarded),
         ):
-            for name, where in doomed.items():
-                con.execute(f'delete from "{name}" where {where}')
+            for table, where in doomed.items():
+                con.execute(f'delete from "{table}" where {where}')
             for place, rows in _mentions(con, {}).items():
                 _take_out(con, place, rows)
         receipt: dict[str, object] = {
@@ -255,20 +274,51 @@ def erase_rows(
             add_event(con, RETRAINING_EVENT, payload, key=(receipt_id,), run_id=run_id)
 
 
+def _note_erased(con: DuckDBPyConnection, plan: ErasurePlan, receipt_id: str) -> None:
+    """Note what a receipt is about while it is there: annotations, rows of versions, leaves."""
+    ids = list(plan.recording_ids)
+    con.execute(
+        """insert into erased_annotation
+        select seq, ?
+        from annotation
+        where list_contains(?, utterance_id)""",
+        [receipt_id, list(plan.keys)],
+    )
+    con.execute(
+        """insert into manifest_erasure
+        select manifest_key, ?, count(*)
+        from manifest
+        semi join (from example where list_contains(?, recording_id)) using (row_id)
+        group by manifest_key""",
+        [receipt_id, ids],
+    )
+    con.execute(
+        """insert into erasure_leaf
+        select ?, row_id
+        from example
+        where list_contains(?, recording_id)""",
+        [receipt_id, ids],
+    )
+
+
 def count_erasures(con: DuckDBPyConnection, receipt_id: str, *, run_id: str) -> int:
-    """How often rows were erased under a receipt by one forgetting; more than once when some came in late."""
-    found = read_rows(
+    """How often rows were erased under a receipt by one forgetting; more than once when some came
+    in late.
+    """
+    rows = read_rows(
         con,
         "select count(*) as n from erasure where receipt_id = ? and run_id = ?",
         [receipt_id, run_id],
     )
-    return int(str(found[0]["n"]))
+    return int(str(rows[0]["n"]))
 
 
 def note_proof(
     con: DuckDBPyConnection, receipt_id: str, *, num_texts: int, num_files: int, run_id: str
 ) -> None:
-    """Write down that a search found nothing left of what a receipt is about; once for what was erased since it was last proven."""
+    """Write down that a search found nothing left of what a receipt is about; once for what was
+    erased since it was last proven.
+    """
     row: dict[str, object] = {
         "receipt_id": receipt_id,
         "num_texts": num_texts,
@@ -317,20 +367,15 @@ def renew_consent(con: DuckDBPyConnection, receipt: str, *, reason: str, run_id:
     Raises:
         NotFoundError: No receipt, or several, begin so.
     """
-    found = sorted(
-        {
-            value
-            for value in forgotten_receipts(con).values()
-            if receipt and value.startswith(receipt)
-        }
-    )
+    barring = set(forgotten_receipts(con).values())
+    matching = sorted(full_id for full_id in barring if receipt and full_id.startswith(receipt))
     require_one(
-        found, receipt, lists="voxdata forget --list", which="receipt that keeps anybody out"
+        matching, receipt, lists="voxdata forget --list", which="receipt that keeps anybody out"
     )
     barred = read_rows(
         con,
         "select kind, subject, receipt_id from barred where receipt_id = ? order by kind, subject",
-        [found[0]],
+        [matching[0]],
     )
     with transaction(con):
         write_past_the_gate(
@@ -347,34 +392,52 @@ def list_receipts(con: DuckDBPyConnection) -> list[Receipt]:
     barring = set(forgotten_receipts(con).values())
     rows: list[dict[str, Any]] = read_rows(
         con,
-        """select e.receipt_id, e.kind, e.subject, e.reason, e.counts, e.versions, e.models, e.created_at, p.created_at as proven_at
-        from erasure e left join erasure_proof p on p.receipt_id = e.receipt_id and p.seq > e.seq
-        qualify row_number() over (partition by e.seq order by p.seq desc) = 1 order by e.seq""",
+        """select e.receipt_id, e.kind, e.subject, e.reason, e.counts, e.versions, e.models,
+          e.created_at, p.created_at as proven_at
+        from erasure e
+        left join erasure_proof p on p.receipt_id = e.receipt_id and p.seq > e.seq
+        qualify row_number() over (partition by e.seq order by p.seq desc) = 1
+        order by e.seq""",
     )
-    return [
-        Receipt(
-            **{
-                **row,
-                "counts": json.loads(row["counts"]),
-                "versions": json.loads(row["versions"]),
-                "models": tuple(json.loads(row["models"])),
-                "created_at": utc_aware(row["created_at"]),
-                "renewed": row["receipt_id"] not in barring,
-                "proven_at": utc_aware(row["proven_at"]) if row["proven_at"] else None,
-            }
-        )
-        for row in rows
-    ]
+    return [_decode_receipt(row, barring) for row in rows]
+
+
+def _decode_receipt(row: dict[str, Any], barring: Collection[str]) -> Receipt:
+    return Receipt(
+        receipt_id=row["receipt_id"],
+        kind=row["kind"],
+        subject=row["subject"],
+        reason=row["reason"],
+        counts=json.loads(row["counts"]),
+        versions=json.loads(row["versions"]),
+        models=tuple(json.loads(row["models"])),
+        created_at=utc_aware(row["created_at"]),
+        renewed=row["receipt_id"] not in barring,
+        proven_at=utc_aware(row["proven_at"]) if row["proven_at"] else None,
+    )
 
 
 def recordings_of_voice(con: DuckDBPyConnection, voice: str) -> set[str]:
-    """Recordings in which a voice was ever heard, under any diarization; those of voices merged into it included."""
+    """Recordings in which a voice was ever heard, under any diarization; those of voices merged
+    into it included.
+    """
     rows = read_rows(
         con,
         """with recursive alias(voice) as (
-          select ? union select e.voice_id from voice_event e join alias a on e.kind = 'merge' and e.other_id = a.voice)
-        select distinct recording_id from voice_event semi join alias on voice_id = voice where recording_id is not null
-        union select distinct recording_id from example semi join alias using (voice)""",
+          select ?
+          union
+          select e.voice_id
+          from voice_event e
+          join alias a on e.kind = 'merge' and e.other_id = a.voice
+        )
+        select distinct recording_id
+        from voice_event
+        semi join alias on voice_id = voice
+        where recording_id is not null
+        union
+        select distinct recording_id
+        from example
+        semi join alias using (voice)""",
         [voice],
     )
     return {str(row["recording_id"]) for row in rows}
@@ -385,8 +448,14 @@ def _columns(con: DuckDBPyConnection) -> dict[str, dict[str, str]]:
     columns: dict[str, dict[str, str]] = {}
     for row in read_rows(
         con,
-        """select table_name, column_name, data_type from duckdb_columns() where database_name = current_database() and table_name in (
-          select table_name from duckdb_tables() where not internal and not temporary and database_name = current_database())
+        """select table_name, column_name, data_type
+        from duckdb_columns()
+        where database_name = current_database()
+          and table_name in (
+            select table_name
+            from duckdb_tables()
+            where not internal and not temporary and database_name = current_database()
+          )
         order by table_name, column_index""",
     ):
         columns.setdefault(str(row["table_name"]), {})[str(row["column_name"])] = str(
@@ -398,7 +467,11 @@ def _columns(con: DuckDBPyConnection) -> dict[str, dict[str, str]]:
 def _everywhere(
     con: DuckDBPyConnection, column: str, *, of: Sequence[str] | None = None
 ) -> list[str]:
-    """All that stands in columns of one name, whatever the table; in rows of some recordings only."""
+    """All values of the columns of one name, in every table.
+
+    Args:
+        of: Only those in rows of these recordings.
+    """
     where = "" if of is None else "where list_contains($of, recording_id)"
     wanted = {column} if of is None else {column, "recording_id"}
     tables = [table for table, names in _columns(con).items() if wanted <= set(names)]
@@ -411,12 +484,20 @@ def _everywhere(
     return [str(row["name"]) for row in rows]
 
 
+def _named_as(*kinds: str) -> str:
+    """The SQL of the names of some kinds in the frame of `_named`."""
+    listed = ", ".join(f"'{kind}'" for kind in kinds)
+    return f"(select name from {FRAME} where kind in ({listed}))"
+
+
 def _doomed(con: DuckDBPyConnection) -> dict[str, str]:
-    """Table -> which of its rows go, as a condition over the frame of `_named`; a table that comes later is found by its columns."""
-    names, clips, places, phrases = (
-        f"(select name from {FRAME} where kind in ({kinds}))"
-        for kinds in ("'recording', 'clip'", "'clip'", "'uri'", "'phrase'")
-    )
+    """Table -> which of its rows go, as a condition over the frame of `_named`; a table that comes
+    later is found by its columns.
+    """
+    names = _named_as("recording", "clip")
+    clips = _named_as("clip")
+    places = _named_as("uri")
+    phrases = _named_as("phrase")
     doomed: dict[str, str] = {}
     for table, columns in _columns(con).items():
         if table in _KEPT:
@@ -434,7 +515,11 @@ def _doomed(con: DuckDBPyConnection) -> dict[str, str]:
             tests += [f"(voice like 'phrase/%' and split_part(voice, '/', 3) in {phrases})"]
         if table == "annotation_move":
             tests = [
-                f"(project_id, annotation_id) in (select (project_id, annotation_id) from annotation where utterance_id in {clips})"
+                f"""(project_id, annotation_id) in (
+                  select (project_id, annotation_id)
+                  from annotation
+                  where utterance_id in {clips}
+                )"""
             ]
         if tests:
             doomed[table] = " or ".join(tests)
@@ -454,62 +539,73 @@ class _Place:
 
 
 def _places(con: DuckDBPyConnection) -> list[_Place]:
-    """Columns that are read for ids, of tables that have rows. What is sealed or hashed stays as it is, and its rows go by the columns
-    that name them."""
+    """Columns that are searched for ids, of tables that have rows.
+
+    What is sealed or hashed stays as it is, and its rows go by the columns that name them.
+    """
     filled = {
         str(row["table_name"])
         for row in read_rows(con, "select table_name from duckdb_tables() where estimated_size > 0")
     }
-    return [
-        _Place(table=table, column=column, type=kind)
-        for table, columns in _columns(con).items()
-        if table in filled - _KEPT - _SEALED
-        for column, kind in columns.items()
-        if kind in ("VARCHAR", "JSON") and column not in naming_columns(table, columns)
-    ]
+    places = []
+    for table, columns in _columns(con).items():
+        if table not in filled - _KEPT - _SEALED:
+            continue
+        naming = naming_columns(table, columns)
+        for column, kind in columns.items():
+            if kind in ("VARCHAR", "JSON") and column not in naming:
+                places.append(_Place(table=table, column=column, type=kind))
+    return places
 
 
 def _mentions(con: DuckDBPyConnection, doomed: Mapping[str, str]) -> dict[_Place, list[int]]:
-    """Column -> rows, by their place in the table, that mention an id of the frame of `_named` in it, and do not go anyway."""
+    """Column -> rows, by their place in the table, that mention an id of the frame of `_named` in
+    it, and do not go anyway.
+    """
     places = _places(con)
-    names = f"(select name from {FRAME} where kind in ('recording', 'clip'))"
+    names = _named_as("recording", "clip")
     parts = []
     for number, place in enumerate(places):
         text = f'"{place.column}"' if place.type == "VARCHAR" else f'"{place.column}"::varchar'
         stays = f"and not coalesce({doomed[place.table]}, false)" if place.table in doomed else ""
         # What is as long as an id is one or none; only what is longer has to be read.
         parts.append(
-            f"""select {number} as number, rowid as place from "{place.table}" where (length({text}) = 32 and {text} in {names}
-            or length({text}) > 32 and regexp_matches({text}, '{_ID}')
-              and list_has_any(regexp_extract_all({text}, '{_ID}'), (select coalesce(list(name), []) from {names}))) {stays}"""
+            f"""select {number} as number, rowid as place
+            from "{place.table}"
+            where (
+              length({text}) = 32 and {text} in {names}
+              or length({text}) > 32
+                and regexp_matches({text}, '{_ID}')
+                and list_has_any(
+                  regexp_extract_all({text}, '{_ID}'),
+                  (select coalesce(list(name), []) from {names})
+                )
+            ) {stays}"""
         )
-    found: dict[_Place, list[int]] = {}
-    for row in (
-        read_rows(con, " union all ".join(parts) + " order by number, place") if parts else []
-    ):
-        found.setdefault(places[int(str(row["number"]))], []).append(int(str(row["place"])))
-    return found
+    if not parts:
+        return {}
+    mentions: dict[_Place, list[int]] = {}
+    for row in read_rows(con, " union all ".join(parts) + " order by number, place"):
+        place = places[int(str(row["number"]))]
+        mentions.setdefault(place, []).append(int(str(row["place"])))
+    return mentions
 
 
 def _take_out(con: DuckDBPyConnection, place: _Place, rows: Sequence[int]) -> None:
-    """Write the text of some rows anew, without the ids in it."""
+    """Replace the ids in the text of some rows."""
     named = {
         str(row["name"])
         for row in read_rows(con, f"select name from {FRAME} where kind in ('recording', 'clip')")
     }
+
+    def hide(match: re.Match[str]) -> str:
+        return ERASED if match[0] in named else match[0]
+
+    select = f'select "{place.column}"::varchar as text from "{place.table}" where rowid = ?'
+    update = f'update "{place.table}" set "{place.column}" = ?::{place.type} where rowid = ?'
     for number in rows:
-        found = read_rows(
-            con,
-            f'select "{place.column}"::varchar as text from "{place.table}" where rowid = ?',
-            [number],
-        )
-        text = re.sub(
-            _ID, lambda match: ERASED if match[0] in named else match[0], str(found[0]["text"])
-        )
-        con.execute(
-            f'update "{place.table}" set "{place.column}" = ?::{place.type} where rowid = ?',
-            [text, number],
-        )
+        stored = str(read_rows(con, select, [number])[0]["text"])
+        con.execute(update, [re.sub(_ID, hide, stored), number])
 
 
 @contextmanager
@@ -523,10 +619,17 @@ def _named(
     """Let queries see, as rows of kind and name, what an erasure is about."""
     import polars as pl
 
-    phrases = sorted({digest(phrase) for text in texts if (phrase := phrase_of(text))})
-    kept = sorted({*uris, *(keep_place(con, uri) for uri in uris)})
-    kinds = {"recording": ids, "clip": keys, "uri": kept, "phrase": phrases}
-    rows = [{"kind": kind, "name": name} for kind, names in kinds.items() for name in names]
+    phrases = filter(None, map(phrase_of, texts))
+    kept_uris = [keep_place(con, uri) for uri in uris]
+    names_by_kind = {
+        "recording": ids,
+        "clip": keys,
+        "uri": sorted({*uris, *kept_uris}),
+        "phrase": sorted({digest(phrase) for phrase in phrases}),
+    }
+    rows: list[dict[str, str]] = []
+    for kind, names in names_by_kind.items():
+        rows += [{"kind": kind, "name": name} for name in names]
     con.register(FRAME, pl.DataFrame(rows, schema={"kind": pl.String, "name": pl.String}))
     try:
         yield
@@ -541,10 +644,21 @@ def _count(con: DuckDBPyConnection, table: str, where: str) -> int:
 def _texts(con: DuckDBPyConnection, ids: Sequence[str], keys: Sequence[str]) -> tuple[str, ...]:
     rows = read_rows(
         con,
-        """select text from utterance where list_contains($ids, recording_id)
-        union select text from example where list_contains($ids, recording_id)
-        union select text from annotation where text is not null and list_contains($keys, utterance_id)
-        union select value from recording_metadata where list_contains($ids, recording_id)""",
+        """select text
+        from utterance
+        where list_contains($ids, recording_id)
+        union
+        select text
+        from example
+        where list_contains($ids, recording_id)
+        union
+        select text
+        from annotation
+        where text is not null and list_contains($keys, utterance_id)
+        union
+        select value
+        from recording_metadata
+        where list_contains($ids, recording_id)""",
         {"ids": list(ids), "keys": list(keys)},
     )
     return tuple(sorted(str(row["text"]) for row in rows))
@@ -563,9 +677,12 @@ def _contents(con: DuckDBPyConnection, ids: Sequence[str]) -> dict[str, tuple[st
 def _versions(con: DuckDBPyConnection, ids: Sequence[str]) -> dict[str, int]:
     rows: list[dict[str, Any]] = read_rows(
         con,
-        """select v.name || '@' || v.number as ref, count(*) as n from manifest m
-        semi join (from example where list_contains(?, recording_id)) using (row_id) join dataset_version v using (manifest_key)
-        group by v.name, v.number, v.seq order by v.seq""",
+        """select v.name || '@' || v.number as ref, count(*) as n
+        from manifest m
+        semi join (from example where list_contains(?, recording_id)) using (row_id)
+        join dataset_version v using (manifest_key)
+        group by v.name, v.number, v.seq
+        order by v.seq""",
         [list(ids)],
     )
     return {row["ref"]: row["n"] for row in rows}
@@ -574,16 +691,21 @@ def _versions(con: DuckDBPyConnection, ids: Sequence[str]) -> dict[str, int]:
 def _models(con: DuckDBPyConnection, ids: Sequence[str]) -> dict[str, bool]:
     rows: list[dict[str, Any]] = read_rows(
         con,
-        """select t.training_id, t.promoted from current_training_run t where t.state = 'done' and t.version_id in (
-          select v.version_id from manifest m semi join (from example where list_contains(?, recording_id)) using (row_id)
-          join dataset_version v using (manifest_key)) order by t.seq""",
+        """select t.training_id, t.promoted
+        from current_training_run t
+        where t.state = 'done'
+          and t.version_id in (
+            select v.version_id
+            from manifest m
+            semi join (from example where list_contains(?, recording_id)) using (row_id)
+            join dataset_version v using (manifest_key)
+          )
+        order by t.seq""",
         [list(ids)],
     )
     return {row["training_id"]: row["promoted"] for row in rows}
 
 
 def _column(con: DuckDBPyConnection, sql: str, *parameters: Sequence[str]) -> list[str]:
-    return [
-        str(next(iter(row.values())))
-        for row in read_rows(con, sql, [list(part) for part in parameters])
-    ]
+    rows = read_rows(con, sql, [list(part) for part in parameters])
+    return [str(next(iter(row.values()))) for row in rows]

@@ -1,7 +1,9 @@
-"""The gate: rows of whoever was forgotten are refused by every insert, so that no flow that knew them before brings them back.
+"""The gate: rows of whoever was forgotten are refused by every insert, so that no flow that knew
+them before brings them back.
 
-What is kept of a forgotten recording, and of each utterance and check clip of it, is a digest of its id. Every insert of this package goes
-through `warehouse.rows`, which asks here; a table is guarded by the names of its columns, so that a new one cannot forget to be.
+What is kept of a forgotten recording, and of each utterance and check clip of it, is a digest of
+its id. Every insert of this package goes through `warehouse.rows`, which asks here; a table is
+guarded by the names of its columns, so that a new one cannot forget to be.
 """
 
 from __future__ import annotations
@@ -34,7 +36,9 @@ _ELSEWHERE: Mapping[str, Mapping[str, str]] = {
     "ledger": {"subject": "subject"},
     "split_assignment": {"voice": "split_part(voice, '/', 1)"},
 }
-"""Table -> column -> where in it an id may stand, of columns that are not called after what they hold."""
+"""Table -> column -> where in it an id may stand, of columns that are not called after what they
+hold.
+"""
 
 
 def forgotten_digest(name: str) -> str:
@@ -45,18 +49,25 @@ def forgotten_digest(name: str) -> str:
 def naming_columns(table: str, columns: Collection[str]) -> dict[str, str]:
     """Column -> the SQL of the id in it, for those columns of a table that say whom a row is about.
 
-    The id of an utterance is not asked for where its recording's is there: one follows from the other.
+    The id of an utterance is not asked for where its recording's is there: one follows from the
+    other.
     """
-    found = {name: f'"{name}"' for name in columns if name.endswith("recording_id")}
-    if found:
-        found |= {name: f'"{name}"' for name in columns if name == "other_id"}
+    naming = [name for name in columns if name.endswith("recording_id")]
+    if naming:
+        naming += [name for name in columns if name == "other_id"]
     else:
-        found = {name: f'"{name}"' for name in columns if name.endswith("utterance_id")}
-    return found | {name: sql for name, sql in _ELSEWHERE.get(table, {}).items() if name in columns}
+        naming = [name for name in columns if name.endswith("utterance_id")]
+    places = {name: f'"{name}"' for name in naming}
+    for name, sql in _ELSEWHERE.get(table, {}).items():
+        if name in columns:
+            places[name] = sql
+    return places
 
 
 def forgotten_among(con: DuckDBPyConnection, names: Collection[str]) -> dict[str, str]:
-    """Those of some ids, of recordings, utterances or check clips, that were forgotten -> under which receipt."""
+    """Those of some ids, of recordings, utterances or check clips, that were forgotten -> under
+    which receipt.
+    """
     if not names or not anybody_forgotten(con):
         return {}
     import polars as pl
@@ -76,7 +87,7 @@ def bar(
     Returns:
         How many were not barred already.
     """
-    known = forgotten_among(con, names)
+    barred = forgotten_among(con, names)
     rows: list[dict[str, object]] = [
         {
             "kind": kind,
@@ -87,7 +98,7 @@ def bar(
             "run_id": run_id,
         }
         for name, receipt in sorted(names.items())
-        if name not in known
+        if name not in barred
     ]
     write_past_the_gate(con, "forgotten", rows)
     seal_entries(con, run_id=run_id)
@@ -137,9 +148,10 @@ def refuse(
 ) -> str:
     """Look through the gate at rows that are about to be inserted.
 
-    Rows that name somebody who was forgotten are counted and noted in the ledger, without a name; what else they would have been known
-    by, such as an utterance that was cut after its recording was forgotten, is barred as well. `NAMES` stays registered while the rows
-    are inserted, if the answer is not empty.
+    Rows that name somebody who was forgotten are counted and noted in the ledger, without a name;
+    what else they would have been known by, such as an utterance that was cut after its recording
+    was forgotten, is barred as well. `NAMES` stays registered while the rows are inserted, if the
+    answer is not empty.
 
     Args:
         query: Gives the rows, with `columns`.
@@ -151,22 +163,27 @@ def refuse(
     if not places or not anybody_forgotten(con):
         return ""
     ids = ", ".join(places.values())
-    found = _look_up(con, f"select distinct unnest([{ids}]) as name from ({query})", parameters)
-    if not found:
+    receipts = _look_up(con, f"select distinct unnest([{ids}]) as name from ({query})", parameters)
+    if not receipts:
         return ""
     import polars as pl
 
     frame = pl.DataFrame(
-        {"name": list(found), "receipt": list(found.values())},
+        {"name": list(receipts), "receipt": list(receipts.values())},
         schema={"name": pl.String, "receipt": pl.String},
     )
     con.register(NAMES, frame)
     run = "max(run_id)" if "run_id" in columns else "''"
     refused = read_rows(
         con,
-        f"""select receipt, count(*) as n, coalesce({run}, '') as run_id from (
-          select (select min(receipt) from {NAMES} where name in ({ids})) as receipt, * from ({query}))
-        where receipt is not null group by receipt order by receipt""",
+        f"""select receipt, count(*) as n, coalesce({run}, '') as run_id
+        from (
+          select (select min(receipt) from {NAMES} where name in ({ids})) as receipt, *
+          from ({query})
+        )
+        where receipt is not null
+        group by receipt
+        order by receipt""",
         parameters,
     )
     _bar_what_follows(con, table, query, parameters, columns)
@@ -203,9 +220,13 @@ def anybody_forgotten(con: DuckDBPyConnection) -> bool:
 def _look_up(con: DuckDBPyConnection, names: str, parameters: Parameters) -> dict[str, str]:
     rows = read_rows(
         con,
-        f"""with known as (select name, {_DIGEST} as subject from ({names}) where name is not null)
-        select name, arg_max(f.receipt_id, f.seq) as receipt from known join forgotten f using (subject)
-        group by name having not arg_max(f.renewed, f.seq) order by name""",
+        f"""with asked as (select name, {_DIGEST} as subject from ({names}) where name is not null)
+        select name, arg_max(f.receipt_id, f.seq) as receipt
+        from asked
+        join forgotten f using (subject)
+        group by name
+        having not arg_max(f.renewed, f.seq)
+        order by name""",
         parameters,
     )
     return {str(row["name"]): str(row["receipt"]) for row in rows}
@@ -214,36 +235,34 @@ def _look_up(con: DuckDBPyConnection, names: str, parameters: Parameters) -> dic
 def _bar_what_follows(
     con: DuckDBPyConnection, table: str, query: str, parameters: Parameters, columns: Sequence[str]
 ) -> None:
-    """Bar utterances that nobody knew when their recording was forgotten, and check clips of them: later rows name only these."""
-    pairs = (
-        [("recording_id", "utterance_id"), ("utterance_id", "key")]
-        if table == "check_clip"
-        else [("recording_id", "utterance_id")]
-    )
-    for known, follows in pairs:
-        if {known, follows} <= set(columns):
-            rows = read_rows(
-                con,
-                f'select distinct "{follows}" as name, receipt from ({query}) q join {NAMES} n on n.name = q."{known}"',
-                parameters,
-            )
-            bar(
-                con,
-                "utterance",
-                {str(row["name"]): str(row["receipt"]) for row in rows},
-                reason=FOLLOWS,
-                run_id=STAGE,
-            )
+    """Bar utterances that nobody knew when their recording was forgotten, and check clips of them:
+    later rows name only these.
+    """
+    pairs = [("recording_id", "utterance_id")]
+    if table == "check_clip":
+        pairs.append(("utterance_id", "key"))
+    for barred, follows in pairs:
+        if not {barred, follows} <= set(columns):
+            continue
+        rows = read_rows(
+            con,
+            f"""select distinct "{follows}" as name, receipt
+            from ({query}) q
+            join {NAMES} n on n.name = q."{barred}" """,
+            parameters,
+        )
+        receipts = {str(row["name"]): str(row["receipt"]) for row in rows}
+        bar(con, "utterance", receipts, reason=FOLLOWS, run_id=STAGE)
 
 
 def _note(con: DuckDBPyConnection, table: str, count: int, *, receipt: str, run_id: str) -> None:
     """Write down how many rows of a run were refused, and let the connection know."""
     subject, key = f"receipt {receipt}", f"{table} {run_id}"
-    known = con.execute(
+    num_updated = con.execute(
         "update ledger set value = value + ? where stage = ? and subject = ? and key = ?",
         [float(count), STAGE, subject, key],
     ).fetchall()
-    if not known[0][0]:
+    if not num_updated[0][0]:
         row: dict[str, object] = {
             "stage": STAGE,
             "subject": subject,
@@ -251,7 +270,8 @@ def _note(con: DuckDBPyConnection, table: str, count: int, *, receipt: str, run_
             "key": key,
             "value": float(count),
             "run_id": run_id,
-            "detail": f"rows for {table} were about somebody who was forgotten; `voxdata forget --renew` lets them in",
+            "detail": f"rows for {table} were about somebody who was forgotten; "
+            "`voxdata forget --renew` lets them in",
         }
         write_past_the_gate(con, "ledger", [row])
     told = refused_rows(con)

@@ -1,8 +1,10 @@
-"""What keeps a dataset version the way it was cut: triggers that refuse changes, and a list of versions beside the file.
+"""What keeps a dataset version the way it was cut: triggers that refuse changes, and a list of
+versions beside the file.
 
-A trigger goes when its table is dropped and recreated, and `COPY FROM DATABASE` leaves triggers behind, so they are put
-back whenever the warehouse is opened for writing. The sidecar `<warehouse>.versions.jsonl` catches what a database
-cannot know of itself: a write-ahead log cut short opens without complaint and without its last commits.
+A trigger goes when its table is dropped and recreated, and `COPY FROM DATABASE` leaves triggers
+behind, so they are put back whenever the warehouse is opened for writing. The sidecar
+`<warehouse>.versions.jsonl` catches what a database cannot know of itself: a write-ahead log cut
+short opens without complaint and without its last commits.
 """
 
 from __future__ import annotations
@@ -10,12 +12,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import product
 from pathlib import Path
 
 from duckdb import DuckDBPyConnection
 
 from voxdata.counted import counted
-from voxdata.durable import sync, write_file, writing
+from voxdata.durable import sync, write_file
 from voxdata.errors import MachineError, WarehouseError
 from voxdata.lines import split_lines
 from warehouse.beside import read_beside
@@ -52,40 +55,45 @@ IMMUTABLE_TABLES = (
 )
 
 
+_VERBS = ("update", "delete")
+_TRIGGERS = {
+    f"{table}_no_{verb}": (table, verb) for table, verb in product(IMMUTABLE_TABLES, _VERBS)
+}
+"""Trigger -> its table and what it refuses there."""
+
+
 def ensure_triggers(con: DuckDBPyConnection) -> int:
     """Create the triggers that are missing.
 
     Returns:
         How many were.
     """
-    present = {
-        str(row["trigger_name"])
-        for row in read_rows(con, "select trigger_name from duckdb_triggers()")
-    }
-    missing = [
-        (table, verb)
-        for table in IMMUTABLE_TABLES
-        for verb in ("update", "delete")
-        if f"{table}_no_{verb}" not in present
-    ]
-    for table, verb in missing:
+    present = _present_triggers(con)
+    missing = [name for name in _TRIGGERS if name not in present]
+    for name in missing:
+        table, verb = _TRIGGERS[name]
         con.execute(
-            f"create trigger {table}_no_{verb} after {verb} on {table} referencing old table as old_rows for each statement "
-            f"insert into refused_change select error('{table} is immutable: dataset versions are only added, never changed') from old_rows"
+            f"""create trigger {name}
+            after {verb} on {table}
+            referencing old table as old_rows
+            for each statement
+            insert into refused_change
+            select error('{table} is immutable: dataset versions are only added, never changed')
+            from old_rows"""
         )
     return len(missing)
 
 
 @contextmanager
 def unguarded(con: DuckDBPyConnection, *tables: str) -> Iterator[None]:
-    """Let rows of some tables be deleted or written anew inside, as erasing needs; in a transaction, so that an error brings the triggers
-    back.
+    """Let rows of some tables be deleted or rewritten inside, as erasing needs; in a
+    transaction, so that an error brings the triggers back.
 
     Raises:
         WarehouseError: A trigger is missing afterwards.
     """
     for table in tables:
-        for verb in ("update", "delete"):
+        for verb in _VERBS:
             con.execute(f"drop trigger {table}_no_{verb} on {table}")
     yield
     ensure_triggers(con)
@@ -98,17 +106,17 @@ def require_triggers(con: DuckDBPyConnection) -> None:
     Raises:
         WarehouseError: A trigger is missing.
     """
-    present = {
-        str(row["trigger_name"])
-        for row in read_rows(con, "select trigger_name from duckdb_triggers()")
-    }
-    missing = {
-        f"{table}_no_{verb}" for table in IMMUTABLE_TABLES for verb in ("update", "delete")
-    } - present
+    missing = set(_TRIGGERS) - _present_triggers(con)
     if missing:
         raise WarehouseError(
-            f"the warehouse lacks {', '.join(sorted(missing))}; any writing voxdata command puts them back"
+            f"the warehouse lacks {', '.join(sorted(missing))}; any writing voxdata command puts "
+            "them back"
         )
+
+
+def _present_triggers(con: DuckDBPyConnection) -> set[str]:
+    rows = read_rows(con, "select trigger_name from duckdb_triggers()")
+    return {str(row["trigger_name"]) for row in rows}
 
 
 def sidecar_path(warehouse: Path) -> Path:
@@ -123,37 +131,44 @@ def check_sidecar(con: DuckDBPyConnection, path: Path) -> bool:
         Whether the list has them all.
 
     Raises:
-        WarehouseError: A version of the list is not in the file, or is another; there are versions and no list; or it cannot be read.
+        WarehouseError: A version of the list is not in the file, or is another; there are versions
+            and no list; or it cannot be read.
     """
     versions, sidecar = _versions(con), sidecar_path(path)
-    there = {(row["name"], row["number"]): row for row in versions}
+    held = {(row["name"], row["number"]): row for row in versions}
     listed = read_sidecar(sidecar)
-    if there and listed is None:
+    if held and listed is None:
         raise WarehouseError(
-            f"{path}: its list of versions {sidecar.name} is missing, so nobody knows whether commits were lost. "
-            f"Put it back from a backup; or let `voxdata repair` verify every version and write it again"
+            f"{path}: its list of versions {sidecar.name} is missing, so nobody knows whether "
+            "commits were lost. Put it back from a backup; or let `voxdata repair` verify every "
+            "version and write it again"
         )
-    if there and not listed:
+    if held and not listed:
         note_later(
             con,
-            f"its list of versions {sidecar.name} was empty, and holds the {len(there)} that are there again",
+            f"its list of versions {sidecar.name} was empty, and holds the {len(held)} that are "
+            "there again",
         )
     for row in listed or ():
         if BANS in row:
             _check_bans(con, path, row)
             continue
-        found = there.get((row["name"], row["number"]), {})
-        if any(found.get(field) != value for field, value in row.items()):
+        version = held.get((row["name"], row["number"]), {})
+        if any(version.get(field) != value for field, value in row.items()):
             raise WarehouseError(
-                f"{path}: version {row['name']}@{row['number']} ({str(row['version_id'])[:12]}) is listed in {sidecar.name} but not in the "
-                f"warehouse, so commits were lost. `voxdata repair` brings back what a snapshot and the batches have; or restore the "
-                f"warehouse file and its .wal from a backup; or, to go on without that version, delete its line from {sidecar}"
+                f"{path}: version {row['name']}@{row['number']} ({str(row['version_id'])[:12]}) is "
+                f"listed in {sidecar.name} but not in the warehouse, so commits were lost. "
+                "`voxdata repair` brings back what a snapshot and the batches have; or restore "
+                "the warehouse file and its .wal from a backup; or, to go on without that "
+                f"version, delete its line from {sidecar}"
             )
     return listed == [*versions, *_bans(con)]
 
 
 def write_sidecar(con: DuckDBPyConnection, path: Path) -> None:
-    """Bring the list up to date, durably: temporary file, fsync, rename. Leaves a complete list alone."""
+    """Bring the list up to date, durably: temporary file, fsync, rename. Leaves a complete list
+    alone.
+    """
     rows = [*_versions(con), *_bans(con)]
     sidecar = sidecar_path(path)
     if rows == read_sidecar(sidecar):
@@ -161,12 +176,13 @@ def write_sidecar(con: DuckDBPyConnection, path: Path) -> None:
     write_file(
         sidecar, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
     )
-    with writing(sidecar.parent):
-        sync(sidecar.parent)
+    sync(sidecar.parent)
 
 
 def note_versions(con: DuckDBPyConnection, path: Path) -> None:
-    """Bring the list up to date with what is committed. It is, whether this can be written or not: see `note_later`."""
+    """Bring the list up to date with what is committed. It is, whether this can be written or not:
+    see `note_later`.
+    """
     try:
         write_sidecar(con, path)
     except MachineError as error:
@@ -174,7 +190,9 @@ def note_versions(con: DuckDBPyConnection, path: Path) -> None:
 
 
 def note_later(con: DuckDBPyConnection, line: str) -> None:
-    """Keep something to be said when this connection is closed: it is no reason to call failed what has succeeded."""
+    """Keep something to be said when this connection is closed: it is no reason to call failed what
+    has succeeded.
+    """
     told = told_later(con)
     if line not in told:
         con.execute("set variable told_later = ?", [json.dumps([*told, line])])
@@ -182,8 +200,8 @@ def note_later(con: DuckDBPyConnection, line: str) -> None:
 
 def told_later(con: DuckDBPyConnection) -> list[str]:
     """What was kept to be said."""
-    found = con.execute("select getvariable('told_later')").fetchall()[0][0]
-    return [str(line) for line in json.loads(str(found))] if found else []
+    kept = con.execute("select getvariable('told_later')").fetchall()[0][0]
+    return [str(line) for line in json.loads(str(kept))] if kept else []
 
 
 def warehouse_path(con: DuckDBPyConnection) -> Path | None:
@@ -198,7 +216,9 @@ def _check_bans(con: DuckDBPyConnection, path: Path, listed: dict[str, object]) 
     """Refuse a warehouse that has lost entries of who must stay out: they could come in again."""
     held = read_rows(
         con,
-        """select count(*) as n from annotation_seal s semi join forgotten f on f.seq = s.annotation_seq
+        """select count(*) as n
+        from annotation_seal s
+        semi join forgotten f on f.seq = s.annotation_seq
         where s.seq <= (select max(seq) from annotation_seal where hash = ?)""",
         [listed["seal"]],
     )[0]["n"]
@@ -206,13 +226,16 @@ def _check_bans(con: DuckDBPyConnection, path: Path, listed: dict[str, object]) 
         kept_out = int(str(listed[BANS]))
         raise WarehouseError(
             f"{path}: {sidecar_path(path).name} says that "
-            f"{counted(kept_out, 'entry keeps', 'entries keep')} out who was forgotten, and the warehouse has {held} of them. "
-            "Restore the warehouse file from a backup; or let `voxdata repair` rebuild it from what has most"
+            f"{counted(kept_out, 'entry keeps', 'entries keep')} out who was forgotten, and the "
+            f"warehouse has {held} of them. Restore the warehouse file from a backup; or let "
+            "`voxdata repair` rebuild it from what has most"
         )
 
 
 def _bans(con: DuckDBPyConnection) -> list[dict[str, object]]:
-    """How many entries keep somebody out or let somebody in again, and the seal of the newest; none when there are none."""
+    """How many entries keep somebody out or let somebody in again, and the seal of the newest; none
+    when there are none.
+    """
     rows = read_rows(
         con,
         """select count(*) as bans, arg_max(s.hash, s.seq) as seal
@@ -224,7 +247,9 @@ def _bans(con: DuckDBPyConnection) -> list[dict[str, object]]:
 def _versions(con: DuckDBPyConnection) -> list[dict[str, object]]:
     return read_rows(
         con,
-        "select version_id, root, name, number, num_examples as n from dataset_version order by seq",
+        """select version_id, root, name, number, num_examples as n
+        from dataset_version
+        order by seq""",
     )
 
 
@@ -241,13 +266,14 @@ def read_sidecar(sidecar: Path) -> list[dict[str, object]] | None:
         rows = [json.loads(line) for line in split_lines(content.decode("utf-8"))]
     except (ValueError, RecursionError) as error:
         raise WarehouseError(f"{sidecar}: not readable ({error}); {_REMEDY}") from error
-    if not all(
-        isinstance(row, dict) and _is_plain(row) and any(keys <= row.keys() for keys in _LINES)
-        for row in rows
-    ):
+    if not all(map(_is_line, rows)):
         raise WarehouseError(f"{sidecar}: is no list of versions; {_REMEDY}")
     return rows
 
 
-def _is_plain(row: dict[str, object]) -> bool:
-    return all(isinstance(value, str | int) for value in row.values())
+def _is_line(row: object) -> bool:
+    """Whether JSON has the fields of a line of the list, and only plain values."""
+    if not isinstance(row, dict):
+        return False
+    plain = all(isinstance(value, str | int) for value in row.values())
+    return plain and any(fields <= row.keys() for fields in _LINES)

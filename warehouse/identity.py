@@ -46,11 +46,12 @@ def read_identity(con: DuckDBPyConnection) -> str:
 
 def read_state(con: DuckDBPyConnection) -> KnownWarehouse:
     """What there is to know of a warehouse that is open for writing."""
-    found = read_rows(
+    state = read_rows(
         con,
-        "select (select max(warehouse_id) from identity) as id, (select coalesce(max(n), 0) from commit_count) as n",
+        """select (select max(warehouse_id) from identity) as id,
+          (select coalesce(max(n), 0) from commit_count) as n""",
     )[0]
-    return KnownWarehouse(warehouse_id=str(found["id"]), commits=int(str(found["n"])))
+    return KnownWarehouse(warehouse_id=str(state["id"]), commits=int(str(state["n"])))
 
 
 def require_present(path: Path, *, known: KnownWarehouse | None, create: bool) -> None:
@@ -66,14 +67,15 @@ def require_present(path: Path, *, known: KnownWarehouse | None, create: bool) -
     Raises:
         WarehouseError: It is not there, and must not be made.
     """
-    there = path.exists()
-    if known is not None and not (there and path.stat().st_size):
+    present = path.exists()
+    if known is not None and not (present and path.stat().st_size):
         raise missing(path, known)
-    if there:
+    if present:
         return
     if path.is_symlink():
         raise WarehouseError(
-            f"{path}: this link leads nowhere: mount the disk that it leads to, or remove the link to start with none"
+            f"{path}: this link leads nowhere: mount the disk that it leads to, or remove the link "
+            "to start with none"
         )
     beside = (sidecar_path(path), commits_path(path))
     left = [part.name for part in beside if part.is_symlink() or part.exists()]
@@ -124,8 +126,8 @@ def check_identity(path: Path, known: KnownWarehouse, *, found: str, held: int) 
         )
     if held < known.commits or not found:
         raise WarehouseError(
-            f"{path}: an older copy of the warehouse: it has {counted(held, 'transaction')}, and this "
-            f"workspace has seen {known.commits}; whoever was forgotten since is in it again. Put "
-            f"the newer one back, or let `voxdata repair` make the best of it, the snapshots and "
-            f"the batches; or, if an older one was put back on purpose, {ACCEPT}"
+            f"{path}: an older copy of the warehouse: it has {counted(held, 'transaction')}, and "
+            f"this workspace has seen {known.commits}; whoever was forgotten since is in it again. "
+            "Put the newer one back, or let `voxdata repair` make the best of it, the snapshots "
+            f"and the batches; or, if an older one was put back on purpose, {ACCEPT}"
         )

@@ -42,7 +42,8 @@ def add_predictions(
     run_id: str,
     key: str = "",
 ) -> int:
-    """Add predictions with their models, each once for utterance, scheme, scheme version, model and key.
+    """Add predictions with their models, each once for utterance, scheme, scheme version, model and
+    key.
 
     Args:
         scheme_versions: Scheme name -> version, for every scheme predicted.
@@ -75,18 +76,30 @@ def add_predictions(
 
 
 def list_predictions(
-    con: DuckDBPyConnection, *, scheme: str, model_key: str | None = None
+    con: DuckDBPyConnection,
+    *,
+    scheme: str,
+    model_key: str | None = None,
+    utterance_ids: Sequence[str] | None = None,
 ) -> dict[str, Prediction]:
-    """Utterance id -> its newest prediction under a scheme, by one model or, with None, by any."""
+    """Utterance id -> its newest prediction under a scheme, by one model or, with None, by any.
+
+    Args:
+        utterance_ids: Of these; of all when None.
+    """
     rows: list[dict[str, Any]] = read_rows(
         con,
-        """
-        select p.utterance_id, p.distribution, p.model_key
+        """select p.utterance_id, p.distribution, p.model_key
         from prediction p
         where p.scheme = $scheme and ($model_key is null or p.model_key = $model_key)
+          and ($ids is null or p.utterance_id in (select unnest($ids::varchar[])))
         qualify row_number() over (partition by p.utterance_id order by p.seq desc) = 1 order by p.utterance_id
         """,
-        {"scheme": scheme, "model_key": model_key},
+        {
+            "scheme": scheme,
+            "model_key": model_key,
+            "ids": None if utterance_ids is None else list(utterance_ids),
+        },
     )
     models = _models(con)
     return {

@@ -1,7 +1,8 @@
 """Leaks across versions: one person on two sides of a split, as it is known today.
 
-A version is cut by what is known of voices then. When two voices turn out to be one person later, versions and the models that were
-trained and judged on them cannot be fixed, but the leak can be reported.
+A version is cut by what is known of voices then. When two voices turn out to be one person later,
+versions and the models that were trained and judged on them cannot be fixed, but the leak can be
+reported.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ class Leak:
         voice: As the person is called today.
         versions: Split -> "name@number" of the versions that have it there, oldest first.
         num_examples: Split -> examples of the person there, each counted once.
-        trained: Runs on a version that has the person in training or validation: what they are judged by elsewhere may be too good.
+        trained: Runs on a version that has the person in training or validation: what they are
+            judged by elsewhere may be too good.
     """
 
     voice: str
@@ -38,35 +40,56 @@ class Leak:
 
 def find_leaks(con: DuckDBPyConnection) -> list[Leak]:
     """Everybody who is on two sides of a split in one version or in two, by voice."""
+    by_voice: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
+    for row in _examples_in_two_splits(con):
+        by_voice[row["voice"]].append(row)
+    runs = [run for run in list_training_runs(con) if run.state == "done"]
+    leaks = [_leak(voice, rows_of_voice, runs) for voice, rows_of_voice in sorted(by_voice.items())]
+    return [leak for leak in leaks if len(leak.versions) > 1]
+
+
+def _examples_in_two_splits(con: DuckDBPyConnection) -> list[dict[str, Any]]:
+    """A row for each voice of today that has examples in two splits, split and version."""
     import polars as pl
 
     voices = [
-        {"recording_id": r, "channel": c, "speaker": s, "now": voice}
-        for (r, c, s), voice in sorted(current_voices(con).items())
+        {"recording_id": recording_id, "channel": channel, "speaker": speaker, "now": voice}
+        for (recording_id, channel, speaker), voice in sorted(current_voices(con).items())
     ]
     types = {"recording_id": pl.String, "channel": pl.Int32, "speaker": pl.String, "now": pl.String}
     con.register(FRAME, pl.DataFrame(voices, schema=types))
     try:
-        rows: list[dict[str, Any]] = read_rows(
+        return read_rows(
             con,
-            f"""with heard as (select utterance_id, any_value(speaker) as speaker from utterance group by utterance_id),
-            known as (select e.row_id, e.utterance_id, e.split, coalesce(f.now, e.voice) as voice
-              from example e left join heard h using (utterance_id)
-              left join {FRAME} f on f.recording_id = e.recording_id and f.channel = e.channel and f.speaker = h.speaker)
-            select voice, split, v.name || '@' || v.number as ref, v.version_id, min(v.seq) as seq,
-              list(distinct utterance_id) as utterances
-            from known join manifest m using (row_id) join dataset_version v using (manifest_key)
-            where voice in (select voice from known group by voice having count(distinct split) > 1)
-            group by all order by voice, seq""",
+            f"""with heard as (
+              select utterance_id, any_value(speaker) as speaker
+              from utterance
+              group by utterance_id
+            ),
+            placed_example as (
+              select e.row_id, e.utterance_id, e.split, coalesce(f.now, e.voice) as voice
+              from example e
+              left join heard h using (utterance_id)
+              left join {FRAME} f on f.recording_id = e.recording_id
+                and f.channel = e.channel
+                and f.speaker = h.speaker
+            )
+            select voice, split, v.name || '@' || v.number as ref, v.version_id,
+              min(v.seq) as seq, list(distinct utterance_id) as utterances
+            from placed_example
+            join manifest m using (row_id)
+            join dataset_version v using (manifest_key)
+            where voice in (
+              select voice
+              from placed_example
+              group by voice
+              having count(distinct split) > 1
+            )
+            group by all
+            order by voice, seq""",
         )
     finally:
         con.unregister(FRAME)
-    by_voice: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
-    for row in rows:
-        by_voice[row["voice"]].append(row)
-    runs = [run for run in list_training_runs(con) if run.state == "done"]
-    leaks = [_leak(voice, found, runs) for voice, found in sorted(by_voice.items())]
-    return [leak for leak in leaks if len(leak.versions) > 1]
 
 
 def _leak(voice: str, rows: list[dict[str, Any]], runs: list[TrainingRun]) -> Leak:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -11,7 +11,7 @@ from duckdb import DuckDBPyConnection
 
 from voxdata.errors import DropReason
 from warehouse.attempts import list_tries
-from warehouse.places import keep_place
+from warehouse.places import keep_place, keep_places
 from warehouse.rows import insert_new, read_rows, utc_aware
 
 UNREADABLE = (
@@ -81,32 +81,40 @@ def record_drop(
     return insert_new(con, "ledger", [row], key=("stage", "subject", "reason", "key")) == 1
 
 
-def record_drops(
-    con: DuckDBPyConnection,
-    details: Mapping[str, str],
-    *,
-    stage: str,
-    reason: DropReason,
-    run_id: str,
-) -> int:
-    """Write several drops of one stage and reason down, as one statement; see `record_drop`.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drop:
+    """One of several things that are dropped at once; see `LedgerRow`."""
 
-    Args:
-        details: Subject -> why.
+    subject: str
+    reason: DropReason
+    detail: str
+    recording_id: str | None = None
+    value: float | None = None
+    threshold: float | None = None
+
+
+def record_drops(
+    con: DuckDBPyConnection, drops: Sequence[Drop], *, stage: str, run_id: str, key: str = ""
+) -> int:
+    """Write several drops of one stage down, as one statement; see `record_drop`.
 
     Returns:
         How many were new.
     """
+    subjects = keep_places(con, [drop.subject for drop in drops])
     rows: list[dict[str, object]] = [
         {
             "stage": stage,
-            "subject": keep_place(con, subject),
-            "reason": reason.value,
-            "detail": detail,
-            "key": "",
+            "subject": subject,
+            "reason": drop.reason.value,
+            "detail": drop.detail,
+            "recording_id": drop.recording_id,
+            "key": key,
+            "value": None if drop.value is None else float(drop.value),
+            "threshold": None if drop.threshold is None else float(drop.threshold),
             "run_id": run_id,
         }
-        for subject, detail in details.items()
+        for drop, subject in zip(drops, subjects, strict=True)
     ]
     return insert_new(con, "ledger", rows, key=("stage", "subject", "reason", "key"))
 
@@ -127,8 +135,10 @@ def list_drops(con: DuckDBPyConnection) -> list[LedgerRow]:
     """All drops, oldest first."""
     rows: list[dict[str, Any]] = read_rows(
         con,
-        """select stage, placed(subject) as subject, reason, detail, recording_id, key, value, threshold, created_at
-        from ledger order by seq""",
+        """select stage, placed(subject) as subject, reason, detail, recording_id, key, value,
+          threshold, created_at
+        from ledger
+        order by seq""",
     )
     tries = _tries(con)
     return [

@@ -1,4 +1,6 @@
-"""What people know about a recording, as manifests say; append-only, the newest value of a name counts."""
+"""What people know about a recording, as manifests say; append-only, the newest value of a name
+counts.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,7 @@ def store_metadata(
     Returns:
         How many values were new or differ from before.
     """
-    known = list_metadata(con, recording_id=recording_id).get(recording_id, {})
+    stored = list_metadata(con, recording_id=recording_id).get(recording_id, {})
     rows: list[dict[str, object]] = [
         {
             "recording_id": recording_id,
@@ -37,7 +39,7 @@ def store_metadata(
             "run_id": run_id,
         }
         for name, value in sorted(values.items())
-        if known.get(name) != value
+        if stored.get(name) != value
     ]
     insert_rows(con, "recording_metadata", rows)
     return len(rows)
@@ -53,14 +55,16 @@ def list_metadata(
         where recording_id = coalesce(?, recording_id) order by recording_id, name""",
         [recording_id],
     )
-    found: defaultdict[str, dict[str, str]] = defaultdict(dict)
+    metadata: defaultdict[str, dict[str, str]] = defaultdict(dict)
     for row in rows:
-        found[str(row["recording_id"])][str(row["name"])] = str(row["value"])
-    return dict(found)
+        metadata[str(row["recording_id"])][str(row["name"])] = str(row["value"])
+    return dict(metadata)
 
 
 def list_call_groups(con: DuckDBPyConnection) -> dict[str, str]:
-    """Recording id -> its call, for recordings whose call is known; names that look the same are one call."""
+    """Recording id -> its call, for recordings whose call is known; names that look the same are
+    one call.
+    """
     rows = read_rows(
         con,
         "select recording_id, value from current_recording_metadata where name = ? and value <> ''",

@@ -40,7 +40,8 @@ def add_event(
     key: tuple[str | int, ...],
     run_id: str,
 ) -> bool:
-    """Put an event into the outbox, once for each `key`; call it in the transaction that makes the event true.
+    """Put an event into the outbox, once for each `key`; call it in the transaction that makes the
+    event true.
 
     Returns:
         True when it was new.
@@ -62,17 +63,18 @@ def list_outbox(con: DuckDBPyConnection) -> list[OutboxEvent]:
             (select min(s.created_at) from outbox_send s where s.event_id = o.event_id) as sent_at
         from outbox o order by o.seq""",
     )
-    return [
-        OutboxEvent(
-            **{
-                **row,
-                "payload": json.loads(row["payload"]),
-                "created_at": utc_aware(row["created_at"]),
-                "sent_at": None if row["sent_at"] is None else utc_aware(row["sent_at"]),
-            }
-        )
-        for row in rows
-    ]
+    return [_decode_event(row) for row in rows]
+
+
+def _decode_event(row: dict[str, Any]) -> OutboxEvent:
+    sent_at = row["sent_at"]
+    return OutboxEvent(
+        event_id=row["event_id"],
+        event=row["event"],
+        payload=json.loads(row["payload"]),
+        created_at=utc_aware(row["created_at"]),
+        sent_at=None if sent_at is None else utc_aware(sent_at),
+    )
 
 
 def mark_sent(con: DuckDBPyConnection, event_id: str, *, run_id: str) -> bool:

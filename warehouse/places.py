@@ -1,6 +1,8 @@
-"""Places: files that lie in the workspace are stored relative to it, as "./inbox/a.wav", so that it can be moved or copied.
+"""Places: files that lie in the workspace are stored relative to it, as "./inbox/a.wav", so that it
+can be moved or copied.
 
-Functions of this package take and give places as they are here and now: absolute. What lies elsewhere is stored as it is.
+Functions of this package take and give places as they are here and now: absolute. What lies
+elsewhere is stored as it is.
 """
 
 from __future__ import annotations
@@ -8,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -27,7 +29,8 @@ class Places:
 
     Attributes:
         root: The workspace.
-        inboxes: Other folders, as the settings name them relative to the workspace, such as "../calls".
+        inboxes: Other folders, as the settings name them relative to the workspace, such as
+            "../calls".
     """
 
     root: Path
@@ -51,21 +54,32 @@ class Places:
 
 
 def use_places(con: DuckDBPyConnection, places: Places | None) -> None:
-    """Let a connection know where the workspace lies, and its queries call `placed(uri)`; without it every place is as it is stored."""
+    """Let a connection know where the workspace lies, and its queries call `placed(uri)`; without
+    it every place is as it is stored.
+    """
     prefixes = [] if places is None else places.prefixes()
     cases = "".join(
         f" when starts_with(uri, {_text(kept)}) then {_text(here)} || uri[{len(kept) + 1}:]"
         for kept, here in prefixes
     )
+    placed = f"case{cases} else uri end" if cases else "uri"
     con.execute("set variable places = ?", [json.dumps(prefixes)])
-    con.execute(
-        f"create or replace temp macro placed(uri) as {f'case{cases} else uri end' if cases else 'uri'}"
-    )
+    con.execute(f"create or replace temp macro placed(uri) as {placed}")
 
 
 def keep_place(con: DuckDBPyConnection, uri: str) -> str:
     """A place as it is stored."""
-    for kept, here in _prefixes(con):
+    return _keep(uri, _prefixes(con))
+
+
+def keep_places(con: DuckDBPyConnection, uris: Iterable[str]) -> list[str]:
+    """Places as they are stored, in the order given."""
+    prefixes = _prefixes(con)
+    return [_keep(uri, prefixes) for uri in uris]
+
+
+def _keep(uri: str, prefixes: Iterable[Prefix]) -> str:
+    for kept, here in prefixes:
         if uri.startswith(here):
             return kept + uri.removeprefix(here)
     return uri
@@ -88,7 +102,9 @@ def is_there(place: str) -> bool:
 
 
 def move_place(con: DuckDBPyConnection, old: str, kept: str) -> None:
-    """Write a place that was stored as it was elsewhere, or before places were relative, as it is stored now."""
+    """Write a place that was stored as it was elsewhere, or before places were relative, as it is
+    stored now.
+    """
     con.execute("update source set uri = ? where uri = ?", [kept, old])
     con.execute("update ledger set subject = ? where subject = ?", [kept, old])
     con.execute("update attempt set subject = ? where subject = ?", [kept, old])
@@ -96,8 +112,10 @@ def move_place(con: DuckDBPyConnection, old: str, kept: str) -> None:
 
 
 def _prefixes(con: DuckDBPyConnection) -> list[Prefix]:
-    found = read_rows(con, "select getvariable('places') as places")[0]["places"]
-    return [(kept, here) for kept, here in json.loads(str(found))] if found else []
+    prefixes = read_rows(con, "select getvariable('places') as places")[0]["places"]
+    if not prefixes:
+        return []
+    return [(kept, here) for kept, here in json.loads(str(prefixes))]
 
 
 def _text(value: str) -> str:

@@ -1,4 +1,6 @@
-"""Reading sets of rows, and writing them past the gate, as only the gate's own books may; the one place that knows the DuckDB client."""
+"""Reading sets of rows, and writing them past the gate, as only the gate's own books may; the one
+place that knows the DuckDB client.
+"""
 
 from __future__ import annotations
 
@@ -30,6 +32,12 @@ def read_rows(
     cursor = con.execute(sql, parameters or None)
     names = [column[0] for column in cursor.description or ()]
     return [dict(zip(names, values, strict=True)) for values in cursor.fetchall()]
+
+
+def read_frame(con: DuckDBPyConnection, sql: str, parameters: Parameters = ()) -> pl.DataFrame:
+    """Run a query and fetch it whole as a frame."""
+    frame: pl.DataFrame = con.sql(sql, params=parameters or None).pl()
+    return frame
 
 
 def frame_of(con: DuckDBPyConnection, table: str, rows: Sequence[Row]) -> pl.DataFrame:

@@ -1,4 +1,6 @@
-"""What can be proven about an erasure: the leaves that it left behind, and where they are and are not."""
+"""What can be proven about an erasure: the leaves that it left behind, and where they are and are
+not.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,8 @@ class Hearer:
     Attributes:
         run: The training run that made it.
         in_use: It is the promoted model of its scheme today.
-        retrained: The newest model of its scheme that was trained since, on a version that holds none of it; None when there is none.
+        retrained: The newest model of its scheme that was trained since, on a version that holds
+            none of it; None when there is none.
     """
 
     run: TrainingRun
@@ -33,12 +36,12 @@ class Hearer:
 
 
 def whole_receipts(con: DuckDBPyConnection) -> list[Receipt]:
-    """Every receipt once, oldest first: an erasure that was gone on with under its id adds to it."""
-    found: dict[str, Receipt] = {}
+    """Every receipt once, oldest first: later erasures under the same id are added to it."""
+    receipts: dict[str, Receipt] = {}
     for part in list_receipts(con):
-        before = found.get(part.receipt_id)
-        found[part.receipt_id] = part if before is None else _joined(before, part)
-    return list(found.values())
+        before = receipts.get(part.receipt_id)
+        receipts[part.receipt_id] = part if before is None else _joined(before, part)
+    return list(receipts.values())
 
 
 def _joined(before: Receipt, part: Receipt) -> Receipt:
@@ -59,30 +62,38 @@ def find_receipt(con: DuckDBPyConnection, ref: str) -> Receipt:
     Raises:
         NotFoundError: None, or several, begin so.
     """
-    found = [
+    receipts = [
         receipt for receipt in whole_receipts(con) if ref and receipt.receipt_id.startswith(ref)
     ]
-    require_one(found, ref, lists="voxdata receipts")
-    return found[0]
+    require_one(receipts, ref, lists="voxdata receipts")
+    return receipts[0]
 
 
 def leaves_left(con: DuckDBPyConnection, receipt_id: str) -> dict[str, tuple[str, ...]]:
-    """Id of a version that held what was erased -> the leaves that stand for it there, sorted, 32 hex characters each."""
+    """Id of a version that held what was erased -> the leaves that stand for it there, sorted, 32
+    hex characters each.
+    """
     rows = read_rows(
         con,
-        f"""select distinct v.version_id, {_LEAF_TEXT} as leaf from (select distinct row_id from erasure_leaf where receipt_id = ?)
-        join example_leaf using (row_id) join manifest using (row_id)
-        join (select distinct version_id, manifest_key from dataset_version) v using (manifest_key) order by leaf""",
+        f"""select distinct v.version_id, {_LEAF_TEXT} as leaf
+        from (select distinct row_id from erasure_leaf where receipt_id = ?)
+        join example_leaf using (row_id)
+        join manifest using (row_id)
+        join (
+          select distinct version_id, manifest_key
+          from dataset_version
+        ) v using (manifest_key)
+        order by leaf""",
         [receipt_id],
     )
-    found: defaultdict[str, list[str]] = defaultdict(list)
+    leaves_by_version: defaultdict[str, list[str]] = defaultdict(list)
     for row in rows:
-        found[str(row["version_id"])].append(str(row["leaf"]))
-    return {version_id: tuple(leaves) for version_id, leaves in found.items()}
+        leaves_by_version[str(row["version_id"])].append(str(row["leaf"]))
+    return {version_id: tuple(leaves) for version_id, leaves in leaves_by_version.items()}
 
 
 def count_unnamed(con: DuckDBPyConnection, receipt: Receipt) -> int:
-    """How many rows an erasure of an earlier release took of versions without it being known which."""
+    """How many rows an erasure of an earlier release took without noting which."""
     named = {
         version_id: len(leaves)
         for version_id, leaves in leaves_left(con, receipt.receipt_id).items()
@@ -102,11 +113,13 @@ def prove_version(
     con: DuckDBPyConnection, version: DatasetVersion, leaves: Collection[str]
 ) -> RootProof:
     """The proof that a version holds some leaves, or does not."""
-    found = con.sql(
-        "select leaf_high, leaf_low from example_leaf semi join (from manifest where manifest_key = ?) using (row_id)",
+    halves = con.sql(
+        """select leaf_high, leaf_low
+        from example_leaf
+        semi join (from manifest where manifest_key = ?) using (row_id)""",
         params=[manifest_key(con, version.version_id)],
     ).fetchnumpy()
-    return prove_leaves(found["leaf_high"], found["leaf_low"], leaves)
+    return prove_leaves(halves["leaf_high"], halves["leaf_low"], leaves)
 
 
 def newest_versions(con: DuckDBPyConnection, names: Collection[str]) -> list[DatasetVersion]:
@@ -116,28 +129,28 @@ def newest_versions(con: DuckDBPyConnection, names: Collection[str]) -> list[Dat
 
 
 def find_hearers(con: DuckDBPyConnection, receipt: Receipt) -> list[Hearer]:
-    """The models that heard what an erasure took, and whether there is one since that did not; oldest first."""
+    """The models that heard what an erasure took, and whether there is one since that did not;
+    oldest first.
+    """
     held = set(leaves_left(con, receipt.receipt_id)) | _concerned(con, receipt)
     runs = [run for run in list_training_runs(con) if run.state == "done"]
     clean = [
         run for run in runs if run.version_id not in held and run.created_at > receipt.created_at
     ]
-    return [
-        Hearer(
-            run=run,
-            in_use=(current := promoted_run(con, run.scheme)) is not None
-            and current.training_id == run.training_id,
-            retrained=next(
-                (other for other in reversed(clean) if other.scheme == run.scheme), None
-            ),
-        )
-        for run in runs
-        if has_heard(run, receipt, held)
-    ]
+    newest_clean = {run.scheme: run for run in clean}
+    hearers = []
+    for run in runs:
+        if has_heard(run, receipt, held):
+            promoted = promoted_run(con, run.scheme)
+            in_use = promoted is not None and promoted.training_id == run.training_id
+            hearer = Hearer(run=run, in_use=in_use, retrained=newest_clean.get(run.scheme))
+            hearers.append(hearer)
+    return hearers
 
 
 def has_heard(run: TrainingRun, receipt: Receipt, held: Collection[str]) -> bool:
-    """Whether a training run read what an erasure took later: it is named on the receipt, or was going on at the time.
+    """Whether a training run read what an erasure took later: it is named on the receipt, or was
+    going on at the time.
 
     Args:
         held: Ids of the versions that held it.

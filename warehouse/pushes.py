@@ -28,7 +28,8 @@ class PushedClip:
         arm: "active" or "random" when it was chosen among others, else "".
         blind: Its proposed labels are withheld.
         votes_wanted: People who should hear it.
-        proposal: Which models made the proposals that tick a label (or would, were the clip not blind), as the server names them.
+        proposal: Which models made the proposals that tick a label (or would, were the clip not
+            blind), as the server names them.
     """
 
     utterance_id: str
@@ -79,7 +80,9 @@ def record_pushes(
 def record_missing(
     con: DuckDBPyConnection, utterance_ids: Collection[str], *, project_id: int, run_id: str
 ) -> None:
-    """Note that clips are no longer on the server; the next push brings them back as they were given out."""
+    """Note that clips are no longer on the server; the next push brings them back as they were
+    given out.
+    """
     there = list_pushed(con, project_id=project_id)
     rows: list[dict[str, object]] = [
         {
@@ -96,13 +99,23 @@ def record_missing(
     insert_rows(con, "push", rows)
 
 
-def list_pushed(con: DuckDBPyConnection, *, project_id: int) -> dict[str, PushedClip]:
-    """Key -> clip as it was last noted, for every clip that was ever pushed; missing ones are `gone`."""
+def list_pushed(
+    con: DuckDBPyConnection, *, project_id: int, keys: Collection[str] | None = None
+) -> dict[str, PushedClip]:
+    """Key -> clip as it was last noted, for every clip that was ever pushed; missing ones are `gone`.
+
+    Args:
+        keys: Only these; all when None.
+    """
     rows: list[dict[str, Any]] = read_rows(
         con,
-        "select utterance_id, predictions_key as clip_digest, hidden, arm, blind, votes_wanted, proposal from current_push"
-        " where project_id = ? order by utterance_id",
-        [project_id],
+        """select utterance_id, predictions_key as clip_digest, hidden, arm, blind, votes_wanted,
+          proposal
+        from current_push
+        where project_id = $project_id
+          and ($keys is null or utterance_id in (select unnest($keys::varchar[])))
+        order by utterance_id""",
+        {"project_id": project_id, "keys": None if keys is None else sorted(keys)},
     )
     return {
         row["utterance_id"]: PushedClip(
@@ -112,9 +125,24 @@ def list_pushed(con: DuckDBPyConnection, *, project_id: int) -> dict[str, Pushed
     }
 
 
+def list_present(con: DuckDBPyConnection, *, project_id: int) -> list[str]:
+    """Keys of the clips that are on record as being in a project, sorted."""
+    rows = read_rows(
+        con,
+        """select utterance_id from current_push
+        where project_id = ? and predictions_key <> ? order by utterance_id""",
+        [project_id, GONE],
+    )
+    return [str(row["utterance_id"]) for row in rows]
+
+
 def first_pushed_at(con: DuckDBPyConnection, *, project_id: int) -> list[datetime]:
     """When each clip of a project was first given out, UTC, in order."""
-    sql = "select min(created_at) as moment from push where project_id = ? group by utterance_id order by moment"
+    sql = """select min(created_at) as moment
+    from push
+    where project_id = ?
+    group by utterance_id
+    order by moment"""
     rows = read_rows(con, sql, [project_id])
     return [utc_aware(row["moment"]) for row in rows]
 
@@ -128,7 +156,8 @@ class AnnotationProject:
         server_id: The server's.
         made_at: When the server made it.
         purpose: "label" or "adjudicate".
-        current: The newest of its purpose; what older ones held is lost, or was written again into this one.
+        current: The newest of its purpose; what older ones held is lost, or was written again into
+            this one.
     """
 
     project_id: int
@@ -144,7 +173,8 @@ def note_project(
 ) -> int:
     """Our number of a project; one that was not seen before is noted.
 
-    The server's own number when it is free. A server that was set up anew counts from 1 again, and its projects are not the old ones.
+    The server's own number when it is free. A server that was set up anew counts from 1 again, and
+    its projects are not the old ones.
     """
     known = list_projects(con)
     for project in known:
@@ -168,7 +198,9 @@ def list_projects(con: DuckDBPyConnection) -> list[AnnotationProject]:
     """Every project there ever was, oldest first."""
     rows: list[dict[str, Any]] = read_rows(
         con,
-        "select project_id, server_id, made_at, purpose, title, seq = max(seq) over (partition by purpose) as current"
-        " from annotation_project order by seq",
+        """select project_id, server_id, made_at, purpose, title,
+          seq = max(seq) over (partition by purpose) as current
+        from annotation_project
+        order by seq""",
     )
     return [AnnotationProject(**row) for row in rows]

@@ -13,6 +13,7 @@ from voxdata.errors import ConfigError
 from warehouse.engine import time_limit
 from warehouse.functions import QUERIES, TABLES
 from warehouse.rows import read_rows
+from warehouse.views import number_views
 
 if TYPE_CHECKING:
     import polars as pl
@@ -24,13 +25,15 @@ def run_query(con: DuckDBPyConnection, sql: str, *, seconds: float = 300.0) -> p
     """Run one query.
 
     Args:
-        con: Open for reading only; it cannot be used for anything else afterwards, since files are out of its reach.
+        con: Open for reading only; it cannot be used for anything else afterwards, since files are
+            out of its reach.
         sql: One SELECT, FROM, WITH, VALUES, SHOW, DESCRIBE or SUMMARIZE.
         seconds: After which it is stopped.
 
     Raises:
-        ConfigError: Several statements, one that is no query, one that calls what is not in `warehouse.functions`, one that takes too
-            long, or one that DuckDB refuses; the message is DuckDB's.
+        ConfigError: Several statements, one that is no query, one that calls what is not in
+            `warehouse.functions`, one that takes too long, or one that DuckDB refuses; the message
+            is DuckDB's.
     """
     import polars as pl
 
@@ -41,6 +44,7 @@ def run_query(con: DuckDBPyConnection, sql: str, *, seconds: float = 300.0) -> p
         if statements[0].type is not duckdb.StatementType.SELECT:
             raise ConfigError(NO_QUERY)
         _check_calls(con, sql)
+        number_views(con)
         con.execute("set enable_external_access = false")
         con.execute("set lock_configuration = true")
         with time_limit(con, seconds, what="the query"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -14,12 +14,16 @@ from voxdata.recording import ChannelLayout, Recording
 from warehouse.places import is_there, keep_place, move_place, place_inside
 from warehouse.rows import insert_new, read_rows, utc_aware
 
-_FIELDS = "recording_id, sample_rate_hz, num_samples, num_channels, layout, canonical_channels, codec, container"
-_SELECT = f"""
-    select {_FIELDS}, audio_file, r.created_at,
-           coalesce((select placed(arg_min(s.uri, s.seq)) from source s where s.recording_id = r.recording_id), audio_file) as uri
-    from recording r
-"""
+_FIELDS = (
+    "recording_id, sample_rate_hz, num_samples, num_channels, layout, canonical_channels, "
+    "codec, container"
+)
+_SELECT = f"""select {_FIELDS}, audio_file, r.created_at,
+    coalesce(
+      (select placed(arg_min(s.uri, s.seq)) from source s where s.recording_id = r.recording_id),
+      audio_file
+    ) as uri
+  from recording r"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +33,8 @@ class SourceRow:
     Attributes:
         recording_id: None when the file gave no recording.
         decoder: Version of what tried it last.
-        stored: The uri as it stands in the table, when it is not as it would be stored here and now.
+        stored: The uri as it stands in the table, when it is not as it would be stored here and
+            now.
         content: SHA-256 of its bytes; "" when nobody noted it.
     """
 
@@ -122,15 +127,18 @@ def add_source(
 def find_source(
     con: DuckDBPyConnection, *, uri: str, size_bytes: int, modified_ns: int
 ) -> SourceRow | None:
-    """The file with exactly this uri, size and time of change, as it was dealt with last; None when it never was.
+    """The file with exactly this uri, size and time of change, as it was dealt with last; None when
+    it never was.
 
-    One of the workspace is also known by its place in it, wherever the workspace was when it was seen.
+    One of the workspace is also known by its place in it, wherever the workspace was when it was
+    seen.
     """
     return _find(con, uri, "modified_ns = $modified", size=size_bytes, modified=modified_ns)
 
 
 def find_earlier(con: DuckDBPyConnection, *, uri: str, size_bytes: int) -> SourceRow | None:
-    """The file of this uri and size that gave a recording last, whenever it was changed, if its content is on record.
+    """The file of this uri and size that gave a recording last, whenever it was changed, if its
+    content is on record.
 
     A plain copy of a workspace has lost the times of change.
     """
@@ -141,9 +149,13 @@ def _find(con: DuckDBPyConnection, uri: str, condition: str, **values: int) -> S
     kept = keep_place(con, uri)
     rows: list[dict[str, Any]] = read_rows(
         con,
-        f"""select uri, size_bytes, modified_ns, recording_id, decoder, content from source
-        where size_bytes = $size and {condition} and (uri = $kept or ($inside <> '' and ends_with(uri, $inside)))
-        order by uri = $kept desc, seq desc limit 1""",
+        f"""select uri, size_bytes, modified_ns, recording_id, decoder, content
+        from source
+        where size_bytes = $size
+          and {condition}
+          and (uri = $kept or ($inside <> '' and ends_with(uri, $inside)))
+        order by uri = $kept desc, seq desc
+        limit 1""",
         {**values, "kept": kept, "inside": "" if kept == uri else place_inside(kept)},
     )
     return (
@@ -156,7 +168,9 @@ def _find(con: DuckDBPyConnection, uri: str, condition: str, **values: int) -> S
 
 
 def has_moved(found: SourceRow) -> bool:
-    """Whether a known file is on record under a place that is gone, or as releases before relative places wrote it."""
+    """Whether a known file is on record under a place that is gone, or as releases before relative
+    places wrote it.
+    """
     return bool(found.stored) and (found.stored == found.uri or not is_there(found.stored))
 
 
@@ -194,9 +208,32 @@ def list_uris(con: DuckDBPyConnection) -> dict[str, list[str]]:
     return {row["recording_id"]: row["uris"] for row in rows}
 
 
-def list_recordings(con: DuckDBPyConnection) -> list[StoredRecording]:
-    """All recordings, oldest first."""
-    return [_stored(row) for row in read_rows(con, f"{_SELECT} order by r.seq")]
+def first_uris(con: DuckDBPyConnection, recording_ids: Collection[str]) -> dict[str, str]:
+    """Recording id -> the file that gave it first, of some recordings."""
+    rows = read_rows(
+        con,
+        """select recording_id, placed(arg_min(uri, seq)) as uri from source
+        where recording_id in (select unnest($ids::varchar[])) group by recording_id""",
+        {"ids": sorted(recording_ids)},
+    )
+    return {str(row["recording_id"]): str(row["uri"]) for row in rows}
+
+
+def list_recordings(
+    con: DuckDBPyConnection, recording_ids: Sequence[str] | None = None
+) -> list[StoredRecording]:
+    """Recordings, oldest first.
+
+    Args:
+        recording_ids: Only these; all when None.
+    """
+    rows = read_rows(
+        con,
+        f"""{_SELECT}
+        where $ids is null or r.recording_id in (select unnest($ids::varchar[])) order by r.seq""",
+        {"ids": None if recording_ids is None else list(recording_ids)},
+    )
+    return [_stored(row) for row in rows]
 
 
 def get_recording(con: DuckDBPyConnection, recording_id: str) -> StoredRecording:
@@ -214,11 +251,20 @@ def get_recording(con: DuckDBPyConnection, recording_id: str) -> StoredRecording
 
 
 def orphaned_recordings(con: DuckDBPyConnection) -> set[str]:
-    """Recordings that no source holds any more: the newest row of each of their uris names another one, or none."""
+    """Recordings that no source holds any more: the newest row of each of their uris names another
+    one, or none.
+    """
     rows = read_rows(
         con,
-        """with held as (select uri, arg_max_null(recording_id, seq) as recording_id from source group by uri)
-        select distinct s.recording_id from source s anti join held using (recording_id) where s.recording_id is not null""",
+        """with held as (
+          select uri, arg_max_null(recording_id, seq) as recording_id
+          from source
+          group by uri
+        )
+        select distinct s.recording_id
+        from source s
+        anti join held using (recording_id)
+        where s.recording_id is not null""",
     )
     return {str(row["recording_id"]) for row in rows}
 

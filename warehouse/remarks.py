@@ -88,7 +88,9 @@ def list_remarks(con: DuckDBPyConnection) -> list[RemarkRow]:
     """All remarks, oldest first."""
     rows: list[dict[str, Any]] = read_rows(
         con,
-        """select recording_id, stage, placed(subject) as subject, kind, detail, amount_ms, key, created_at from remark
+        """select recording_id, stage, placed(subject) as subject, kind, detail, amount_ms, key,
+          created_at
+        from remark
         order by seq""",
     )
     return [

@@ -1,4 +1,6 @@
-"""Repair: a warehouse that is damaged, or lost what it had acknowledged, made anew from the best copy there is and from the batches."""
+"""Repair: a warehouse that is damaged, or lost what it had acknowledged, rebuilt from the best
+copy there is and from the batches.
+"""
 
 from __future__ import annotations
 
@@ -16,11 +18,10 @@ from secrets import token_hex
 import duckdb
 from duckdb import DuckDBPyConnection
 
-from voxdata.durable import sync, workshop, writing
+from voxdata.durable import copy_file, move, remove, sync, workshop, writing
 from voxdata.errors import LockedError, WarehouseError
 from voxdata.lines import split_lines
 from voxdata.machine import find_fault
-from voxdata.scratch import move_into_place
 from warehouse.batches import MERGED, merge_batches
 from warehouse.beside import read_beside
 from warehouse.commits import commits_path, held_commits, read_commits, write_commits
@@ -41,10 +42,12 @@ class Repair:
         source: What the warehouse was made from.
         kept: Folder with the files as they were.
         batches: Merged again.
-        lost_commits: Acknowledged transactions that are in none of the copies; what they wrote through batches came back all the same.
+        lost_commits: Acknowledged transactions that are in none of the copies; what they wrote
+            through batches came back all the same.
         lost_versions: "name@number" that were listed and are nowhere.
         broken_versions: "name@number" -> what is wrong with it.
-        lost_bans: Entries of who must stay out that are nowhere; whoever they kept out could come in again.
+        lost_bans: Entries of who must stay out that are nowhere; whoever they kept out could come
+            in again.
     """
 
     source: str
@@ -73,12 +76,14 @@ def repair_warehouse(
     run_id: str,
     known: KnownWarehouse | None = None,
 ) -> Repair:
-    """Make a warehouse anew from whatever has most: the file as it opens, the file without its write-ahead log, or a snapshot.
+    """Rebuild a warehouse from whatever has most: the file as it opens, the file without its
+    write-ahead log, or a snapshot.
 
     The files as they were are kept aside; nothing is deleted. Nobody may have the warehouse open.
 
     Args:
-        known: What the caller knows of it: copies of another warehouse are left out, and what it has seen counts as acknowledged.
+        known: What the caller knows of it: copies of another warehouse are left out, and what it
+            has seen counts as acknowledged.
         snapshots: Folder of snapshots.
         batches: Folder of batches; merged ones are merged again where they are missing.
         now: Names the folder of what is kept, UTC.
@@ -96,23 +101,20 @@ def repair_warehouse(
         candidates = _candidates(path, snapshots, folder, known)
         if not candidates:
             raise WarehouseError(
-                f"{path}: neither the file nor a snapshot in {snapshots} can be opened; restore it from a backup, "
-                f"or start again in another folder (`voxdata init`)"
+                f"{path}: neither the file nor a snapshot in {snapshots} can be opened; restore it "
+                "from a backup, or start again in another folder (`voxdata init`)"
             )
-        best = max(candidates, key=lambda found: (-len(found.broken), found.commits))
+        best = max(candidates, key=lambda copy: (-len(copy.broken), copy.commits))
         with connect(best.path) as con:
             if known is not None:
-                # Should the file that it replaces turn up again, as when its disk was only away, it is known for another one.
+                # Should the file that it replaces turn up again, as when its disk was only away, it
+                # is known for another one.
                 con.execute("update identity set warehouse_id = ?", [token_hex(16)])
             merged = _merge_again(con, batches, run_id=run_id)
             held = held_commits(con)
             bans = int(str(read_rows(con, "select count(*) as n from forgotten")[0]["n"]))
-            there = {
-                str(row["ref"])
-                for row in read_rows(
-                    con, "select name || '@' || number as ref from dataset_version"
-                )
-            }
+            versions = read_rows(con, "select name || '@' || number as ref from dataset_version")
+            held_refs = {str(row["ref"]) for row in versions}
             con.execute("checkpoint")
             write_sidecar(con, best.path)
         write_commits(best.path, held)
@@ -123,14 +125,15 @@ def repair_warehouse(
         kept=kept,
         batches=merged,
         lost_commits=max(0, noted - held),
-        lost_versions=tuple(ref for ref in listed if ref not in there),
+        lost_versions=tuple(ref for ref in listed if ref not in held_refs),
         broken_versions=best.broken,
         lost_bans=max(0, listed_bans - bans),
     )
 
 
 def accept_warehouse(path: Path, *, now: datetime) -> Mapping[str, str]:
-    """Take a warehouse file as it is, though it is not what the files beside it say: read all of it, and write these anew.
+    """Take a warehouse file as it is, though it is not what the files beside it say: read all of
+    it, and write these again.
 
     The files beside it are kept aside. Nobody may have the warehouse open.
 
@@ -151,16 +154,11 @@ def accept_warehouse(path: Path, *, now: datetime) -> Mapping[str, str]:
         _require_free(path)
     try:
         with connect(path) as con:
-            have = int(
-                str(
-                    read_rows(con, "select max(version) as version from schema_version")[0][
-                        "version"
-                    ]
-                )
-            )
+            have = _schema_version(con)
             if have > newest_version():
                 raise WarehouseError(
-                    f"{path}: written by a newer voxdata (schema {have}); upgrade voxdata to open it"
+                    f"{path}: written by a newer voxdata (schema {have}); upgrade voxdata to open "
+                    "it"
                 )
             read_everything(con)
             migrate(con, have=have)
@@ -179,12 +177,14 @@ def accept_warehouse(path: Path, *, now: datetime) -> Mapping[str, str]:
 
 
 def _keep_aside(path: Path, *, now: datetime) -> None:
-    """Move what lies beside a warehouse file into a folder, whatever it is: a list, a folder, a link that leads nowhere."""
+    """Move what lies beside a warehouse file into a folder, whatever it is: a list, a folder, a
+    link that leads nowhere.
+    """
     beside = [part for part in (sidecar_path(path), commits_path(path)) if os.path.lexists(part)]
     if beside:
         kept = _new_folder(path.with_name(f"{path.name}.damaged-{now:%Y%m%dT%H%M%SZ}"))
         for part in beside:
-            part.rename(kept / part.name)
+            move(part, kept / part.name)
 
 
 def _broken_versions(con: DuckDBPyConnection) -> dict[str, str]:
@@ -217,42 +217,47 @@ def _candidates(
         (f"snapshot {snapshot.name}", snapshot, None)
         for snapshot in reversed(list_snapshots(snapshots))
     ]
-    found: list[_Candidate] = []
+    candidates: list[_Candidate] = []
     for number, (name, source, log) in enumerate(sources):
         copy = folder / f"{number}.duckdb"
         shutil.copyfile(source, copy)
         if log is not None:
             shutil.copyfile(log, copy.with_name(copy.name + ".wal"))
         try:
-            with connect(copy) as con:
-                have = int(
-                    str(
-                        read_rows(con, "select max(version) as version from schema_version")[0][
-                            "version"
-                        ]
-                    )
-                )
-                if have > newest_version() or (
-                    known and read_identity(con) not in ("", known.warehouse_id, *known.former)
-                ):
-                    continue
-                migrate(con, have=have)
-                ensure_triggers(con)
-                read_everything(con)
-                found.append(
-                    _Candidate(
-                        name=name,
-                        path=copy,
-                        commits=held_commits(con),
-                        broken=_broken_versions(con),
-                    )
-                )
+            candidate = _read_candidate(name, copy, known)
         except duckdb.Error as error:
             fault = find_fault(error, place=folder)
             if fault is not None:
                 raise fault from error
             continue  # it cannot be opened or read: that is what the others are for
-    return found
+        if candidate is not None:
+            candidates.append(candidate)
+    return candidates
+
+
+def _read_candidate(name: str, copy: Path, known: KnownWarehouse | None) -> _Candidate | None:
+    """Migrate and read a copy; None when it is another warehouse's or a newer release's.
+
+    Raises:
+        duckdb.Error: It cannot be opened or read.
+    """
+    with connect(copy) as con:
+        have = _schema_version(con)
+        if have > newest_version():
+            return None
+        if known and read_identity(con) not in ("", known.warehouse_id, *known.former):
+            return None
+        migrate(con, have=have)
+        ensure_triggers(con)
+        read_everything(con)
+        return _Candidate(
+            name=name, path=copy, commits=held_commits(con), broken=_broken_versions(con)
+        )
+
+
+def _schema_version(con: DuckDBPyConnection) -> int:
+    newest = read_rows(con, "select max(version) as version from schema_version")[0]
+    return int(str(newest["version"]))
 
 
 def _merge_again(con: DuckDBPyConnection, batches: Path, *, run_id: str) -> int:
@@ -260,7 +265,7 @@ def _merge_again(con: DuckDBPyConnection, batches: Path, *, run_id: str) -> int:
     if not batches.is_dir():
         return 0
     for path in (batches / MERGED).glob("*"):
-        path.rename(batches / path.name)
+        move(path, batches / path.name)
     return merge_batches(con, batches, run_id=run_id).merged
 
 
@@ -273,23 +278,26 @@ def _put_in_place(path: Path, repaired: Path, *, now: datetime) -> Path:
     wal = path.with_name(path.name + ".wal")
     for part in (path, wal):
         if part.exists():
-            shutil.copyfile(part, kept / part.name)
-    wal.unlink(missing_ok=True)
-    move_into_place(repaired, path)
+            copy_file(part, kept / part.name)
+    sync(kept)
+    remove(wal, missing_ok=True)
+    move(repaired, path)
     for beside in (sidecar_path, commits_path):
         if os.path.lexists(beside(path)):
-            beside(path).rename(
-                kept / beside(path).name
-            )  # whatever it is: a folder, a link that leads nowhere
-        move_into_place(beside(repaired), beside(path))
+            # Whatever it is: a folder, a link that leads nowhere.
+            move(beside(path), kept / beside(path).name)
+        move(beside(repaired), beside(path))
     sync(path.parent)
     return kept
 
 
 def _new_folder(path: Path) -> Path:
-    """Make a folder of this name, or of one with a number: the clock may have said the same before."""
-    names = (path.with_name(f"{path.name}{f'-{number}' if number else ''}") for number in count())
-    new = next(name for name in names if not os.path.lexists(name))
+    """Make a folder of this name, with a number behind it when the clock gave the name before."""
+    new = path
+    for number in count(1):
+        if not os.path.lexists(new):
+            break
+        new = path.with_name(f"{path.name}-{number}")
     new.mkdir()
     return new
 
@@ -310,9 +318,8 @@ def _listed_versions(path: Path) -> list[str]:
 
 
 def _listed_bans(path: Path) -> int:
-    return max(
-        (number for row in _listed(path) if isinstance(number := row.get(BANS), int)), default=0
-    )
+    numbers = [row.get(BANS) for row in _listed(path)]
+    return max((number for number in numbers if isinstance(number, int)), default=0)
 
 
 def _listed(path: Path) -> list[dict[str, object]]:

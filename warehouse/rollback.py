@@ -1,4 +1,6 @@
-"""Rolling back: an earlier version's content as the next version. Nothing is undone, and nothing is lost."""
+"""Rolling back: an earlier version's content as the next version. Nothing is undone, and nothing is
+lost.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,8 @@ from warehouse.versions import DatasetVersion, add_version, manifest_key, publis
 def roll_back(
     con: DuckDBPyConnection, version: DatasetVersion, *, run_id: str
 ) -> tuple[DatasetVersion, bool]:
-    """Make a version's rows the next version under its name; rows that were erased since do not come back.
+    """Make a version's rows the next version under its name; rows that were erased since do not
+    come back.
 
     Returns:
         The newest version, and whether it is new; not, when the newest holds just these rows.
@@ -22,15 +25,12 @@ def roll_back(
         WarehouseError: All its rows were erased.
     """
     key = manifest_key(con, version.version_id)
-    con.execute(
-        "create or replace temp table member as select row_id from manifest semi join example using (row_id) where manifest_key = ?",
-        [key],
-    )
-    if not read_rows(con, "select 1 from member limit 1"):
+    rows = f"(from manifest semi join example using (row_id) where manifest_key = {key})"
+    if not read_rows(con, f"select 1 from {rows} limit 1"):
         raise WarehouseError(
             f"every row of {version.ref} was erased, so there is nothing to go back to"
         )
     with transaction(con):
         recipe = {**version.recipe, "rollback_of": version.ref}
-        new = add_version(con, version.name, "member", recipe=recipe, run_id=run_id)
+        new = add_version(con, version.name, rows, recipe=recipe, run_id=run_id)
     return publish_version(con, version.name, new=new), new

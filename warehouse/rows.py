@@ -1,4 +1,6 @@
-"""Reading and writing sets of rows: the one door by which rows come into the warehouse, and the gate is in it."""
+"""Reading and writing sets of rows: the one door by which rows come into the warehouse, and the
+gate is in it.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,7 @@ from datetime import UTC, datetime
 from duckdb import DuckDBPyConnection
 
 from warehouse.gate import open_gate, refuse
-from warehouse.plain import FRAME, Parameters, Row, frame_of, read_rows
+from warehouse.plain import FRAME, Parameters, Row, frame_of, read_frame, read_rows
 
 __all__ = [
     "FRAME",
@@ -16,6 +18,7 @@ __all__ = [
     "insert_new",
     "insert_query",
     "insert_rows",
+    "read_frame",
     "read_rows",
     "utc_aware",
     "utc_naive",
@@ -30,7 +33,8 @@ def insert_new(
     key: Sequence[str],
     existing: str | None = None,
 ) -> int:
-    """Insert, as one statement, the rows whose key is not there yet; of several with one key the first.
+    """Insert, as one statement, the rows whose key is not there yet; of several with one key the
+    first.
 
     Args:
         rows: All with the same columns; columns left out take their default.

@@ -35,8 +35,10 @@ class TrainingRun:
     """One training run, judged.
 
     Attributes:
-        training_id: Digest of scheme, version_id, config_key and the key of the model it had to beat.
-        state: "done", "failed" when no model came of it, "skipped" when the version has too little to learn from.
+        training_id: Digest of scheme, version_id, config_key and the key of the model it had to
+            beat.
+        state: "done", "failed" when no model came of it, "skipped" when the version has too little
+            to learn from.
         model_key: Identity of the trained model, "" without one.
         checkpoint_dir: Relative to the workspace, "" without a model.
         result: The trainer's result.json; JSON values only.
@@ -62,7 +64,8 @@ class TrainingRun:
 
 
 def add_training_run(con: DuckDBPyConnection, run: TrainingRun, *, run_id: str) -> bool:
-    """Add a run. A run that failed may be tried again: its later success is added beside the failure and takes its place.
+    """Add a run. A run that failed may be tried again: its later success is added beside the
+    failure and takes its place.
 
     Returns:
         True when it was new.
@@ -85,7 +88,10 @@ def list_training_runs(con: DuckDBPyConnection, scheme: str | None = None) -> li
     """The runs of one scheme, or of all when None, oldest first."""
     rows = read_rows(
         con,
-        f"select {', '.join(_FIELDS)}, created_at from current_training_run where $scheme is null or scheme = $scheme order by seq",
+        f"""select {", ".join(_FIELDS)}, created_at
+        from current_training_run
+        where $scheme is null or scheme = $scheme
+        order by seq""",
         {"scheme": scheme},
     )
     return [_run(row) for row in rows]

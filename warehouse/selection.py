@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import duckdb
 import sqlglot
@@ -13,12 +13,11 @@ from sqlglot import exp
 
 from voxdata.consent import CONSENT
 from voxdata.errors import ConfigError
-from voxdata.label import Gold
 from voxdata.measure import LARGER_IS_WORSE, MEASURES
 from voxdata.recipe import Recipe
 from warehouse.engine import time_limit
 from warehouse.functions import CONDITIONS
-from warehouse.rows import read_rows
+from warehouse.rows import read_frame
 
 if TYPE_CHECKING:
     import polars as pl
@@ -37,63 +36,77 @@ PLAIN = (
     "uri",
     "said",
 )
-"""Columns a condition may name besides the measures and, for each scheme, `<scheme>`, `<scheme>_votes`, `<scheme>_share` and
-`<scheme>_standing`. `said` maps the names of a manifest to their values: said['customer']."""
+"""Columns a condition may name besides the measures and, for each scheme, `<scheme>`,
+`<scheme>_votes`, `<scheme>_share` and `<scheme>_standing`. `said` maps the names of a manifest to
+their values: said['customer'].
+"""
 
-# A date that a manifest gives counts; what it gives in another form does not, as `voxdata recordings` shows.
-_VIEW = f"""
-  with said as (select recording_id, map(list(name order by name), list(value order by name)) as said
-                from current_recording_metadata group by recording_id),
-  held as (select recording_id, placed(arg_min(uri, seq)) as uri from source where recording_id is not null group by recording_id)
-  select u.utterance_id, u.recording_id, u.channel, u.speaker, u.start_ms, u.end_ms, u.end_ms - u.start_ms as duration_ms, u.text,
-    u.language, coalesce(try_cast(s.said['recorded_at'] as date), r.created_at::date) as recorded_on, h.uri,
+_LABELLED, _BARRED = "labelled_utterances", "barred_recordings"
+
+# A date that a manifest gives counts; what it gives in another form does not, as `voxdata
+# recordings` shows.
+_VIEW = f"""with said as (
+    select recording_id, map(list(name order by name), list(value order by name)) as said
+    from current_recording_metadata
+    group by recording_id
+  ),
+  held as (
+    select recording_id, placed(arg_min(uri, seq)) as uri
+    from source
+    where recording_id is not null
+    group by recording_id
+  )
+  select u.utterance_id, u.recording_id, u.channel, u.speaker, u.start_ms, u.end_ms,
+    u.end_ms - u.start_ms as duration_ms, u.text, u.language,
+    coalesce(try_cast(s.said['recorded_at'] as date), r.created_at::date) as recorded_on, h.uri,
     coalesce(s.said, map([]::varchar[], []::varchar[])) as said,
     {", ".join(f"m.{name}" for name in MEASURES)}, g.* exclude (utterance_id)
-  from current_utterance u join gold_found g using (utterance_id) join recording r using (recording_id)
-  left join current_measure m using (utterance_id) left join said s using (recording_id) left join held h using (recording_id)"""
+  from current_utterance u
+  join {_LABELLED} g using (utterance_id)
+  join recording r using (recording_id)
+  left join current_measure m using (utterance_id)
+  left join said s using (recording_id)
+  left join held h using (recording_id)"""
 
 
 def select_utterances(
     con: DuckDBPyConnection,
     recipe: Recipe,
-    gold: Mapping[str, Mapping[str, Gold]],
+    labelled: pl.DataFrame,
     *,
-    barred: Mapping[str, str],
+    barred: pl.DataFrame,
     seconds: float = 300.0,
-) -> tuple[set[str], dict[str, int]]:
+) -> pl.DataFrame:
     """Apply a recipe to the utterances that have a gold label.
 
     Args:
-        gold: Scheme -> utterance id -> gold label.
-        barred: Recording id -> why it may not be used.
+        labelled: Column utterance_id, each once, and for each scheme <scheme>, <scheme>_votes,
+            <scheme>_share and <scheme>_standing.
+        barred: Columns recording_id and why: it may not be used.
         seconds: After which it is stopped.
 
     Returns:
-        The ids of those that enter; and reason -> how many stay out, each counted under the first reason that holds.
+        Columns utterance_id, recording_id and reason: the first one that keeps it out, "" when it
+        enters. Utterances that are not in force are left out.
 
     Raises:
-        ConfigError: The condition of the recipe is not one, names what there is not, or takes too long.
+        ConfigError: The condition of the recipe is not one, names what there is not, or takes too
+            long.
     """
-    import polars as pl
-
-    found = _gold_frame(gold)
-    conditions = _conditions(recipe, [*PLAIN, *MEASURES, *found.columns[1:]])
-    con.register("gold_found", found)
-    bars = pl.DataFrame(
-        [{"recording_id": key, "why": why} for key, why in barred.items()],
-        schema={"recording_id": pl.String, "why": pl.String},
-    )
-    con.register("barred", bars)
+    conditions = _conditions(recipe, [*PLAIN, *MEASURES, *labelled.columns[1:]])
     cases = " ".join(
         f"when not coalesce({condition}, false) then '{reason}'"
         for reason, condition in conditions.items()
     )
+    con.register(_LABELLED, labelled)
+    con.register(_BARRED, barred)
     try:
         with time_limit(con, seconds, what=f"the recipe's condition {recipe.where!r}"):
-            rows: list[dict[str, Any]] = read_rows(
+            return read_frame(
                 con,
-                f"""select utterance_id, case when b.why is not null then '{CONSENT}' {cases} else '' end as reason
-                from ({_VIEW}) u left join barred b using (recording_id)""",
+                f"""select utterance_id, recording_id,
+                  case when b.why is not null then '{CONSENT}' {cases} else '' end as reason
+                from ({_VIEW}) u left join {_BARRED} b using (recording_id)""",
                 _parameters(recipe),
             )
     except duckdb.Error as error:
@@ -101,14 +114,8 @@ def select_utterances(
             f"the recipe's condition {recipe.where!r} cannot be used: {str(error).splitlines()[0]}"
         ) from error
     finally:
-        con.unregister("gold_found")
-        con.unregister("barred")
-    taken = {row["utterance_id"] for row in rows if not row["reason"]}
-    left: dict[str, int] = {}
-    for row in rows:
-        if row["reason"]:
-            left[row["reason"]] = left.get(row["reason"], 0) + 1
-    return taken, left
+        con.unregister(_LABELLED)
+        con.unregister(_BARRED)
 
 
 def parse_condition(where: str, columns: Sequence[str]) -> str:
@@ -118,11 +125,13 @@ def parse_condition(where: str, columns: Sequence[str]) -> str:
         columns: What it may name.
 
     Returns:
-        The condition in canonical form, so that spacing and case of keywords make no difference, and what is run is what was checked.
+        The condition in canonical form, so that spacing and case of keywords make no difference,
+        and what is run is what was checked.
 
     Raises:
-        ConfigError: It cannot be parsed, or has a piece that a condition may not have, such as a query, a function that is not in
-            `warehouse.functions.CONDITIONS`, or another column; the message names the piece.
+        ConfigError: It cannot be parsed, or has a piece that a condition may not have, such as a
+            query, a function that is not in `warehouse.functions.CONDITIONS`, or another column;
+            the message names the piece.
     """
     if len(where) > LONGEST:
         raise ConfigError(f"a condition of {len(where)} characters: at most {LONGEST} are read")
@@ -135,7 +144,8 @@ def parse_condition(where: str, columns: Sequence[str]) -> str:
         return parsed.sql(dialect="duckdb")
     except sqlglot.errors.SqlglotError as error:
         raise ConfigError(
-            f"{where!r} is no SQL condition ({str(error).splitlines()[0]}); write one such as duration_ms > 500"
+            f"{where!r} is no SQL condition ({str(error).splitlines()[0]}); write one such as "
+            "duration_ms > 500"
         ) from error
     except RecursionError as error:
         raise ConfigError(f"{where[:60]!r}...: has too many parts inside each other") from error
@@ -205,14 +215,20 @@ def _problem(node: exp.Expr, columns: Sequence[str]) -> str:
             f"{node.sql(dialect='duckdb')} is a query; a condition looks at one utterance at a time"
         )
     if isinstance(node, exp.AggFunc | exp.Window):
-        return f"{node.sql(dialect='duckdb')} looks at several utterances; a condition looks at one at a time"
+        return (
+            f"{node.sql(dialect='duckdb')} looks at several utterances; "
+            "a condition looks at one at a time"
+        )
     if isinstance(node, _SHAPES):
         return ""
     called = _called(node)
     if called in CONDITIONS:
         return ""
     if called:
-        return f"{called}() is no function that a condition may call; docs/warehouse.md lists the allowed ones"
+        return (
+            f"{called}() is no function that a condition may call; "
+            "docs/warehouse.md lists the allowed ones"
+        )
     return f"{node.sql(dialect='duckdb')} is no part that a condition may have"
 
 
@@ -252,25 +268,3 @@ def _parameters(recipe: Recipe) -> dict[str, object]:
     if recipe.since or recipe.until:
         found |= {"since": recipe.since, "until": recipe.until}
     return found
-
-
-def _gold_frame(gold: Mapping[str, Mapping[str, Gold]]) -> pl.DataFrame:
-    import polars as pl
-
-    ids = sorted({key for found in gold.values() for key in found})
-    columns: dict[str, pl.Series] = {"utterance_id": pl.Series(ids, dtype=pl.String)}
-    for scheme, found in sorted(gold.items()):
-        there = [found.get(key) for key in ids]
-        columns |= {
-            scheme: pl.Series([g.label if g else None for g in there], dtype=pl.String),
-            f"{scheme}_votes": pl.Series(
-                [g.num_votes if g else None for g in there], dtype=pl.Int64
-            ),
-            f"{scheme}_share": pl.Series(
-                [g.distribution.get(g.label) if g else None for g in there], dtype=pl.Float64
-            ),
-            f"{scheme}_standing": pl.Series(
-                [g.standing if g else None for g in there], dtype=pl.String
-            ),
-        }
-    return pl.DataFrame(columns)

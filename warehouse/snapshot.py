@@ -12,7 +12,7 @@ from pathlib import Path
 
 import duckdb
 
-from voxdata.durable import writing
+from voxdata.durable import remove, writing
 from voxdata.errors import WarehouseError
 from voxdata.machine import find_fault
 from warehouse.batches import forget_merged
@@ -36,7 +36,7 @@ def take_snapshot(path: Path, folder: Path, *, batches: Path, now: datetime, kee
 
     Args:
         batches: Folder of batches; those whose rows the snapshot holds are no longer needed to
-            make the warehouse anew.
+            rebuild the warehouse.
         now: Part of the snapshot's name, UTC.
         keep: How many stay.
 
@@ -44,7 +44,8 @@ def take_snapshot(path: Path, folder: Path, *, batches: Path, now: datetime, kee
         The snapshot's file.
 
     Raises:
-        WarehouseError: There is no warehouse, somebody else holds it, or the snapshot cannot be read.
+        WarehouseError: There is no warehouse, somebody else holds it, or the snapshot cannot be
+            read.
         MachineError: There is no room for it, and the folder is as it was.
     """
     with writing(folder):
@@ -59,7 +60,7 @@ def take_snapshot(path: Path, folder: Path, *, batches: Path, now: datetime, kee
         older = [old for old in list_snapshots(folder) if old != target]
         for old in older[: max(0, len(older) - (keep - 1))]:
             for part in (old, sidecar_path(old), commits_path(old)):
-                part.unlink(missing_ok=True)
+                remove(part, missing_ok=True)
     return target
 
 
@@ -91,17 +92,15 @@ def write_copy(path: Path, target: Path) -> None:
     finally:
         if not good:
             for part in (target, sidecar_path(target)):
-                part.unlink(missing_ok=True)
+                remove(part, missing_ok=True)
 
 
 def list_snapshots(folder: Path) -> list[Path]:
     """Snapshots in a folder, oldest first."""
-    found = (
-        [path for path in folder.glob("warehouse-*.duckdb") if _NAME.fullmatch(path.name)]
-        if folder.is_dir()
-        else []
-    )
-    return sorted(found, key=lambda path: (_number(path), path.name))
+    if not folder.is_dir():
+        return []
+    snapshots = [path for path in folder.glob("warehouse-*.duckdb") if _NAME.fullmatch(path.name)]
+    return sorted(snapshots, key=lambda path: (_number(path), path.name))
 
 
 def _number(snapshot: Path) -> int:

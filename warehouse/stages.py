@@ -1,4 +1,4 @@
-"""Results of the stages of pre-labelling: which there are, which is in force, and what each cost."""
+"""Results of the stages of pre-labelling: all of them, those in force, and what each cost."""
 
 from __future__ import annotations
 
@@ -29,22 +29,22 @@ class StageResults:
 
 def list_stage_results(con: DuckDBPyConnection) -> dict[str, StageResults]:
     """Recording id -> its results, for every recording that has any."""
-    known: defaultdict[str, set[tuple[str, str]]] = defaultdict(set)
+    results: defaultdict[str, set[tuple[str, str]]] = defaultdict(set)
     current: defaultdict[str, dict[str, str]] = defaultdict(dict)
     models: defaultdict[str, set[str]] = defaultdict(set)
     rows: list[dict[str, Any]] = read_rows(
         con, "select recording_id, stage, key, model_key from stage_result order by seq"
     )
     for row in rows:
-        known[row["recording_id"]].add((row["stage"], row["key"]))
+        results[row["recording_id"]].add((row["stage"], row["key"]))
         current[row["recording_id"]][row["stage"]] = row["key"]
         if row["model_key"] is not None:
             models[row["recording_id"]].add(row["model_key"])
     return {
         name: StageResults(
-            known=frozenset(known[name]), current=current[name], models=frozenset(models[name])
+            known=frozenset(results[name]), current=current[name], models=frozenset(models[name])
         )
-        for name in known
+        for name in results
     }
 
 
@@ -95,14 +95,16 @@ def reuse_results(
     Returns:
         How many.
     """
-    known: list[dict[str, Any]] = read_rows(
+    on_record: list[dict[str, Any]] = read_rows(
         con,
-        """select recording_id, stage, key, arg_max(model_key, seq) as model_key, arg_max(num_rows, seq) as num_rows
-        from stage_result group by all""",
+        """select recording_id, stage, key, arg_max(model_key, seq) as model_key,
+          arg_max(num_rows, seq) as num_rows
+        from stage_result
+        group by all""",
     )
     rows: list[dict[str, object]] = [
         {**row, "audio_ms": 0, "seconds": 0.0, "reused": True, "run_id": run_id}
-        for row in sorted(known, key=lambda r: (r["recording_id"], r["stage"]))
+        for row in sorted(on_record, key=lambda r: (r["recording_id"], r["stage"]))
         if (row["recording_id"], row["stage"], row["key"]) in set(wanted)
     ]
     insert_rows(con, "stage_result", rows)
@@ -110,7 +112,9 @@ def reuse_results(
 
 
 def stage_rates(con: DuckDBPyConnection) -> dict[tuple[str, str | None], float]:
-    """(stage, model key) -> seconds of work for each second of audio, over all results that were computed."""
+    """(stage, model key) -> seconds of work for each second of audio, over all results that were
+    computed.
+    """
     rows: list[dict[str, Any]] = read_rows(
         con,
         """select stage, model_key, sum(seconds) * 1000 / sum(audio_ms) as rate from stage_result

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from duckdb import DuckDBPyConnection
 
+from warehouse.answers import StandingAnswers
 from warehouse.rows import read_rows
+
+if TYPE_CHECKING:
+    import polars as pl
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,31 +53,126 @@ def count_rows(con: DuckDBPyConnection) -> Counts:
     """Count everything."""
     totals: dict[str, Any] = read_rows(
         con,
-        """
-        with standing as (from current_annotation where not deleted and not skipped)
+        """with standing as (from current_annotation where not deleted and not skipped)
         select (select count(*) from source) as sources,
-               (select count(*) from recording) as recordings,
-               (select coalesce(sum(num_samples / sample_rate_hz), 0) / 60 from recording) as recording_minutes,
-               (select count(*) from current_utterance) as utterances,
-               (select coalesce(sum(end_ms - start_ms), 0) / 60000 from current_utterance) as utterance_minutes,
-               (select count(*) from prediction) as predictions,
-               (select count(*) from current_push where predictions_key <> '') as pushed,
-               (select count(*) from standing) as annotations,
-               (select count(distinct annotator) from standing) as annotators,
-               (select count(*) from remark) as remarks,
-               (select count(*) from dataset_version) as versions,
-               (select count(*) from current_training_run) as training_runs
-        """,
+          (select count(*) from recording) as recordings,
+          (
+            select coalesce(sum(num_samples / sample_rate_hz), 0) / 60
+            from recording
+          ) as recording_minutes,
+          (select count(*) from current_utterance) as utterances,
+          (
+            select coalesce(sum(end_ms - start_ms), 0) / 60000
+            from current_utterance
+          ) as utterance_minutes,
+          (select count(*) from prediction) as predictions,
+          (select count(*) from current_push where predictions_key <> '') as pushed,
+          (select count(*) from standing) as annotations,
+          (select count(distinct annotator) from standing) as annotators,
+          (select count(*) from remark) as remarks,
+          (select count(*) from dataset_version) as versions,
+          (select count(*) from current_training_run) as training_runs""",
     )[0]
     drops: list[dict[str, Any]] = read_rows(
         con, "select stage, reason, count(*) as n from ledger group by all order by all"
     )
     promoted: list[dict[str, Any]] = read_rows(
         con,
-        "select scheme, arg_max(training_id, seq) as id from current_training_run where promoted group by scheme order by scheme",
+        """select scheme, arg_max(training_id, seq) as id
+        from current_training_run
+        where promoted
+        group by scheme
+        order by scheme""",
     )
     return Counts(
         **totals,
         drops={(r["stage"], r["reason"]): r["n"] for r in drops},
         promoted={r["scheme"]: r["id"] for r in promoted},
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """What waits, in recordings and utterances.
+
+    Attributes:
+        to_prelabel: Recordings without utterances, and without a drop that explains it.
+        without_proposal: Utterances that lack a prediction under some scheme.
+        to_scan: Utterances in which nobody has looked for personal data.
+        to_push: Utterances that are not in Label Studio and may go there.
+        to_hear: Those that may be there and have fewer votes than wanted.
+        held_back: Utterances that consent keeps away.
+    """
+
+    to_prelabel: int
+    without_proposal: int
+    to_scan: int
+    to_push: int
+    to_hear: int
+    held_back: int
+
+
+_BARRED = "barred_recordings"
+_VOTES = "utterance_votes"
+
+_HEARD = f"""
+  create or replace temp table heard_utterance as
+  select hash(utterance_id) as utterance, recording_id,
+    end_ms - start_ms >= $min_clip_ms as is_long, b.why is not null as is_barred
+  from current_utterance left join {_BARRED} b using (recording_id)"""
+
+_WAITING = f"""
+  with given_out as (
+    select hash(utterance_id) as utterance from current_push
+    where predictions_key <> '' and project_id in (
+      select arg_max(project_id, seq) from annotation_project where purpose = 'label')),
+  scanned as (
+    select recording_id from stage_result where stage in ('scan', 'cut') group by recording_id
+    having max(seq) filter (stage = 'scan') > max(seq) filter (stage = 'cut')),
+  proposed as (
+    select hash(utterance_id) as utterance from prediction where list_contains($schemes, scheme)
+    group by utterance having count(distinct scheme) = len($schemes)),
+  explained as (
+    select recording_id from heard_utterance
+    union all select recording_id from ledger where recording_id is not null),
+  judged as (
+    select *, utterance in (from given_out) as is_given_out from heard_utterance where is_long)
+  select
+    (select count(*) from recording anti join explained using (recording_id)) as to_prelabel,
+    (select count(*) from heard_utterance anti join proposed using (utterance))
+      as without_proposal,
+    (select count(*) from judged anti join scanned using (recording_id)) as to_scan,
+    count(*) filter (not is_barred and not is_given_out) as to_push,
+    (select count(*) from judged left join {_VOTES} using (utterance)
+      where not is_barred and coalesce(votes, 0) < $votes_wanted) as to_hear,
+    count(*) filter (is_barred and not is_given_out) as held_back
+  from judged"""
+"""Utterances are compared by 64-bit hashes: among a million the chance of one mistake is 10^-7."""
+
+
+def count_waiting(
+    con: DuckDBPyConnection,
+    answers: StandingAnswers,
+    *,
+    schemes: Sequence[str],
+    votes_wanted: int,
+    min_clip_ms: int,
+    barred: pl.DataFrame,
+) -> Waiting:
+    """Count what waits for models, for a push and for people.
+
+    Args:
+        schemes: All of the workspace; votes are counted under the first.
+        barred: Columns recording_id and why: consent keeps it away.
+    """
+    answers.count_votes(schemes[0], table=_VOTES)
+    con.register(_BARRED, barred)
+    try:
+        con.execute(_HEARD, {"min_clip_ms": min_clip_ms})
+        values = {"schemes": list(schemes), "votes_wanted": votes_wanted}
+        (row,) = read_rows(con, _WAITING, values)
+    finally:
+        con.unregister(_BARRED)
+        con.execute(f"drop table if exists {_VOTES}")
+        con.execute("drop table if exists heard_utterance")
+    return Waiting(**{name: int(str(count)) for name, count in row.items()})

@@ -1,4 +1,6 @@
-"""Batches that are kept, without the rows of whoever was forgotten: what the gate refused must not lie on as a file."""
+"""Batches that are kept, without the rows of whoever was forgotten: what the gate refused must not
+lie on as a file.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,7 @@ from typing import TYPE_CHECKING
 import duckdb
 from duckdb import DuckDBPyConnection
 
-from voxdata.durable import sync, write_file
+from voxdata.durable import copy_file, move, remove_tree, sync, write_file
 from warehouse.gate import anybody_forgotten, forgotten_among, naming_columns
 from warehouse.plain import FRAME, read_rows
 
@@ -22,7 +24,8 @@ if TYPE_CHECKING:
 
 
 def keep_batch(con: DuckDBPyConnection, path: Path, folder: Path) -> int:
-    """Move a batch into a folder of batches that are kept, unless it is there; rows about the forgotten do not come along.
+    """Move a batch into a folder of batches that are kept, unless it is there; rows about the
+    forgotten do not come along.
 
     Returns:
         How many rows did not.
@@ -30,25 +33,26 @@ def keep_batch(con: DuckDBPyConnection, path: Path, folder: Path) -> int:
     folder.mkdir(exist_ok=True)
     target = folder / path.name
     if target.exists():
-        shutil.rmtree(path)
+        remove_tree(path)
         return 0
     less = _without_forgotten(con, path)
     if not less:
-        path.rename(target)
+        move(path, target)
         return 0
     written = path.with_name(f".{path.name}.{token_hex(4)}")
     try:
         _write_anew(path, written, {name: frame for name, (frame, _) in less.items()})
-        written.rename(target)
+        move(written, target)
         sync(folder)
     finally:
         shutil.rmtree(written, ignore_errors=True)
-    shutil.rmtree(path)
+    remove_tree(path)
     return sum(count for _, count in less.values())
 
 
 def doubtful_files(con: DuckDBPyConnection, path: Path) -> list[Path]:
-    """What in a batch may hold somebody who was forgotten, as far as anybody can tell; nothing while nobody was.
+    """What in a batch may hold somebody who was forgotten, as far as anybody can tell; nothing
+    while nobody was.
 
     That is what cannot be read, is not as it was left, or does not say whom its rows are about.
     """
@@ -56,10 +60,8 @@ def doubtful_files(con: DuckDBPyConnection, path: Path) -> list[Path]:
         return []
     try:
         header = path / "batch.json"
-        told = {
-            str(name): str(said["sha256"])
-            for name, said in json.loads(header.read_text(encoding="utf-8"))["tables"].items()
-        }
+        tables = json.loads(header.read_text(encoding="utf-8"))["tables"]
+        told = {str(name): str(entry["sha256"]) for name, entry in tables.items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return sorted(path.iterdir())
     return [
@@ -70,7 +72,9 @@ def doubtful_files(con: DuckDBPyConnection, path: Path) -> list[Path]:
 
 
 def _tells_whom(con: DuckDBPyConnection, file: Path, sha256: str) -> bool:
-    """Whether a file is as it was left, and says of each row whom it is about, as the table in the warehouse does."""
+    """Whether a file is as it was left, and says of each row whom it is about, as the table in the
+    warehouse does.
+    """
     if (
         not file.is_file()
         or file.suffix != ".parquet"
@@ -86,15 +90,16 @@ def _tells_whom(con: DuckDBPyConnection, file: Path, sha256: str) -> bool:
         )
     }
     try:
-        there = con.sql("select * from read_parquet(?) limit 0", params=[str(file)]).columns
+        present = con.sql("select * from read_parquet(?) limit 0", params=[str(file)]).columns
     except duckdb.Error:
         return False
-    return bool(columns) and set(naming_columns(file.stem, columns)) <= set(there)
+    return bool(columns) and set(naming_columns(file.stem, columns)) <= set(present)
 
 
 def _without_forgotten(con: DuckDBPyConnection, path: Path) -> dict[str, tuple[pl.DataFrame, int]]:
-    """Table -> the rows that stay and how many do not, of those tables that lose some. What cannot be read is left as it is."""
-
+    """Table -> the rows that stay and how many do not, of those tables that lose some. What cannot
+    be read is left as it is.
+    """
     less: dict[str, tuple[pl.DataFrame, int]] = {}
     for file in sorted(path.glob("*.parquet")):
         try:
@@ -109,13 +114,13 @@ def _without_forgotten(con: DuckDBPyConnection, path: Path) -> dict[str, tuple[p
             names = con.sql(
                 f"select distinct unnest([{', '.join(places)}])::varchar as name from {FRAME}"
             ).fetchall()
-            found = forgotten_among(con, {str(name) for (name,) in names if name is not None})
-            if found:
+            forgotten = forgotten_among(con, {str(name) for (name,) in names if name is not None})
+            if forgotten:
                 kept = " and ".join(
                     f"not coalesce(list_contains(?, {place}), false)" for place in places
                 )
                 stays = con.sql(
-                    f"select * from {FRAME} where {kept}", params=[list(found)] * len(places)
+                    f"select * from {FRAME} where {kept}", params=[list(forgotten)] * len(places)
                 ).pl()
                 less[file.stem] = stays, len(rows) - len(stays)
         finally:
@@ -127,7 +132,7 @@ def _write_anew(path: Path, written: Path, less: dict[str, pl.DataFrame]) -> Non
     written.mkdir()
     for file in path.iterdir():
         if file.stem not in less and file.name != "batch.json":
-            shutil.copyfile(file, written / file.name)
+            copy_file(file, written / file.name)
     try:
         header = json.loads((path / "batch.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):

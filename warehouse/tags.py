@@ -18,16 +18,19 @@ def add_tag(con: DuckDBPyConnection, tag: str, version: DatasetVersion, *, run_i
     Raises:
         WarehouseError: The tag is another version's, the name of a dataset, or no name at all.
     """
-    for row in read_rows(con, "select name, number from version_tag where tag = ?", [tag]):
-        if (row["name"], row["number"]) == (version.name, version.number):
+    tagged = read_rows(con, "select name, number from version_tag where tag = ?", [tag])
+    if tagged:
+        name, number = tagged[0]["name"], tagged[0]["number"]
+        if (name, number) == (version.name, version.number):
             return False
         raise WarehouseError(
-            f"tag {tag!r} permanently names {row['name']}@{row['number']}; choose another tag for {version.ref}"
+            f"tag {tag!r} permanently names {name}@{number}; choose another tag for {version.ref}"
         )
     check_name(con, tag)
     if read_rows(con, "select 1 from dataset_version where name = ?", [tag]):
         raise WarehouseError(
-            f"{tag!r} is the name of a dataset, and `{tag}` means its newest version; choose another tag"
+            f"{tag!r} is the name of a dataset, and `{tag}` means its newest version; choose "
+            "another tag"
         )
     new: dict[str, object] = {
         "tag": tag,
@@ -42,6 +45,8 @@ def list_tags(con: DuckDBPyConnection) -> dict[str, tuple[str, ...]]:
     """ "name@number" -> its tags, oldest first."""
     rows = read_rows(
         con,
-        "select name || '@' || number as ref, list(tag order by seq) as tags from version_tag group by all",
+        """select name || '@' || number as ref, list(tag order by seq) as tags
+        from version_tag
+        group by all""",
     )
     return {str(row["ref"]): tuple(row["tags"]) for row in rows}  # type: ignore[arg-type]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from duckdb import DuckDBPyConnection
 
@@ -13,8 +13,12 @@ from voxdata.identity import ModelRef, canonical_json
 from voxdata.segment import Segment
 from voxdata.turn import Turn
 from voxdata.utterance import Passage, Transcript, Utterance, Word
-from warehouse.rows import insert_rows, read_rows
+from warehouse.rows import insert_rows, read_frame, read_rows
 
+if TYPE_CHECKING:
+    import polars as pl
+
+_CHOSEN = "chosen_utterances"
 _FIELDS = "recording_id, channel, speaker, start_ms, end_ms, text, language, words, marks"
 
 
@@ -46,7 +50,7 @@ def store_transcripts(
     key: str,
     run_id: str,
 ) -> None:
-    """Store the transcripts of a recording, one a channel in order; `key` is the transcription's."""
+    """Store a recording's transcripts, one per channel in order; `key` is the transcription's."""
     rows: list[dict[str, object]] = [
         {
             "recording_id": recording_id,
@@ -95,7 +99,10 @@ def list_transcripts(
     """
     rows: list[dict[str, Any]] = read_rows(
         con,
-        "select passages, words from transcript where recording_id = ? and key = ? order by channel",
+        """select passages, words
+        from transcript
+        where recording_id = ? and key = ?
+        order by channel""",
         [recording_id, key],
     )
     return [
@@ -125,8 +132,10 @@ def list_turns(con: DuckDBPyConnection, recording_id: str, *, key: str | None = 
     """
     rows: list[dict[str, Any]] = read_rows(
         con,
-        f"""select recording_id, channel, speaker, start_ms, end_ms from {"current_turn" if key is None else "turn"}
-        where recording_id = $recording_id and ($key is null or key = $key) order by position""",
+        f"""select recording_id, channel, speaker, start_ms, end_ms
+        from {"current_turn" if key is None else "turn"}
+        where recording_id = $recording_id and ($key is null or key = $key)
+        order by position""",
         {"recording_id": recording_id, "key": key},
     )
     return [
@@ -138,25 +147,57 @@ def list_turns(con: DuckDBPyConnection, recording_id: str, *, key: str | None = 
 def list_utterances(
     con: DuckDBPyConnection, recording_ids: Sequence[str] | None = None
 ) -> list[Utterance]:
-    """The utterances of the newest result of each recording, sorted by recording, start and channel.
+    """The utterances of the newest result of each recording, sorted by recording, start and
+    channel.
 
     Args:
         recording_ids: Only these; all when None.
     """
     rows = read_rows(
         con,
-        f"""select {_FIELDS} from current_utterance where $ids is null or recording_id in (select unnest($ids::varchar[]))
+        f"""select {_FIELDS}
+        from current_utterance
+        where $ids is null or recording_id in (select unnest($ids::varchar[]))
         order by recording_id, start_ms, end_ms, channel, speaker""",
         {"ids": None if recording_ids is None else list(recording_ids)},
     )
     return [_utterance(row) for row in rows]
 
 
+def utterance_frame(con: DuckDBPyConnection, chosen: pl.DataFrame) -> pl.DataFrame:
+    """Utterances with the canonical file of their recording, sorted as in `list_utterances`.
+
+    Args:
+        chosen: Column utterance_id, each once.
+
+    Returns:
+        Columns utterance_id, recording_id, channel, speaker, start_ms, end_ms, text, language and
+        audio_file.
+    """
+    con.register(_CHOSEN, chosen)
+    try:
+        return read_frame(
+            con,
+            f"""select u.utterance_id, u.recording_id, u.channel, u.speaker, u.start_ms, u.end_ms,
+              u.text, u.language, r.audio_file
+            from current_utterance u join recording r using (recording_id)
+            semi join {_CHOSEN} using (utterance_id)
+            order by u.recording_id, u.start_ms, u.end_ms, u.channel, u.speaker""",
+        )
+    finally:
+        con.unregister(_CHOSEN)
+
+
 def list_cut(con: DuckDBPyConnection, recording_id: str, *, key: str) -> list[Utterance]:
-    """The utterances of a recording under one key, whether or not that is in force; sorted as in `list_utterances`."""
+    """The utterances of a recording under one key, whether or not that is in force; sorted as in
+    `list_utterances`.
+    """
     rows = read_rows(
         con,
-        f"select {_FIELDS} from utterance where recording_id = ? and key = ? order by start_ms, end_ms, channel, speaker",
+        f"""select {_FIELDS}
+        from utterance
+        where recording_id = ? and key = ?
+        order by start_ms, end_ms, channel, speaker""",
         [recording_id, key],
     )
     return [_utterance(row) for row in rows]

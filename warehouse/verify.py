@@ -39,9 +39,15 @@ def verify_version(con: DuckDBPyConnection, version: DatasetVersion) -> Verifica
     listed = int(str(read_rows(con, f"select count(*) as n from {rows}")[0]["n"]))
     changed = read_rows(
         con,
-        f"""select e.utterance_id from example e semi join {rows} using (row_id)
-        left join row_salt s using (recording_id, voice) left join example_leaf l using (row_id)
-        where l.row_id is null or s.salt is null or {LEAF}[:32] <> printf('%016x%016x', l.leaf_high, l.leaf_low) order by utterance_id""",
+        f"""select e.utterance_id
+        from example e
+        semi join {rows} using (row_id)
+        left join row_salt s using (recording_id, voice)
+        left join example_leaf l using (row_id)
+        where l.row_id is null
+          or s.salt is null
+          or {LEAF}[:32] <> printf('%016x%016x', l.leaf_high, l.leaf_low)
+        order by utterance_id""",
     )
     present = int(
         str(
@@ -60,7 +66,8 @@ def verify_version(con: DuckDBPyConnection, version: DatasetVersion) -> Verifica
         )
     if listed - present != version.num_erased:
         problems.append(
-            f"{counted(listed - present, 'row is', 'rows are')} gone; erased on record: {version.num_erased}"
+            f"{counted(listed - present, 'row is', 'rows are')} gone; erased on record: "
+            f"{version.num_erased}"
         )
     if compute_root(con, rows) != version.root:
         problems.append(f"its leaves do not give its root {version.root[:16]}")

@@ -45,17 +45,18 @@ def list_heard_speakers(con: DuckDBPyConnection) -> dict[str, list[HeardSpeaker]
     """Voice model key -> the speakers of the diarizations in force, sorted."""
     rows: list[dict[str, Any]] = read_rows(
         con,
-        """select recording_id, channel, speaker, speech_ms, model_key, vector, key from current_speaker
+        """select recording_id, channel, speaker, speech_ms, model_key, vector, key
+        from current_speaker
         order by recording_id, channel, speaker""",
     )
-    found: defaultdict[str, list[HeardSpeaker]] = defaultdict(list)
+    speakers: defaultdict[str, list[HeardSpeaker]] = defaultdict(list)
     for row in rows:
         speaker = (row["recording_id"], row["channel"], row["speaker"])
         heard = HeardSpeaker(
             speaker=speaker, vector=tuple(row["vector"]), speech_ms=row["speech_ms"], key=row["key"]
         )
-        found[row["model_key"]].append(heard)
-    return dict(found)
+        speakers[row["model_key"]].append(heard)
+    return dict(speakers)
 
 
 def record_links(
@@ -87,7 +88,9 @@ def record_links(
 
 
 def current_voices(con: DuckDBPyConnection) -> dict[Speaker, str]:
-    """Every linked speaker of the diarizations in force -> its voice now, after all merges and splits in their order."""
+    """Every linked speaker of the diarizations in force -> its voice now, after all merges and
+    splits in their order.
+    """
     keys: dict[object, object] = {
         row["recording_id"]: row["key"]
         for row in read_rows(
@@ -113,13 +116,14 @@ def _replay(con: DuckDBPyConnection) -> dict[tuple[Speaker, str], str]:
     voices: dict[tuple[Speaker, str], str] = {}
     events: list[dict[str, Any]] = read_rows(
         con,
-        "select kind, voice_id, other_id, recording_id, channel, speaker, key from voice_event order by seq",
+        """select kind, voice_id, other_id, recording_id, channel, speaker, key
+        from voice_event
+        order by seq""",
     )
     for event in events:
         if event["kind"] == "merge":
-            voices = {
-                s: event["other_id"] if v == event["voice_id"] else v for s, v in voices.items()
-            }
+            merged = [linked for linked, voice in voices.items() if voice == event["voice_id"]]
+            voices |= dict.fromkeys(merged, event["other_id"])
         else:
             voices[(event["recording_id"], event["channel"], event["speaker"]), event["key"]] = (
                 event["voice_id"]
@@ -141,8 +145,8 @@ def merge_voices(
     Raises:
         NotFoundError: One of them is no voice, or they are the same.
     """
-    known = sorted(set(current_voices(con).values()))
-    gone, stays = (_find(known, ref, what="voice") for ref in (voice_id, into))
+    voice_ids = sorted(set(current_voices(con).values()))
+    gone, stays = (_find(voice_ids, ref, kind="voice") for ref in (voice_id, into))
     if gone == stays:
         raise NotFoundError(f"{voice_id!r} and {into!r} are one voice already")
     insert_rows(
@@ -176,20 +180,14 @@ def split_voice(con: DuckDBPyConnection, ref: str, *, reason: str, run_id: str) 
     voices = current_voices(con)
     recording, _, rest = ref.partition(":")
     names = {":".join(map(str, speaker)): speaker for speaker in voices}
-    speaker = names[
-        _find(
-            sorted(name for name in names if name.partition(":")[2] == rest),
-            recording,
-            what="speaker",
-            shown=ref,
-        )
-    ]
+    candidates = sorted(name for name in names if name.partition(":")[2] == rest)
+    speaker = names[_find(candidates, recording, kind="speaker", shown=ref)]
     if sum(voice == voices[speaker] for voice in voices.values()) == 1:
         raise NotFoundError(f"{ref!r} has voice {voices[speaker]} for itself already")
     key = next(
         key
-        for (known, key), voice in _replay(con).items()
-        if known == speaker and voice == voices[speaker]
+        for (linked, key), voice in _replay(con).items()
+        if linked == speaker and voice == voices[speaker]
     )
     voice_id = voice_id_of(speaker, taken=used_voice_ids(con))
     row: dict[str, object] = {
@@ -208,22 +206,24 @@ def split_voice(con: DuckDBPyConnection, ref: str, *, reason: str, run_id: str) 
 
 
 def divided_voices(con: DuckDBPyConnection) -> set[str]:
-    """Voices that a speaker was taken out of: they may be another person than the one they once were."""
+    """Voices that a speaker was taken out of: they may be another person than the one they once
+    were.
+    """
     return {
         str(row["other_id"])
         for row in read_rows(con, "select distinct other_id from voice_event where kind = 'split'")
     }
 
 
-def _find(names: Sequence[str], ref: str, *, what: str, shown: str | None = None) -> str:
-    found = [name for name in names if name == ref] or [
+def _find(names: Sequence[str], ref: str, *, kind: str, shown: str | None = None) -> str:
+    matching = [name for name in names if name == ref] or [
         name for name in names if ref and name.startswith(ref)
     ]
-    if len(found) != 1:
+    if len(matching) != 1:
         trouble = (
-            f"{len(found)} begin like that; give more of it"
-            if found
+            f"{len(matching)} begin like that; give more of it"
+            if matching
             else "`voxdata voices` lists what there is"
         )
-        raise NotFoundError(f"no {what} {shown or ref!r}: {trouble}")
-    return found[0]
+        raise NotFoundError(f"no {kind} {shown or ref!r}: {trouble}")
+    return matching[0]

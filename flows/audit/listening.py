@@ -74,8 +74,9 @@ def _choose(corpus: Corpus, max_clips: int) -> tuple[list[int], str]:
     draws = np.random.default_rng(corpus.seed)
     chosen = sorted(draws.choice(height, size=max_clips, replace=False).tolist())
     return chosen, (
-        f"only {max_clips:,} of {height:,} clips, drawn at random, were listened to (--max-clips): exact copies were looked for "
-        "among all, but near copies, voices, wrong labels and bad sound among the others are not found"
+        f"only {max_clips:,} of {height:,} clips, drawn at random, were listened to (--max-clips): "
+        "exact copies were looked for among all, but near copies, voices, wrong labels and bad "
+        "sound among the others are not found"
     )
 
 
@@ -90,7 +91,8 @@ def _listen(
         clips, bad = listen(frame, chosen, audio_root=audio_root, with_voices=False, say=say)
     if not clips:
         raise ConfigError(
-            f"none of the {counted(len(bad), 'clip')} can be read, the first because: {bad[0].problem}; "
+            f"none of the {counted(len(bad), 'clip')} can be read, the first because: "
+            f"{bad[0].problem}; "
             "say with --audio-root where they lie, or leave audio out with --no-audio"
         )
     return Heard(clips=tuple(clips), bad=tuple(bad), voices_problem=problem)
@@ -112,7 +114,9 @@ def _check_readable(corpus: Corpus, heard: Heard, copies: CopySearch) -> CheckRe
 def _find_unreadable(
     frame: pl.DataFrame, files: CorpusFiles, bad: Sequence[BadClip]
 ) -> Finding | None:
-    """Rows whose audio cannot be read: those that were to be heard, and those whose file is not there at all."""
+    """Rows whose audio cannot be read: those that were to be heard, and those whose file is not
+    there at all.
+    """
     problems = {clip.at: clip.problem for clip in bad}
     for at, audio in enumerate(frame["audio"].to_list()):
         if audio in files.problems:

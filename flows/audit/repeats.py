@@ -1,4 +1,6 @@
-"""Copies in an audited corpus: exact ones among all rows, near ones among the clips that were listened to."""
+"""Copies in an audited corpus: exact ones among all rows, near ones among the clips that were
+listened to.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +50,8 @@ def search_copies(
 ) -> CopySearch:
     """Find exact copies among all rows and near copies among those heard.
 
-    Files of the same bytes of which nobody has heard one are decoded once: two equal pages of text are no sound.
+    Files of the same bytes of which nobody has heard one are decoded once: two equal pages of text
+    are no sound.
 
     Args:
         frame: As `voxdata.audit.findings.SCHEMA` says.
@@ -60,8 +63,8 @@ def search_copies(
     digests = {clip.at: clip.digest for clip in heard}
     more, unheard = _confirm(frame, stretches, digests, bad, audio_root=audio_root)
     silent = {clip.at for clip in (*bad, *unheard)}
-    known = {at: name for at, name in stretches.items() if at not in silent}
-    sounds = join_sounds(known, digests | more)
+    heard_stretches = {at: name for at, name in stretches.items() if at not in silent}
+    sounds = join_sounds(heard_stretches, digests | more)
     exact = find_exact_copies(frame, sounds)
     first = {sounds[clip.at]: clip.at for clip in reversed(heard)}
     distinct = [clip for clip in heard if first[sounds[clip.at]] == clip.at]
@@ -85,7 +88,8 @@ def _confirm(
     """Decode one row of each group of equal bytes in which none was heard.
 
     Returns:
-        Row -> digest of those decoded, and the rows of groups that cannot be read, those in `bad` left out.
+        Row -> digest of those decoded, and the rows of groups that cannot be read, those in `bad`
+        left out.
     """
     groups: defaultdict[str, list[int]] = defaultdict(list)
     for at, name in stretches.items():

@@ -1,4 +1,6 @@
-"""The bytes of an audited corpus: which rows name the same stretch of files that are equal byte for byte. Cheap, so done for every row."""
+"""The bytes of an audited corpus: which rows name the same stretch of files that are equal byte for
+byte. Cheap, so done for every row.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,8 @@ class CorpusFiles:
     """The files behind the rows of a table.
 
     Attributes:
-        contents: Audio path as in the table -> what files of the same bytes have in common. Files that cannot be read are absent.
+        contents: Audio path as in the table -> what files of the same bytes have in common. Files
+            that cannot be read are absent.
         problems: Audio path -> why the file cannot be read.
     """
 
@@ -40,34 +43,36 @@ def hash_files(
         audio_root: What relative ones are relative to.
         say: Told the progress.
     """
-    found = CorpusFiles()
+    files = CorpusFiles()
     by_size: defaultdict[int, list[str]] = defaultdict(list)
     for audio in paths:
         try:
             by_size[_file_size(audio_root / audio)].append(audio)
         except (OSError, ValueError) as error:
-            found.problems[audio] = str(error)
+            files.problems[audio] = str(error)
     done = 0
     for size, alike in sorted(by_size.items()):
         if len(alike) == 1:
-            found.contents[alike[0]] = f"alone {alike[0]}"
+            files.contents[alike[0]] = f"alone {alike[0]}"
             continue
         for audio in alike:
             try:
                 with (audio_root / audio).open("rb") as file:
-                    found.contents[audio] = (
+                    files.contents[audio] = (
                         f"{size} {hashlib.file_digest(file, 'sha256').hexdigest()}"
                     )
             except OSError as error:
-                found.problems[audio] = str(error)
+                files.problems[audio] = str(error)
             done += 1
             if done % TELL_EVERY == 0:
                 say(f"audit: compared the bytes of {done} files")
-    return found
+    return files
 
 
 def name_stretches(frame: pl.DataFrame, files: CorpusFiles) -> dict[int, str]:
-    """Row number, from 0 -> its file's bytes and which stretch and channel of them; rows whose file cannot be read are absent.
+    """Row number, from 0 -> its file's bytes and which stretch and channel of them.
+
+    Rows whose file cannot be read are absent.
 
     Args:
         frame: As `voxdata.audit.findings.SCHEMA` says.
@@ -83,9 +88,9 @@ def name_stretches(frame: pl.DataFrame, files: CorpusFiles) -> dict[int, str]:
 
 
 def _file_size(path: Path) -> int:
-    found = path.stat()
-    if not stat.S_ISREG(found.st_mode):
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
         raise OSError(f"{os.fspath(path)}: is no file")
-    if found.st_size == 0:
+    if status.st_size == 0:
         raise OSError(f"{os.fspath(path)}: is empty")
-    return found.st_size
+    return status.st_size

@@ -19,9 +19,13 @@ MAX_CLIPS = 2_000
 MAX_PICTURED = 30
 NOT_HEARD = CheckResult(
     outcomes={
-        "audio": "not checked: --no-audio leaves out copies, voices, channel, label noise, silence and clipping"
+        "audio": "not checked: --no-audio leaves out copies, voices, channel, label noise, "
+        "silence and clipping"
     },
-    limit="no clip was listened to (--no-audio): copies, voices, channel, wrong labels and bad sound were not looked for",
+    limit=(
+        "no clip was listened to (--no-audio): copies, voices, channel, "
+        "wrong labels and bad sound were not looked for"
+    ),
 )
 Say = Callable[[str], None]
 

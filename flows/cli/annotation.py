@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from flows.cli.console import Json, open_here, show_json, show_line, show_result, show_rows, tell
 from voxdata.counted import counted
+
+if TYPE_CHECKING:
+    from annotation.quality import Skill
 
 annotation_app = typer.Typer(
     rich_markup_mode=None,
@@ -19,7 +22,9 @@ annotation_app = typer.Typer(
 
 @annotation_app.command()
 def verify(ctx: typer.Context, as_json: Json = False) -> None:
-    """Prove that Label Studio and the warehouse agree, or list every difference. Exit code 1 when there is one."""
+    """Prove that Label Studio and the warehouse agree, or list every difference. Exit code 1 when
+    there is one.
+    """
     from flows.labelling.reconcile import verify_annotations
 
     proof = verify_annotations(open_here(ctx), say=tell)
@@ -33,7 +38,8 @@ def verify(ctx: typer.Context, as_json: Json = False) -> None:
         if proof.oddities:
             show_rows("to look at", list(proof.oddities))
         show_line(
-            f"{counted(proof.clips, 'clip')}, {counted(proof.annotations, 'annotation')}, {proof.unexplained} unexplained"
+            f"{counted(proof.clips, 'clip')}, {counted(proof.annotations, 'annotation')}, "
+            f"{proof.unexplained} unexplained"
             + (f", {len(proof.oddities)} to look at" if proof.oddities else "")
         )
     if proof.unexplained:
@@ -51,7 +57,9 @@ def rebuild(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Restore a lost Label Studio project from the warehouse: clips, and annotations in their makers' names."""
+    """Restore a lost Label Studio project from the warehouse: clips, and annotations in their
+    makers' names.
+    """
     workspace = open_here(ctx)
     from flows.labelling.rebuild import rebuild_project
 
@@ -65,7 +73,9 @@ def history(
     utterance: Annotated[str, typer.Argument(help="An utterance's id.")],
     as_json: Json = False,
 ) -> None:
-    """Show every revision of every annotation of one clip: who, when, how long, and what differs from the proposal."""
+    """Show every revision of every annotation of one clip: who, when, how long, and what differs
+    from the proposal.
+    """
     from flows.labelling.history import revision_rows
 
     rows = revision_rows(open_here(ctx), utterance)
@@ -78,7 +88,9 @@ def adjudicate(
     plan: Annotated[bool, typer.Option("--plan", help="List the clips; push nothing.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Give experts the clips that people do not agree about, with the rival answers under pseudonyms."""
+    """Give experts the clips that people do not agree about, with the rival answers under
+    pseudonyms.
+    """
     workspace = open_here(ctx)
     from annotation.settle import settle_all
     from flows.labelling.adjudicate import find_contested, push_cases
@@ -109,30 +121,34 @@ def doubts(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """List labels that are probably wrong, worst first: models of other voices would not have given them."""
+    """List labels that are probably wrong, worst first: models of other voices would not have given
+    them.
+    """
     workspace = open_here(ctx)
     from flows.labelling.adjudicate import Case, find_doubts, push_cases
 
-    found = find_doubts(workspace, scheme=scheme, version=version, count=count, say=tell)
-    if push and found:
+    doubtful = find_doubts(workspace, scheme=scheme, version=version, count=count, say=tell)
+    if push and doubtful:
         cases = [
             Case(
                 utterance_id=d.utterance_id,
                 why=f"{scheme}: {d.given}, models give {d.suggested}",
                 urgency=1 - d.quality,
             )
-            for d in found
+            for d in doubtful
         ]
         push_cases(workspace, cases, say=tell)
-    elif not found:
+    elif not doubtful:
         tell("doubts: models of other voices would have given every label that they could judge")
-    rows = [asdict(doubt) for doubt in found]
+    rows = [asdict(doubt) for doubt in doubtful]
     show_result(f"doubtful labels of {scheme}", rows, as_json=as_json)
 
 
 @annotation_app.command()
 def checks(ctx: typer.Context, as_json: Json = False) -> None:
-    """Show how each person did on clips whose answer is known, and how often each gives the same answer again."""
+    """Show how each person did on clips whose answer is known, and how often each gives the same
+    answer again.
+    """
     from annotation.checks import score_checks
     from annotation.settle import settle_all
     from flows.labelling.answers import read_answers
@@ -140,10 +156,10 @@ def checks(ctx: typer.Context, as_json: Json = False) -> None:
 
     workspace = open_here(ctx)
     with workspace.warehouse() as con:
-        answers, known = read_answers(con, workspace.histories), list_checks(con)
+        answers, check_clips = read_answers(con, workspace.histories), list_checks(con)
     rows = [
         asdict(score)
-        for score in score_checks(answers, settle_all(answers, workspace.schemes), known)
+        for score in score_checks(answers, settle_all(answers, workspace.schemes), check_clips)
     ]
     show_result(
         "check clips", rows, as_json=as_json, then="[annotation] check_share gives some out"
@@ -157,7 +173,9 @@ def report(
         bool, typer.Option("--pseudonyms", help='Call people "Annotator 1", "Annotator 2".')
     ] = False,
 ) -> None:
-    """Write one HTML page, in pictures: progress, agreement, people, anchoring, cost, forecast. Prints its path."""
+    """Write one HTML page, in pictures: progress, agreement, people, anchoring, cost, forecast.
+    Prints its path.
+    """
     from flows.pages.annotation_report import write_annotation_report
 
     show_line(write_annotation_report(open_here(ctx), pseudonyms=pseudonyms))
@@ -171,7 +189,9 @@ def people(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Show how often each person answers as most of the others do, label by label, with intervals; nobody's own vote judges them."""
+    """Show how often each person answers as most of the others do, label by label, with intervals;
+    nobody's own vote judges them.
+    """
     from annotation.quality import judge_people
     from annotation.settle import settle_all
     from flows.labelling.answers import read_answers
@@ -179,24 +199,29 @@ def people(
     workspace = open_here(ctx)
     with workspace.warehouse() as con:
         settled = settle_all(read_answers(con, workspace.histories), workspace.schemes)
-    rows: list[dict[str, object]] = [
-        {
-            "annotator": skill.annotator,
-            "scheme": scheme,
-            "label": skill.label or "all",
-            "clips": skill.clips,
-            "right": skill.right,
-            "share": skill.right / skill.clips,
-            "95 %": f"{skill.low:.2f} to {skill.high:.2f}",
-            "weak": "yes" if skill.weak else "",
-        }
-        for scheme, state in settled.items()
-        for skill in judge_people(state.votes)
-        if person in {None, skill.annotator}
-    ]
+    rows: list[dict[str, object]] = []
+    for scheme, state in settled.items():
+        rows += [
+            _skill_row(scheme, skill)
+            for skill in judge_people(state.votes)
+            if person in {None, skill.annotator}
+        ]
     show_result(
         "people",
         rows,
         as_json=as_json,
         then="nobody has answered yet; `voxdata push`, then `voxdata pull`",
     )
+
+
+def _skill_row(scheme: str, skill: Skill) -> dict[str, object]:
+    return {
+        "annotator": skill.annotator,
+        "scheme": scheme,
+        "label": skill.label or "all",
+        "clips": skill.clips,
+        "right": skill.right,
+        "share": skill.right / skill.clips,
+        "95 %": f"{skill.low:.2f} to {skill.high:.2f}",
+        "weak": "yes" if skill.weak else "",
+    }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,60 +13,75 @@ from flows.place import find_workspace
 from voxdata.errors import ConfigError
 from voxdata.register import Register
 
+if TYPE_CHECKING:
+    from voxdata.audit.findings import Audit
+
+
+PathArgument = Annotated[
+    Path,
+    typer.Argument(
+        help="A .csv, .tsv, .jsonl or .parquet file, or a Kaldi folder, with audio, label, "
+        "speaker, split."
+    ),
+]
+AudioRootOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--audio-root",
+        help="The folder that audio paths are relative to; by default the file's folder.",
+    ),
+]
+LabelOption = Annotated[
+    str, typer.Option("--label", metavar="NAME", help="The column of the label.")
+]
+SpeakerOption = Annotated[
+    str, typer.Option("--speaker", metavar="NAME", help="The column of the speaker.")
+]
+AudioOption = Annotated[
+    str, typer.Option("--audio", metavar="NAME", help="The column of the audio path.")
+]
+SplitOption = Annotated[
+    str, typer.Option("--split", metavar="NAME", help="The column of the split.")
+]
+OutputOption = Annotated[
+    Path | None,
+    typer.Option("--output", metavar="HTML", help="Write the page with tables and pictures here."),
+]
+NoAudioOption = Annotated[
+    bool, typer.Option("--no-audio", help="Check only the table; listen to nothing.")
+]
+MaxClipsOption = Annotated[
+    int,
+    typer.Option(
+        "--max-clips",
+        min=2,
+        help="The most clips to listen to, drawn at random; the bytes of all are compared.",
+    ),
+]
+SeedOption = Annotated[
+    int, typer.Option("--seed", min=0, help="The seed of everything drawn at random.")
+]
+
 
 def audit(
-    path: Annotated[
-        Path,
-        typer.Argument(
-            help="A .csv, .tsv, .jsonl or .parquet file, or a Kaldi folder, with audio, label, speaker, split."
-        ),
-    ],
-    audio_root: Annotated[
-        Path | None,
-        typer.Option(
-            "--audio-root",
-            help="The folder that audio paths are relative to; by default the file's folder.",
-        ),
-    ] = None,
-    label: Annotated[
-        str, typer.Option("--label", metavar="NAME", help="The column of the label.")
-    ] = "",
-    speaker: Annotated[
-        str, typer.Option("--speaker", metavar="NAME", help="The column of the speaker.")
-    ] = "",
-    audio: Annotated[
-        str, typer.Option("--audio", metavar="NAME", help="The column of the audio path.")
-    ] = "",
-    split: Annotated[
-        str, typer.Option("--split", metavar="NAME", help="The column of the split.")
-    ] = "",
+    path: PathArgument,
+    audio_root: AudioRootOption = None,
+    label: LabelOption = "",
+    speaker: SpeakerOption = "",
+    audio: AudioOption = "",
+    split: SplitOption = "",
     rename: Rename = None,
     anywhere: Anywhere = False,
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output", metavar="HTML", help="Write the page with tables and pictures here."
-        ),
-    ] = None,
-    no_audio: Annotated[
-        bool, typer.Option("--no-audio", help="Check only the table; listen to nothing.")
-    ] = False,
-    max_clips: Annotated[
-        int,
-        typer.Option(
-            "--max-clips",
-            min=2,
-            help="The most clips to listen to, drawn at random; the bytes of all are compared.",
-        ),
-    ] = 2_000,
-    seed: Annotated[
-        int, typer.Option("--seed", min=0, help="The seed of everything drawn at random.")
-    ] = 0,
+    output: OutputOption = None,
+    no_audio: NoAudioOption = False,
+    max_clips: MaxClipsOption = 2_000,
+    seed: SeedOption = 0,
     as_json: Json = False,
 ) -> None:
-    """Look for leaks between the splits of any dataset. Exit code 0 clean, 1 leak found, 2 unusable input."""
+    """Look for leaks between the splits of any dataset. Exit code 0 clean, 1 leak found, 2 unusable
+    input.
+    """
     from flows.audit.verdict import audit_table
-    from flows.pages.audit_page import write_audit_page
     from voxdata.audit.audit_table import check_reach, read_table
     from voxdata.label_names import parse_renames
 
@@ -74,22 +89,14 @@ def audit(
         raise ConfigError(
             f"--audio-root {audio_root} is no folder; name the one that the audio paths start from"
         )
-    names = {
-        key: value
-        for key, value in (
-            ("label", label),
-            ("speaker", speaker),
-            ("audio", audio),
-            ("split", split),
-        )
-        if value
-    }
+    columns = {"label": label, "speaker": speaker, "audio": audio, "split": split}
+    names = {key: value for key, value in columns.items() if value}
     table = read_table(path, names=names, rename=parse_renames(rename or ()))
     if not no_audio:
         check_reach(table, path, audio_root=audio_root, anywhere=anywhere)
     for remark in table.remarks:
         tell(f"audit: {remark}")
-    found = audit_table(
+    verdict = audit_table(
         table,
         audio_root=audio_root or table.folder,
         with_audio=not no_audio,
@@ -98,28 +105,41 @@ def audit(
         say=tell,
     )
     if output is not None:
-        try:
-            write_audit_page(output, found, register=_register_of(path))
-        except OSError as error:
-            raise ConfigError(
-                f"--output {output} cannot be written ({error.strerror}); name another file"
-            ) from error
-        tell(f"audit: wrote {output}")
+        _write_page(output, verdict, register=_register_of(path))
     if as_json:
-        show_json({"verdict": found.verdict, "leak": found.has_leak, **asdict(found)})
+        show_json({"verdict": verdict.verdict, "leak": verdict.has_leak, **asdict(verdict)})
     else:
-        rows: list[dict[str, object]] = [
-            {"": f.severity.value, "found": f.title, "remedy": f.remedy} for f in found.findings
-        ]
-        if rows:
-            show_rows("findings", rows)
-        show_line(f"{found.name}: {found.verdict}")
-    if found.has_leak:
+        _show_verdict(verdict)
+    if verdict.has_leak:
         raise typer.Exit(1)
 
 
+def _write_page(output: Path, verdict: Audit, *, register: Register | None) -> None:
+    from flows.pages.audit_page import write_audit_page
+
+    try:
+        write_audit_page(output, verdict, register=register)
+    except OSError as error:
+        raise ConfigError(
+            f"--output {output} cannot be written ({error.strerror}); name another file"
+        ) from error
+    tell(f"audit: wrote {output}")
+
+
+def _show_verdict(verdict: Audit) -> None:
+    rows: list[dict[str, object]] = [
+        {"": finding.severity.value, "found": finding.title, "remedy": finding.remedy}
+        for finding in verdict.findings
+    ]
+    if rows:
+        show_rows("findings", rows)
+    show_line(f"{verdict.name}: {verdict.verdict}")
+
+
 def _register_of(path: Path) -> Register | None:
-    """The register of the workspace that holds the audited table, such as an export in its exports folder."""
+    """The register of the workspace that holds the audited table, such as an export in its exports
+    folder.
+    """
     try:
         root = find_workspace(path.absolute().parent)
     except ConfigError:

@@ -1,7 +1,8 @@
-"""What every command does alike: find the workspace, run a flow, print. Status goes to stderr, data to stdout.
+"""What every command does alike: find the workspace, run a flow, print. Status goes to stderr, data
+to stdout.
 
-The one place that writes to the terminal: what a file is called, or somebody said, is shown with everything that a terminal would act on
-as escapes.
+The one place that writes to the terminal: what a file is called, or somebody said, is shown with
+everything that a terminal would act on as escapes.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import json
 import sys
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -33,7 +34,9 @@ AudioRoot = Annotated[
     typer.Option(
         "--audio-root",
         metavar="FOLDER",
-        help="The folder that audio paths in a table are relative to; by default the table's folder.",
+        help=(
+            "The folder that audio paths in a table are relative to; by default the table's folder."
+        ),
     ),
 ]
 Rename = Annotated[
@@ -97,6 +100,25 @@ def show_result(title: str, data: Sequence[Row] | Row, *, as_json: bool, then: s
         tell(f"{title}: none" + (f"; {then}" if then else ""))
 
 
+def show_tables(tables: Mapping[str, Sequence[Row]], *, exact: object, as_json: bool) -> None:
+    """What a command found: several tables for people, or all of it for programs.
+
+    Args:
+        tables: Title -> rows.
+        exact: What programs get.
+    """
+    if as_json:
+        show_json(exact)
+        return
+    for title, rows in tables.items():
+        show_rows(title, rows)
+
+
+def field_rows(fields: Mapping[str, object]) -> list[Row]:
+    """Values by name as rows of a table."""
+    return [{"what": name, "value": value} for name, value in fields.items()]
+
+
 def show_json(value: object) -> None:
     """Data for programs: exact, whatever it holds."""
     typer.echo(visible_json(json.dumps(value, ensure_ascii=False, indent=2, default=str)))
@@ -108,7 +130,9 @@ def show_line(value: object) -> None:
 
 
 def show_file(content: str) -> None:
-    """What would be a file's content: exact where it goes into a file or a program, with escapes on a terminal."""
+    """What would be a file's content: exact where it goes into a file or a program, with escapes on
+    a terminal.
+    """
     typer.echo(visible(content) if sys.stdout.isatty() else content, nl=False)
 
 
@@ -120,9 +144,11 @@ def show_crash(
 
 
 class SafeGroup(TyperGroup):
-    """A group of commands that says what is wrong with an argument without letting the terminal act on it.
+    """A group of commands that says what is wrong with an argument without letting the terminal act
+    on it.
 
-    Its help is plain text: rich alone would take longer to import than everything else that `--help` needs.
+    Its help is plain text: rich alone would take longer to import than everything else that
+    `--help` needs.
     """
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
@@ -155,7 +181,8 @@ def _visible_errors() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        # An error in the use of the command line; typer has a click of its own, whose classes it does not give out.
+        # An error in the use of the command line; typer has a click of its own, whose classes it
+        # does not give out.
         if hasattr(error, "format_message"):
             vars(error)["message"] = visible(str(vars(error).get("message", "")))
         raise

@@ -34,41 +34,50 @@ Source = Literal["auto", "manifest", "kaldi", "lhotse", "huggingface", "audforma
 NAMELESS = "name the dataset: --name NAME"
 
 
+VersionArgument = Annotated[
+    str, typer.Argument(help="A version: name, name@2, a tag or the start of its id.")
+]
+OutputOption = Annotated[
+    str,
+    typer.Option(
+        "--format",
+        metavar="FORMAT",
+        help="A table: parquet, jsonl, csv. A folder with clips: huggingface, webdataset, "
+        "shar, kaldi, audformat, or a format of another package.",
+    ),
+]
+PathOption = Annotated[
+    str,
+    typer.Option("--output", help="File, folder or fsspec URL; by default in the exports folder."),
+]
+AudioOption = Annotated[
+    Literal["none", "clips"],
+    typer.Option("--audio", help="Give a table its clips, too, in a folder."),
+]
+AbsolutePathsOption = Annotated[
+    bool,
+    typer.Option(
+        "--absolute-paths",
+        help=(
+            "Let a Kaldi folder name its files by absolute path, so that it opens from anywhere."
+        ),
+    ),
+]
+
+
 def export(
     ctx: typer.Context,
-    version: Annotated[
-        str, typer.Argument(help="A version: name, name@2, a tag or the start of its id.")
-    ],
-    output: Annotated[
-        str,
-        typer.Option(
-            "--format",
-            metavar="FORMAT",
-            help="A table: parquet, jsonl, csv. A folder with clips: huggingface, webdataset, shar, "
-            "kaldi, audformat, or a format of another package.",
-        ),
-    ] = "parquet",
-    path: Annotated[
-        str,
-        typer.Option(
-            "--output", help="File, folder or fsspec URL; by default in the exports folder."
-        ),
-    ] = "",
-    audio: Annotated[
-        Literal["none", "clips"],
-        typer.Option("--audio", help="Give a table its clips, too, in a folder."),
-    ] = "none",
-    absolute_paths: Annotated[
-        bool,
-        typer.Option(
-            "--absolute-paths",
-            help="Let a Kaldi folder name its files by absolute path, so that it opens from anywhere.",
-        ),
-    ] = False,
+    version: VersionArgument,
+    output: OutputOption = "parquet",
+    path: PathOption = "",
+    audio: AudioOption = "none",
+    absolute_paths: AbsolutePathsOption = False,
     for_excel: ForExcel = False,
     as_json: Json = False,
 ) -> None:
-    """Write a dataset version in a format of others; the same version gives the same bytes. Prints where."""
+    """Write a dataset version in a format of others; the same version gives the same bytes. Prints
+    where.
+    """
     if for_excel and output != "csv":
         raise ConfigError("--for-excel is about CSV; give --format csv, too")
     from flows.exchange.export import open_bundle
@@ -78,7 +87,8 @@ def export(
     workspace = open_here(ctx)
     if absolute_paths and (output != "kaldi" or "://" in path):
         raise ConfigError(
-            "--absolute-paths is for --format kaldi on this machine; other formats hold no paths, or relative ones"
+            "--absolute-paths is for --format kaldi on this machine; "
+            "other formats hold no paths, or relative ones"
         )
     with copying(workspace, say=tell):
         bundle = replace(open_bundle(workspace, version), for_excel=for_excel)
@@ -122,11 +132,13 @@ def _write(
 
     if not bundle.terms.licence:
         tell(
-            "export: no licence is stated; [project] license in voxdata.toml states the terms under which the data may be used"
+            "export: no licence is stated; [project] license in voxdata.toml states the terms "
+            "under which the data may be used"
         )
     if output == "kaldi" and not absolute_paths:
         tell(
-            "export: paths in wav.scp are relative to each split's folder: work in it, or export with --absolute-paths"
+            "export: paths in wav.scp are relative to each split's folder: "
+            "work in it, or export with --absolute-paths"
         )
     if "://" in path:
         return publish_bundle(bundle, format_name=output, url=path, audio=audio)
@@ -146,12 +158,26 @@ def _write(
     )
 
 
+def _fetch(path: str, kind: Source, scratch: Path) -> Path:
+    """Where an import lies on this machine."""
+    if "://" not in path:
+        return Path(path)
+    if kind != "auto":
+        raise ConfigError(
+            f"{path}: a dataset in {kind} format is read from this machine; copy it here first"
+        )
+    from warehouse.exchange.read import fetch_export
+
+    return fetch_export(path, scratch)
+
+
 def import_(
     ctx: typer.Context,
     path: Annotated[
         str,
         typer.Argument(
-            help="What `voxdata export` wrote (a folder or fsspec URL), or labelled clips of others."
+            help="What `voxdata export` wrote (a folder or fsspec URL), "
+            "or labelled clips of others."
         ),
     ],
     name: Annotated[str, typer.Option("--name", help="The dataset it becomes a version of.")] = "",
@@ -181,20 +207,12 @@ def import_(
 ) -> None:
     """Bring an export, or somebody's labelled clips, in as a dataset version."""
     with scratch_folder(near=ctx.obj or Path.cwd()) as scratch:
-        if "://" not in path:
-            place = Path(path)
-        elif kind != "auto":
-            raise ConfigError(
-                f"{path}: a dataset in {kind} format is read from this machine; copy it here first"
-            )
-        else:
-            from warehouse.exchange.read import fetch_export
-
-            place = fetch_export(path, scratch)
+        place = _fetch(path, kind, scratch)
         if kind == "auto" and (check or not place.is_file()):
             if scheme or rename or audio_root or anywhere:
                 raise ConfigError(
-                    f"{path}: an export comes back with its own labels and clips; --scheme, --rename, --audio-root and --anywhere are for "
+                    f"{path}: an export comes back with its own labels and clips; "
+                    "--scheme, --rename, --audio-root and --anywhere are for "
                     "data of others: name their format with --format"
                 )
             answer = _import_ours(ctx, place, path, name, check)
@@ -215,7 +233,9 @@ def import_(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Theirs:
-    """How somebody's labelled clips are to be taken; see `flows.exchange.theirs.import_manifest`."""
+    """How somebody's labelled clips are to be taken; see
+    `flows.exchange.theirs.import_manifest`.
+    """
 
     scheme: str
     label: str
@@ -235,7 +255,8 @@ def _import_ours(
     export = read_export(path, origin=origin)
     if check:
         tell(
-            f"import: {origin} holds {export.ref}, {counted(len(export.examples), 'example')}; root {export.root} verified"
+            f"import: {origin} holds {export.ref}, {counted(len(export.examples), 'example')}; "
+            f"root {export.root} verified"
         )
         return {
             "version": export.ref,
@@ -285,14 +306,15 @@ def _said(
 
     if new:
         try_signing(version.ref, lambda: sign_version(workspace, version), say=tell)
-    what = "new version" if new else "nothing changed since"
+    outcome = "new version" if new else "nothing changed since"
     tell(
-        f"import: {what} {version.ref} ({version.version_id[:12]}), {counted(version.num_examples, 'example')}"
+        f"import: {outcome} {version.ref} ({version.version_id[:12]}), "
+        f"{counted(version.num_examples, 'example')}"
     )
-    known = {
+    row = {
         "version": version.ref,
         "version_id": version.version_id,
         "root": version.root,
         "num_examples": version.num_examples,
     }
-    return {**known, "new": new, "dropped": dropped}
+    return {**row, "new": new, "dropped": dropped}

@@ -23,84 +23,81 @@ NAMED = 20
 """So many places that stay for one reason are named one by one."""
 
 
+RecordingOption = Annotated[
+    str,
+    typer.Option("--recording", metavar="ID", help="A recording; the start of its id is enough."),
+]
+VoiceOption = Annotated[
+    str,
+    typer.Option(
+        "--voice", metavar="ID", help="A voice: every recording in which it was heard, whole."
+    ),
+]
+SourceOption = Annotated[
+    str, typer.Option("--source", metavar="PATH", help="A file or URL, or a folder of them.")
+]
+ReasonOption = Annotated[
+    str, typer.Option("--reason", help="Why; it stays on record, so keep names out of it.")
+]
+DeleteSourcesOption = Annotated[
+    bool,
+    typer.Option(
+        "--delete-sources",
+        help=(
+            "Delete the local files they came from, too, where these still are what was ingested."
+        ),
+    ),
+]
+RenewOption = Annotated[
+    str,
+    typer.Option(
+        "--renew", metavar="RECEIPT", help="Consent was given again: let its recordings in."
+    ),
+]
+FinishOption = Annotated[
+    bool, typer.Option("--finish", help="Finish what was begun and is not proven.")
+]
+ShowReceiptsOption = Annotated[bool, typer.Option("--list", help="List receipts; erase nothing.")]
+DryRunOption = Annotated[
+    bool, typer.Option("--dry-run", help="List what would go, to the last file; erase nothing.")
+]
+
+
 def forget(
     ctx: typer.Context,
-    recording: Annotated[
-        str,
-        typer.Option(
-            "--recording", metavar="ID", help="A recording; the start of its id is enough."
-        ),
-    ] = "",
-    voice: Annotated[
-        str,
-        typer.Option(
-            "--voice", metavar="ID", help="A voice: every recording in which it was heard, whole."
-        ),
-    ] = "",
-    source: Annotated[
-        str, typer.Option("--source", metavar="PATH", help="A file or URL, or a folder of them.")
-    ] = "",
-    reason: Annotated[
-        str, typer.Option("--reason", help="Why; it stays on record, so keep names out of it.")
-    ] = "asked to be forgotten",
-    delete_sources: Annotated[
-        bool,
-        typer.Option(
-            "--delete-sources",
-            help="Delete the local files they came from, too, where these still are what was ingested.",
-        ),
-    ] = False,
-    renew: Annotated[
-        str,
-        typer.Option(
-            "--renew", metavar="RECEIPT", help="Consent was given again: let its recordings in."
-        ),
-    ] = "",
-    finish: Annotated[
-        bool, typer.Option("--finish", help="Finish what was begun and is not proven.")
-    ] = False,
-    show_receipts: Annotated[
-        bool, typer.Option("--list", help="List receipts; erase nothing.")
-    ] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="List what would go, to the last file; erase nothing.")
-    ] = False,
+    recording: RecordingOption = "",
+    voice: VoiceOption = "",
+    source: SourceOption = "",
+    reason: ReasonOption = "asked to be forgotten",
+    delete_sources: DeleteSourcesOption = False,
+    renew: RenewOption = "",
+    finish: FinishOption = False,
+    show_receipts: ShowReceiptsOption = False,
+    dry_run: DryRunOption = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Erase recordings from everything, prove it by searching every file, and keep them out. Dataset versions stay verifiable.
+    """Erase recordings from everything, prove it by searching every file, and keep them out.
+    Dataset versions stay verifiable.
 
     What a process that died had begun is finished first.
     """
     workspace = open_here(ctx)
     asked: list[tuple[Kind, str]] = [("recording", recording), ("voice", voice), ("source", source)]
     chosen = [(kind, ref) for kind, ref in asked if ref]
-    if len(chosen) + bool(renew) + show_receipts + finish != 1:
-        raise ConfigError(
-            "give one of --recording, --voice, --source, --renew, --finish and --list"
-        )
-    if (dry_run or delete_sources) and not chosen:
-        raise ConfigError(
-            "--dry-run and --delete-sources go with --recording, --voice or --source, and with nothing else"
-        )
+    _check_choice(
+        len(chosen) + bool(renew) + show_receipts + finish,
+        names_somebody=bool(chosen),
+        needs_somebody=dry_run or delete_sources,
+    )
     if show_receipts:
-        from warehouse.erase import list_receipts
-
-        with workspace.warehouse(read_only=True) as con:
-            rows = [_receipt_row(receipt) for receipt in list_receipts(con)]
-        show_result("receipts", rows, as_json=as_json, then="nobody was forgotten")
+        _list_receipts(workspace, as_json=as_json)
         return
     if renew:
-        from warehouse.erase import renew_consent
-
-        with workspace.warehouse() as con:
-            count = renew_consent(con, renew, reason=reason, run_id=workspace.run_id)
-        tell(f"forget: {counted(count, 'recording')} of receipt {renew} may come in again")
+        _renew(workspace, renew, reason=reason)
         return
-    from flows.cli.receipts import tell_receipt
-    from flows.forget.flow import finish_forgetting, plan_forgetting, require_finished, require_gone
+    from flows.forget.flow import finish_forgetting
     from flows.forget.flow import forget as erase
-    from flows.forget.receipt import issue_receipt
 
     if finish:
         done = finish_forgetting(workspace, say=tell)
@@ -108,42 +105,107 @@ def forget(
             tell("forget: nothing is unfinished")
     else:
         kind, ref = chosen[0]
-        begun = _begun(workspace, kind, ref)
-        if dry_run and begun:
-            raise ConfigError(
-                "there is nothing to preview, since this was begun before; `voxdata forget --finish` goes on with it"
-            )
-        if (dry_run or not yes) and not begun:
-            from flows.forget.preview import preview_forgetting
-
-            preview = preview_forgetting(
-                workspace, plan_forgetting(workspace, kind, ref), delete_sources=delete_sources
-            )
-            if dry_run and as_json:
-                show_json(_preview_row(preview))
-            else:
-                _show_preview(preview, whole=dry_run)
+        if dry_run or not yes:
+            _preview(workspace, kind, ref, sources=delete_sources, dry_run=dry_run, as_json=as_json)
+        else:
+            _begun(workspace, kind, ref)
         if dry_run:
             return
-        if not yes and not typer.confirm("Erase all of this permanently?", err=True):
-            # As with every question that is answered by no: nothing was used wrongly, so this is not 2.
-            tell("forget: nothing was forgotten")
-            raise typer.Exit(1)
+        if not yes:
+            _confirm()
         done = [erase(workspace, kind, ref, reason=reason, say=tell, delete_sources=delete_sources)]
     if as_json:
-        rows = [_result_row(found) for found in done]
+        rows = [_result_row(forgotten) for forgotten in done]
         show_json(rows if finish else rows[0])
     else:
-        for found in done:
-            _show_result(found)
-    for found in done:
-        _tell_left(found.left_sources)
-        _tell_left(found.left_files)
-        for link in found.links:
+        for forgotten in done:
+            _show_result(forgotten)
+    _tell_outcome(workspace, done)
+
+
+def _check_choice(num_chosen: int, *, names_somebody: bool, needs_somebody: bool) -> None:
+    """See that one thing is asked for, and that its options go with it."""
+    if num_chosen != 1:
+        raise ConfigError(
+            "give one of --recording, --voice, --source, --renew, --finish and --list"
+        )
+    if needs_somebody and not names_somebody:
+        raise ConfigError(
+            "--dry-run and --delete-sources go with --recording, --voice or --source, "
+            "and with nothing else"
+        )
+
+
+def _list_receipts(workspace: Workspace, *, as_json: bool) -> None:
+    from warehouse.erase import list_receipts
+
+    with workspace.warehouse(read_only=True) as con:
+        rows = [_receipt_row(receipt) for receipt in list_receipts(con)]
+    show_result("receipts", rows, as_json=as_json, then="nobody was forgotten")
+
+
+def _renew(workspace: Workspace, receipt: str, *, reason: str) -> None:
+    from warehouse.erase import renew_consent
+
+    with workspace.warehouse() as con:
+        count = renew_consent(con, receipt, reason=reason, run_id=workspace.run_id)
+    tell(f"forget: {counted(count, 'recording')} of receipt {receipt} may come in again")
+
+
+def _preview(
+    workspace: Workspace,
+    kind: Kind,
+    ref: str,
+    *,
+    sources: bool,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Show what would go, to whoever asks for it or is about to be asked.
+
+    Args:
+        sources: The local files that the recordings came from would go, too.
+    """
+    from flows.forget.flow import plan_forgetting
+    from flows.forget.preview import preview_forgetting
+
+    begun = _begun(workspace, kind, ref)
+    if dry_run and begun:
+        raise ConfigError(
+            "there is nothing to preview, since this was begun before; "
+            "`voxdata forget --finish` goes on with it"
+        )
+    if begun:
+        return
+    plan = plan_forgetting(workspace, kind, ref)
+    preview = preview_forgetting(workspace, plan, delete_sources=sources)
+    if dry_run and as_json:
+        show_json(_preview_row(preview))
+    else:
+        _show_preview(preview, whole=dry_run)
+
+
+def _confirm() -> None:
+    """Ask; a no ends the command as every such no does: nothing was used wrongly, so not by 2."""
+    if not typer.confirm("Erase all of this permanently?", err=True):
+        tell("forget: nothing was forgotten")
+        raise typer.Exit(1)
+
+
+def _tell_outcome(workspace: Workspace, done: Sequence[Forgotten]) -> None:
+    """Say what stays, then what each receipt proves; what is not gone is an error."""
+    from flows.cli.receipts import tell_receipt
+    from flows.forget.flow import require_finished, require_gone
+    from flows.forget.receipt import issue_receipt
+
+    for forgotten in done:
+        _tell_left(forgotten.left_sources)
+        _tell_left(forgotten.left_files)
+        for link in forgotten.links:
             tell(f"forget: {link} leads out of the workspace; what lies there was not searched")
-    for found in done:
-        require_gone(found)
-        tell_receipt(issue_receipt(workspace, found.receipt_id))
+    for forgotten in done:
+        require_gone(forgotten)
+        tell_receipt(issue_receipt(workspace, forgotten.receipt_id))
     require_finished(workspace)
 
 
@@ -151,13 +213,13 @@ def _begun(workspace: Workspace, kind: Kind, ref: str) -> bool:
     """Whether this very thing was begun, and is only to be finished; says so."""
     from flows.forget.work import list_work, subject_digest
 
-    found = any(
+    is_begun = any(
         (work.kind, work.subject) == (kind, subject_digest(ref))
         for work in list_work(workspace.state_dir)
     )
-    if found:
+    if is_begun:
         tell("forget: this was begun before and is not proven yet; to go on is to finish it")
-    return found
+    return is_begun
 
 
 def _result_row(found: Forgotten) -> dict[str, object]:
@@ -197,7 +259,8 @@ def _show_result(found: Forgotten) -> None:
         else f"{len(found.hits)} found, {counted(len(found.unread), 'file')} not searched"
     )
     tell(
-        f"forget: receipt {found.receipt_id[:12]}: {counted(found.searched, 'string')} searched for in every file: {outcome}"
+        f"forget: receipt {found.receipt_id[:12]}: {counted(found.searched, 'string')} searched "
+        f"for in every file: {outcome}"
     )
 
 
@@ -262,7 +325,9 @@ def _left_rows(left: Sequence[Left]) -> list[dict[str, str]]:
 
 
 def _tell_left(left: Sequence[Left], *, would: str = "") -> None:
-    """Name what stays; of the same kind so many that a person still reads them, and how to see the others."""
+    """Name what stays; of the same kind so many that a person still reads them, and how to see the
+    others.
+    """
     for why, places in _by_why(left).items():
         for place in places[:NAMED]:
             tell(f"forget: {would}{place} {why}")
@@ -271,10 +336,10 @@ def _tell_left(left: Sequence[Left], *, would: str = "") -> None:
 
 
 def _by_why(left: Sequence[Left]) -> dict[str, list[str]]:
-    found: defaultdict[str, list[str]] = defaultdict(list)
+    places: defaultdict[str, list[str]] = defaultdict(list)
     for one in left:
-        found[one.why].append(one.place)
-    return found
+        places[one.why].append(one.place)
+    return places
 
 
 def _receipt_row(receipt: Receipt) -> dict[str, object]:

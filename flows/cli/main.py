@@ -1,6 +1,8 @@
-"""The command line. A command is a library call: it reads the workspace, calls one function, prints what came back.
+"""The command line. A command is a library call: it reads the workspace, calls one function, prints
+what came back.
 
-Status goes to stderr, data to stdout. Exit codes: 0 done, 1 something failed (and what), 2 wrong usage or configuration.
+Status goes to stderr, data to stdout. Exit codes: 0 done, 1 something failed (and what), 2 wrong
+usage or configuration.
 """
 
 from __future__ import annotations
@@ -73,7 +75,9 @@ COMMANDS = {
     "Train": (training.train, training.models),
     "Care": (forget.forget, warehouse.query, warehouse.snapshot, warehouse.repair),
 }
-"""Group in `--help` -> its commands, in the order in which one meets them. A new command is a line here."""
+"""Group in `--help` -> its commands, in the order in which one meets them. A new command is a line
+here.
+"""
 
 GROUPS = {
     "annotation": (annotation_app, "Label"),

@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
 receipts_app = typer.Typer(
     rich_markup_mode=None,
-    help="List receipts of erasures; show writes one for outsiders, the others are about the keys that sign.",
+    help=(
+        "List receipts of erasures; show writes one for outsiders, "
+        "the others are about the keys that sign."
+    ),
 )
 Files = Annotated[list[Path], typer.Argument(metavar="FILE...", help="Statements or receipts.")]
 KeyFile = Annotated[
@@ -30,7 +33,9 @@ KeyFile = Annotated[
 
 @receipts_app.callback(invoke_without_command=True)
 def receipts(ctx: typer.Context, as_json: Json = False) -> None:
-    """List receipts of erasures; show writes one for outsiders, the others are about the keys that sign."""
+    """List receipts of erasures; show writes one for outsiders, the others are about the keys that
+    sign.
+    """
     if ctx.invoked_subcommand is not None:
         return
     from flows.forget.receipt import read_issued
@@ -39,20 +44,21 @@ def receipts(ctx: typer.Context, as_json: Json = False) -> None:
 
     workspace = open_here(ctx)
     with workspace.warehouse(read_only=True) as con:
-        found = whole_receipts(con)
+        all_receipts = whole_receipts(con)
     keys = read_keys(workspace)
-    rows: list[dict[str, object]] = [
-        {
-            "receipt": receipt.receipt_id[:12],
-            "at": receipt.created_at.isoformat(timespec="seconds"),
-            "asked for": receipt.kind,
-            "versions": " ".join(receipt.versions),
-            "signed": _signed_words(issued),
-            "still in": _waiting(issued),
-        }
-        for receipt in found
-        for issued in [read_issued(workspace, receipt, keys)]
-    ]
+    rows: list[dict[str, object]] = []
+    for receipt in all_receipts:
+        issued = read_issued(workspace, receipt, keys)
+        rows.append(
+            {
+                "receipt": receipt.receipt_id[:12],
+                "at": receipt.created_at.isoformat(timespec="seconds"),
+                "asked for": receipt.kind,
+                "versions": " ".join(receipt.versions),
+                "signed": _signed_words(issued),
+                "still in": _waiting(issued),
+            }
+        )
     show_result("receipts", rows, as_json=as_json, then="nobody was forgotten")
 
 
@@ -65,7 +71,9 @@ def show(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Write the signed receipt of an erasure as things are now, with its proofs. Prints the path."""
+    """Write the signed receipt of an erasure as things are now, with its proofs. Prints the
+    path.
+    """
     from flows.forget.receipt import issue_receipt
 
     issued = issue_receipt(open_here(ctx), receipt)
@@ -82,7 +90,9 @@ def show(
 
 @receipts_app.command()
 def sign(files: Files, key: KeyFile) -> None:
-    """Sign statements and receipts that lack the signature of a key; needs no workspace, so the key may stay on another machine."""
+    """Sign statements and receipts that lack the signature of a key; needs no workspace, so the key
+    may stay on another machine.
+    """
     from flows.signing.keys import read_key_file
     from flows.signing.outside import sign_file
 
@@ -104,7 +114,8 @@ def new_key(
 
     public = write_key_pair(path)
     tell(
-        f"new-key: {path} signs, and stays where it is; {path.name}.pub goes to the workspace: `voxdata receipts trust {path.name}.pub`"
+        f"new-key: {path} signs, and stays where it is; {path.name}.pub goes to the workspace: "
+        f"`voxdata receipts trust {path.name}.pub`"
     )
     typer.echo(key_id(public))
 
@@ -130,19 +141,23 @@ def trust(
         tell(f"trust: {key_id(public)[:16]} signs for this workspace, elsewhere")
     else:
         tell(
-            f"trust: {key_id(public)[:16]} follows once {rotation_path(workspace, public)} is signed by it and by the key before it"
+            f"trust: {key_id(public)[:16]} follows once {rotation_path(workspace, public)} is "
+            "signed by it and by the key before it"
         )
 
 
 @receipts_app.command()
 def rotate(ctx: typer.Context) -> None:
-    """Make a new key that both the old and the new one vouch for; what the old one signed stays good."""
+    """Make a new key that both the old and the new one vouch for; what the old one signed stays
+    good.
+    """
     from flows.signing.keys import rotate_key
     from voxdata.signature import key_id
 
     keys = rotate_key(open_here(ctx))
     tell(
-        f"rotate: {key_id(keys.current)[:16]} signs from now on, and follows {key_id(keys.chain[-2])[:16]}"
+        f"rotate: {key_id(keys.current)[:16]} signs from now on, "
+        f"and follows {key_id(keys.chain[-2])[:16]}"
     )
 
 
@@ -155,14 +170,17 @@ def list_keys(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """List the public keys of this workspace, the one in use last; an outsider should get it from you, not from a receipt."""
+    """List the public keys of this workspace, the one in use last; an outsider should get it from
+    you, not from a receipt.
+    """
     from flows.signing.keys import read_keys
     from voxdata.signature import public_pem
 
     keys = read_keys(open_here(ctx))
     if keys is None:
         raise ConfigError(
-            "nothing was signed here yet; a release, a training run or `voxdata receipts show` makes the first key"
+            "nothing was signed here yet; a release, a training run or `voxdata receipts show` "
+            "makes the first key"
         )
     if output is not None:
         output.write_text(public_pem(keys.current), encoding="utf-8")
@@ -172,27 +190,29 @@ def list_keys(
 
 def tell_receipt(issued: IssuedReceipt) -> None:
     """Say in a line or two what a receipt proves by now."""
-    said = issued.predicate
+    predicate = issued.predicate
     signed = (
         f"signed by {issued.signer[:16]}"
         if issued.signer
         else f"unsigned: run `voxdata receipts sign {issued.path} --key PATH`"
     )
     leaves, versions = (
-        counted(said["num_leaves"], "leaf", "leaves"),
-        counted(len(said["versions"]), "version"),
+        counted(predicate["num_leaves"], "leaf", "leaves"),
+        counted(len(predicate["versions"]), "version"),
     )
-    tell(f"receipt: {said['receipt_id'][:12]}: {leaves} in {versions}; {signed}")
-    for row in said["now"]:
+    tell(f"receipt: {predicate['receipt_id'][:12]}: {leaves} in {versions}; {signed}")
+    for row in predicate["now"]:
         tell(f"receipt: {row['newest']}, the newest of {row['dataset']}: {row['status']}")
-    if said["num_unnamed"]:
+    if predicate["num_unnamed"]:
         tell(
-            f"receipt: an earlier release erased {counted(said['num_unnamed'], 'row')}, and it is not known which leaves were left"
+            f"receipt: an earlier release erased {counted(predicate['num_unnamed'], 'row')}, "
+            "and it is not known which leaves were left"
         )
-    for model in said["models"]:
+    for model in predicate["models"]:
         since = model["retrained"]
         tell(
-            f"receipt: model {model['training_id'][:12]} ({model['scheme']}{', in use' if model['in_use'] else ''}): "
+            f"receipt: model {model['training_id'][:12]} "
+            f"({model['scheme']}{', in use' if model['in_use'] else ''}): "
             + (f"trained again on {since['version']}" if since else "not trained again yet")
         )
 
@@ -210,12 +230,9 @@ def _waiting(issued: IssuedReceipt | None) -> str:
 def _key_rows(keys: Keys) -> list[dict[str, object]]:
     from voxdata.signature import key_id
 
-    here = "here" if keys.private is not None else "elsewhere"
+    where = "here" if keys.private is not None else "elsewhere"
+    in_use = {keys.current: f"yes, {where}"}
     return [
-        {
-            "key": key_id(public),
-            "public": public,
-            "in use": f"yes, {here}" if public == keys.current else "",
-        }
+        {"key": key_id(public), "public": public, "in use": in_use.get(public, "")}
         for public in keys.chain
     ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -17,46 +17,59 @@ from flows.cli.console import (
     show_json,
     show_result,
     show_rows,
+    show_tables,
     tell,
 )
 from voxdata.errors import ConfigError, DropReason
 
+if TYPE_CHECKING:
+    from flows.workspace import Workspace
+
+
+PathsArgument = Annotated[
+    list[str] | None,
+    typer.Argument(help="Files, folders, globs, fsspec URLs; without any, the inbox."),
+]
+ManifestOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--manifest",
+        metavar="FILE",
+        help="CSV, TSV, JSON lines, Parquet, Kaldi folder or Lhotse manifest.",
+    ),
+]
+WatchOption = Annotated[
+    bool, typer.Option("--watch", help="Go on with every file that arrives, until Ctrl-C.")
+]
+PlanOption = Annotated[
+    bool, typer.Option("--plan", help="Show what would be decoded and why; decode nothing.")
+]
+RetryOption = Annotated[
+    DropReason | None,
+    typer.Option(
+        "--retry",
+        metavar="REASON",
+        help="Try now what was refused for this, such as timed_out; without a path all of it.",
+    ),
+]
+
 
 def ingest(
     ctx: typer.Context,
-    paths: Annotated[
-        list[str] | None,
-        typer.Argument(help="Files, folders, globs, fsspec URLs; without any, the inbox."),
-    ] = None,
-    manifest: Annotated[
-        Path | None,
-        typer.Option(
-            "--manifest",
-            metavar="FILE",
-            help="CSV, TSV, JSON lines, Parquet, Kaldi folder or Lhotse manifest.",
-        ),
-    ] = None,
+    paths: PathsArgument = None,
+    manifest: ManifestOption = None,
     audio_root: AudioRoot = None,
     anywhere: Anywhere = False,
-    watch: Annotated[
-        bool, typer.Option("--watch", help="Go on with every file that arrives, until Ctrl-C.")
-    ] = False,
-    plan: Annotated[
-        bool, typer.Option("--plan", help="Show what would be decoded and why; decode nothing.")
-    ] = False,
-    retry: Annotated[
-        DropReason | None,
-        typer.Option(
-            "--retry",
-            metavar="REASON",
-            help="Try now what was refused for this, such as timed_out; without a path all of it.",
-        ),
-    ] = None,
+    watch: WatchOption = False,
+    plan: PlanOption = False,
+    retry: RetryOption = None,
     as_json: Json = False,
 ) -> None:
-    """Decode recordings once and keep canonical audio; a file that gives none goes to the ledger."""
+    """Decode recordings once and keep canonical audio; a file that gives none goes to the
+    ledger.
+    """
     workspace = open_here(ctx)
-    absolute = [path if "://" in path else str(Path(path).absolute()) for path in paths or []]
+    absolute = [_absolute(path) for path in paths or []]
     if manifest is not None and (absolute or watch):
         raise ConfigError(
             "--manifest names the recordings itself: give no PATH or --watch beside it"
@@ -75,10 +88,9 @@ def ingest(
         if manifest is None:
             rows = plan_ingest(workspace, absolute, say=tell, retry=retry)
         else:
-            table_file = manifest.absolute()
             rows = plan_manifest(
                 workspace,
-                table_file,
+                manifest.absolute(),
                 say=tell,
                 audio_root=audio_root,
                 anywhere=anywhere,
@@ -89,17 +101,22 @@ def ingest(
     from flows.ingest.sources import STILL_S
 
     still_s = STILL_S if watch else 0.0
-    table, root = (str(path.absolute()) if path else None for path in (manifest, audio_root))
+    table, root = _absolute_or_none(manifest), _absolute_or_none(audio_root)
     reason = None if retry is None else retry.value
     summary = run_named(workspace, "ingest", absolute, table, still_s, root, anywhere, reason)
     show_result("ingest", summary, as_json=as_json)
     if watch:
-        from flows.ingest.inbox import watch_inbox
+        _watch(workspace, absolute, still_s=still_s, as_json=as_json)
 
-        for folders in watch_inbox(workspace, absolute, say=tell):
-            summary = run_named(workspace, "ingest", folders, None, STILL_S)
-            if summary["listed"] > summary["known"] + summary["waiting"]:
-                show_result("ingest", summary, as_json=as_json)
+
+def _watch(workspace: Workspace, paths: list[str], *, still_s: float, as_json: bool) -> None:
+    """Ingest whatever arrives, until Ctrl-C."""
+    from flows.ingest.inbox import watch_inbox
+
+    for folders in watch_inbox(workspace, paths, say=tell):
+        summary = run_named(workspace, "ingest", folders, None, still_s)
+        if summary["listed"] > summary["known"] + summary["waiting"]:
+            show_result("ingest", summary, as_json=as_json)
 
 
 def prelabel(
@@ -124,7 +141,7 @@ def prelabel(
         return
     show_rows(
         "pending",
-        [{name: value for name, value in row.items() if name != "subjects"} for row in rows],
+        [_without_subjects(row) for row in rows],
     )
     total = sum(float(str(row["work_minutes"])) for row in rows)
     tell(f"about {total:.1f} minutes of one core's work; --json names the recordings")
@@ -174,7 +191,9 @@ def ledger(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """List what was dropped and why, and remarks about what was kept; or what a threshold removes."""
+    """List what was dropped and why, and remarks about what was kept; or what a threshold
+    removes.
+    """
     from flows.cli.what_if import describe_limits, parse_limits
     from flows.pages.views import drop_row, remark_row
     from warehouse.ledger import list_drops
@@ -189,9 +208,19 @@ def ledger(
         else:
             rows = [drop_row(row) for row in list_drops(con)]
             remarks = [remark_row(row) for row in list_remarks(con)]
-    if as_json:
-        show_json([*rows, *remarks])
-        return
-    show_rows(title, rows)
+    tables = {title: rows}
     if remarks:
-        show_rows("remarks about recordings that were kept", remarks)
+        tables["remarks about recordings that were kept"] = remarks
+    show_tables(tables, exact=[*rows, *remarks], as_json=as_json)
+
+
+def _absolute(source: str) -> str:
+    return source if "://" in source else str(Path(source).absolute())
+
+
+def _absolute_or_none(path: Path | None) -> str | None:
+    return None if path is None else str(path.absolute())
+
+
+def _without_subjects(row: dict[str, object]) -> dict[str, object]:
+    return {name: value for name, value in row.items() if name != "subjects"}

@@ -1,16 +1,29 @@
-"""Commands about the workspace as a whole: make it, start and stop its services, say how it does."""
+"""Commands about the workspace as a whole: make it, start and stop its services, say how it
+does.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from flows.cli.console import Json, open_here, show_json, show_line, show_rows, tell
+from flows.cli.console import (
+    Json,
+    Row,
+    open_here,
+    show_json,
+    show_line,
+    show_rows,
+    show_tables,
+    tell,
+)
 from flows.folders.private_files import make_private_folder
 from flows.place import DEMO_DIR, FILE_NAME
 from voxdata.counted import counted
+from voxdata.durable import write_file
 from voxdata.errors import ConfigError
 
 
@@ -19,7 +32,9 @@ def init(
         Path, typer.Argument(help="The folder of the workspace; created when absent.")
     ] = Path(),
 ) -> None:
-    """Write a commented voxdata.toml and create an empty warehouse, which this workspace recognises from then on."""
+    """Write a commented voxdata.toml and create an empty warehouse, which this workspace recognises
+    from then on.
+    """
     from flows.settings import template
 
     path = directory / FILE_NAME
@@ -27,13 +42,14 @@ def init(
         raise ConfigError(f"{path} is there already; edit it, or remove it first")
     make_private_folder(directory, say=tell)
     (directory / "inbox").mkdir(exist_ok=True)
-    path.write_text(template(), encoding="utf-8")
+    write_file(path, template().encode())
     from flows.workspace import open_workspace
 
     with open_workspace(directory).warehouse():
         pass
     tell(
-        f"wrote {path} and created the warehouse; put recordings into {directory / 'inbox'} and run `voxdata ingest`"
+        f"wrote {path} and created the warehouse; put recordings into {directory / 'inbox'} and "
+        "run `voxdata ingest`"
     )
 
 
@@ -61,7 +77,9 @@ def demo(
 
 
 def up(ctx: typer.Context, as_json: Json = False) -> None:
-    """Start Prefect, the worker, Label Studio and the receiver of its webhooks on 127.0.0.1; safe to repeat."""
+    """Start Prefect, the worker, Label Studio and the receiver of its webhooks on 127.0.0.1; safe
+    to repeat.
+    """
     from flows.run import connect_prefect
     from flows.services.schedules import read_schedules, schedule_rows, wait_planned
     from flows.services.start import start_services
@@ -75,7 +93,8 @@ def up(ctx: typer.Context, as_json: Json = False) -> None:
         announced = announce_versions(workspace)
         if announced:
             tell(
-                f"up: announced {counted(announced, 'version')} released while Prefect was down; training starts by itself"
+                f"up: announced {counted(announced, 'version')} released while Prefect was down; "
+                "training starts by itself"
             )
     rows: list[dict[str, object]] = [
         {"service": s.name, "pid": s.pid, "url": s.url, "log": s.log} for s in services
@@ -105,15 +124,16 @@ def status(ctx: typer.Context, as_json: Json = False) -> None:
 
     workspace = open_here(ctx)
     counts, standings = read_status(workspace), read_schedules(workspace)
-    if as_json:
-        show_json({**counts, "schedules": schedule_rows(standings)})
-    else:
-        stages = {name: n for name, n in counts.items() if not isinstance(n, (dict, list))}
-        show_rows("status", [{"stage": name, "count": count} for name, count in stages.items()])
-        waiting = counts.get("waiting")
-        if isinstance(waiting, dict):
-            show_rows("waiting", [{"for": name, "count": n} for name, n in waiting.items()])
-        show_rows("schedules (UTC)", schedule_rows(standings))
+    schedules = schedule_rows(standings)
+    stages = {name: n for name, n in counts.items() if not isinstance(n, (dict, list))}
+    tables: dict[str, Sequence[Row]] = {
+        "status": [{"stage": name, "count": count} for name, count in stages.items()]
+    }
+    waiting = counts.get("waiting")
+    if isinstance(waiting, dict):
+        tables["waiting"] = [{"for": name, "count": count} for name, count in waiting.items()]
+    tables["schedules (UTC)"] = schedules
+    show_tables(tables, exact={**counts, "schedules": schedules}, as_json=as_json)
     problems = [row for row in standings if row.problem]
     for row in problems:
         tell(f"schedule {row.name}: {row.problem}")

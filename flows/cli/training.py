@@ -40,15 +40,15 @@ def models(ctx: typer.Context, as_json: Json = False) -> None:
     workspace = open_here(ctx)
     with workspace.warehouse(read_only=True) as con:
         runs = list_training_runs(con)
-        current = {
-            run.training_id
-            for s in workspace.schemes
-            if (run := promoted_run(con, s.name)) is not None
-        }
-    rows = [{**run_row(run), "in use": "yes" if run.training_id in current else ""} for run in runs]
+        promoted = [promoted_run(con, scheme.name) for scheme in workspace.schemes]
+    in_use = {run.training_id: "yes" for run in promoted if run is not None}
+    rows = [{**run_row(run), "in use": in_use.get(run.training_id, "")} for run in runs]
     show_result(
         "models",
         rows,
         as_json=as_json,
-        then="`voxdata train TASK --version VERSION` trains one, and a release does by itself while `voxdata up` runs",
+        then=(
+            "`voxdata train TASK --version VERSION` trains one, "
+            "and a release does by itself while `voxdata up` runs"
+        ),
     )

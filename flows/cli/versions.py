@@ -4,12 +4,29 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows.cli.console import Json, open_here, run_named, show_json, show_result, show_rows, tell
+from flows.cli.console import (
+    Json,
+    Row,
+    field_rows,
+    open_here,
+    run_named,
+    show_json,
+    show_result,
+    show_rows,
+    show_tables,
+    tell,
+)
 from voxdata.errors import ConfigError
+
+if TYPE_CHECKING:
+    from flows.retrain.model_check import ModelCheck
+    from flows.stored_audio import AudioReport
+    from flows.workspace import Workspace
+    from voxdata.recipe import Recipe
 
 Version = Annotated[
     str,
@@ -19,45 +36,54 @@ Version = Annotated[
 ]
 
 
+RecipeOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--recipe",
+        metavar="FILE",
+        help="A TOML file with the keys of [release], which it overrides.",
+    ),
+]
+WhereOption = Annotated[
+    str,
+    typer.Option(
+        "--where",
+        metavar="SQL",
+        help="Take only utterances for which this SQL condition holds.",
+    ),
+]
+DryRunOption = Annotated[
+    bool,
+    typer.Option("--dry-run", help="Show counts, minutes and class balance; write nothing."),
+]
+AcceptLossesOption = Annotated[
+    bool,
+    typer.Option(
+        "--accept-losses",
+        help="Go on when a split loses all it held in the version before, or all of a label.",
+    ),
+]
+NewOption = Annotated[
+    bool,
+    typer.Option(
+        "--new", help="Start a dataset although its name is nearly that of an existing one."
+    ),
+]
+
+
 def release(
     ctx: typer.Context,
     name: Annotated[str, typer.Argument(help="The dataset, such as calls.")],
-    recipe: Annotated[
-        Path | None,
-        typer.Option(
-            "--recipe",
-            metavar="FILE",
-            help="A TOML file with the keys of [release], which it overrides.",
-        ),
-    ] = None,
-    where: Annotated[
-        str,
-        typer.Option(
-            "--where",
-            metavar="SQL",
-            help="Take only utterances for which this SQL condition holds.",
-        ),
-    ] = "",
-    dry_run: Annotated[
-        bool,
-        typer.Option("--dry-run", help="Show counts, minutes and class balance; write nothing."),
-    ] = False,
-    accept_losses: Annotated[
-        bool,
-        typer.Option(
-            "--accept-losses",
-            help="Go on when a split loses all it held in the version before, or all of a label.",
-        ),
-    ] = False,
-    new: Annotated[
-        bool,
-        typer.Option(
-            "--new", help="Start a dataset although its name is nearly that of an existing one."
-        ),
-    ] = False,
+    recipe: RecipeOption = None,
+    where: WhereOption = "",
+    dry_run: DryRunOption = False,
+    accept_losses: AcceptLossesOption = False,
+    new: NewOption = False,
     as_json: Json = False,
 ) -> None:
-    """Cut an immutable dataset version from the votes there are; training starts by itself when `voxdata up` runs."""
+    """Cut an immutable dataset version from the votes there are; training starts by itself when
+    `voxdata up` runs.
+    """
     from flows.pages.views import version_row
     from flows.release.recipes import choose_recipe
     from warehouse.versions import find_version
@@ -65,17 +91,7 @@ def release(
     workspace = open_here(ctx)
     chosen = choose_recipe(workspace, path=recipe, where=where)
     if dry_run:
-        from flows.release.flow import check_dataset_name, preview_version
-
-        with workspace.warehouse(read_only=True) as con:
-            said = check_dataset_name(con, name, project=workspace.settings.project.name, new=new)
-        if said:
-            tell(f"release: {said}")
-        found = preview_version(workspace, name, chosen)
-        if as_json:
-            show_json(found)
-        else:
-            _show_preview(found)
+        _preview_release(workspace, name, chosen, new=new, as_json=as_json)
         return
     run_named(
         workspace,
@@ -89,6 +105,22 @@ def release(
     with workspace.warehouse(read_only=True) as con:
         row = version_row(find_version(con, name))
     show_result("release", row, as_json=as_json)
+
+
+def _preview_release(
+    workspace: Workspace, name: str, recipe: Recipe, *, new: bool, as_json: bool
+) -> None:
+    from flows.release.flow import check_dataset_name, preview_version
+
+    with workspace.warehouse(read_only=True) as con:
+        remark = check_dataset_name(con, name, project=workspace.settings.project.name, new=new)
+    if remark:
+        tell(f"release: {remark}")
+    preview = preview_version(workspace, name, recipe)
+    if as_json:
+        show_json(preview)
+    else:
+        _show_preview(preview)
 
 
 def versions(ctx: typer.Context, as_json: Json = False) -> None:
@@ -109,24 +141,24 @@ def versions(ctx: typer.Context, as_json: Json = False) -> None:
 
 
 def show(ctx: typer.Context, version: Version, as_json: Json = False) -> None:
-    """Show what a version holds: its recipe, how much of each label in each split, its models and leaks known today."""
+    """Show what a version holds: its recipe, how much of each label in each split, its models and
+    leaks known today.
+    """
     from flows.pages.version_view import describe_version
     from warehouse.versions import find_version
 
     with open_here(ctx).warehouse(read_only=True) as con:
-        found = describe_version(con, find_version(con, version))
-    if as_json:
-        show_json(found)
-        return
-    plain = {name: value for name, value in found.items() if not isinstance(value, (dict, list))}
-    show_rows(
-        str(found["version"]), [{"what": name, "value": value} for name, value in plain.items()]
-    )
-    for name, value in found.items():
+        description = describe_version(con, find_version(con, version))
+    plain = {
+        name: value for name, value in description.items() if not isinstance(value, (dict, list))
+    }
+    tables = {str(description["version"]): field_rows(plain)}
+    for name, value in description.items():
         if isinstance(value, dict) and value:
-            show_rows(name, [{"what": key, "value": part} for key, part in value.items()])
+            tables[name] = field_rows(value)
         elif isinstance(value, list) and value:
-            show_rows(name, value)
+            tables[name] = value
+    show_tables(tables, exact=description, as_json=as_json)
 
 
 def diff(
@@ -142,7 +174,9 @@ def diff(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Compare two dataset versions: added, removed, relabelled and moved examples, by label and by minute."""
+    """Compare two dataset versions: added, removed, relabelled and moved examples, by label and by
+    minute.
+    """
     from flows.locks import copying
     from flows.pages.diff_page import write_diff_page
     from flows.pages.version_view import diff_tables, example_tables
@@ -153,20 +187,16 @@ def diff(
     with copying(workspace, say=tell):
         with workspace.warehouse(read_only=True) as con:
             before, after = find_version(con, a), find_version(con, b)
-            found = diff_versions(con, before.version_id, after.version_id)
-            examples = example_tables(con, before, after, found) if html is not None else {}
+            difference = diff_versions(con, before.version_id, after.version_id)
+            examples = example_tables(con, before, after, difference) if html is not None else {}
         if html is not None:
             write_diff_page(
-                html, before, after, found, examples=examples, register=workspace.written
+                html, before, after, difference, examples=examples, register=workspace.written
             )
             tell(f"diff: {html}")
-    tables = diff_tables(found)
-    if as_json:
-        show_json(tables)
-        return
-    for title, rows in tables.items():
-        if rows:
-            show_rows(f"{before.ref} -> {after.ref}: {title}", rows)
+    tables = diff_tables(difference)
+    titled = {f"{before.ref} -> {after.ref}: {name}": rows for name, rows in tables.items() if rows}
+    show_tables(titled, exact=tables, as_json=as_json)
 
 
 def tag(
@@ -182,10 +212,11 @@ def tag(
 
     workspace = open_here(ctx)
     with workspace.warehouse() as con:
-        found = find_version(con, version)
-        new = add_tag(con, name, found, run_id=workspace.run_id)
+        tagged = find_version(con, version)
+        new = add_tag(con, name, tagged, run_id=workspace.run_id)
     tell(
-        f"tag: {name} {'now names' if new else 'already names'} {found.ref} ({found.version_id[:12]})"
+        f"tag: {name} {'now names' if new else 'already names'} {tagged.ref} "
+        f"({tagged.version_id[:12]})"
     )
 
 
@@ -199,41 +230,49 @@ def rollback(ctx: typer.Context, version: Version, as_json: Json = False) -> Non
     workspace = open_here(ctx)
     with workspace.warehouse() as con:
         target = find_version(con, version)
-        found, new = roll_back(con, target, run_id=workspace.run_id)
+        restored, new = roll_back(con, target, run_id=workspace.run_id)
     if new:
-        try_signing(found.ref, lambda: sign_version(workspace, found), say=tell)
-    tell(f"rollback: {found.ref} {'holds what' if new else 'already holds what'} {target.ref} held")
-    show_result("rollback", version_row(found), as_json=as_json)
+        try_signing(restored.ref, lambda: sign_version(workspace, restored), say=tell)
+    holds = "holds" if new else "already holds"
+    tell(f"rollback: {restored.ref} {holds} what {target.ref} held")
+    show_result("rollback", version_row(restored), as_json=as_json)
+
+
+VersionsArgument = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="VERSION_OR_MODEL...",
+        help="Versions or folders of models; without any, all versions.",
+    ),
+]
+AudioOption = Annotated[
+    bool,
+    typer.Option("--audio", help="Read the canonical audio, too, and compare its digests."),
+]
+PartOption = Annotated[
+    str,
+    typer.Option(
+        "--part",
+        metavar="N/OF",
+        help="With --audio: only this part of the recordings, such as 3/7 on Wednesdays.",
+    ),
+]
 
 
 def verify(
     ctx: typer.Context,
-    versions: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="VERSION_OR_MODEL...",
-            help="Versions or folders of models; without any, all versions.",
-        ),
-    ] = None,
-    audio: Annotated[
-        bool,
-        typer.Option("--audio", help="Read the canonical audio, too, and compare its digests."),
-    ] = False,
-    part: Annotated[
-        str,
-        typer.Option(
-            "--part",
-            metavar="N/OF",
-            help="With --audio: only this part of the recordings, such as 3/7 on Wednesdays.",
-        ),
-    ] = "",
+    versions: VersionsArgument = None,
+    audio: AudioOption = False,
+    part: PartOption = "",
     as_json: Json = False,
 ) -> None:
-    """Compute every leaf and root again, check signatures and the annotations' chain, and report leaks across versions.
+    """Compute every leaf and root again, check signatures and the annotations' chain, and report
+    leaks across versions.
 
-    Of a model's folder: its files, its version, and who was forgotten since. Exit code 1: something is wrong.
+    Of a model's folder: its files, its version, and who was forgotten since. Exit code 1: something
+    is wrong.
     """
-    from flows.pages.version_view import leak_row, model_rows, verification_row
+    from flows.pages.version_view import leak_row, verification_row
     from flows.retrain.model_check import check_model, find_checkpoint
     from flows.signing.sign import version_standing
     from warehouse.chain import check_chain
@@ -249,57 +288,90 @@ def verify(
 
         chosen = parse_part(part) if part else (1, 1)
     workspace = open_here(ctx)
-    folders = {
-        ref: folder for ref in versions or () if (folder := find_checkpoint(Path(ref))) is not None
-    }
+    checkpoints = {ref: find_checkpoint(Path(ref)) for ref in versions or ()}
+    folders = {ref: folder for ref, folder in checkpoints.items() if folder is not None}
     refs = [ref for ref in versions or () if ref not in folders]
     with workspace.warehouse(read_only=True) as con:
         require_triggers(con)
-        found = (
+        verified = (
             [verify_version(con, find_version(con, ref)) for ref in refs]
             if versions
             else verify_all(con)
         )
         models = [check_model(workspace, con, folder) for folder in folders.values()]
         chain, leaks = check_chain(con), [leak_row(leak) for leak in find_leaks(con)]
-    standings = [version_standing(workspace, one.version) for one in found]
-    rows = [
-        {**verification_row(one), "root is": words}
-        for one, (_, words) in zip(found, standings, strict=True)
-    ]
+    standings = [version_standing(workspace, one.version) for one in verified]
+    rows: list[Row] = []
+    for one, (_, words) in zip(verified, standings, strict=True):
+        rows.append({**verification_row(one), "root is": words})
     heard = None
     if audio:
         only = recordings_of(workspace, refs) if versions else None
         heard = verify_audio(workspace, part=chosen, only=only, say=tell)
     if as_json:
-        said = {
-            "versions": rows,
-            "models": [asdict(model) for model in models],
-            "annotations": chain,
-            "leaks": leaks,
-        }
-        show_json({**said, **({} if heard is None else {"audio": heard.as_row()})})
+        show_json(_verified_row(rows, models, chain=chain, leaks=leaks, heard=heard))
     else:
-        if rows:
-            show_rows("versions", rows)
-        elif not versions:
-            tell(
-                "verify: there is no version yet; `voxdata release NAME` cuts the first from the votes there are"
-            )
-        for model in models:
-            show_rows(str(model.folder), model_rows(model))
-        for line in chain:
-            tell(f"verify: {line}")
-        if leaks:
-            show_rows("one person on two sides of a split, as is known today", leaks)
-        for error in heard.bad.values() if heard else ():
-            tell(f"verify: {error}")
-        if heard:
-            tell(f"verify: {heard.summary}")
-    wrong = [*(one for one in found if not one.ok), *(model for model in models if model.problems)]
-    unheard = heard is not None and bool(heard.bad)
-    if chain or wrong or unheard or any(standing == "wrong" for standing, _ in standings):
+        if not versions:
+            _tell_if_none(rows)
+        _show_verified(rows, models, chain=chain, leaks=leaks, heard=heard)
+    is_wrong = any(not one.ok for one in verified) or any(model.problems for model in models)
+    is_unheard = heard is not None and bool(heard.bad)
+    is_forged = any(standing == "wrong" for standing, _ in standings)
+    if chain or is_wrong or is_unheard or is_forged:
         raise typer.Exit(1)
+
+
+def _verified_row(
+    rows: list[Row],
+    models: list[ModelCheck],
+    *,
+    chain: list[str],
+    leaks: list[Row],
+    heard: AudioReport | None,
+) -> Row:
+    """What was verified, for programs."""
+    answer: Row = {
+        "versions": rows,
+        "models": [asdict(model) for model in models],
+        "annotations": chain,
+        "leaks": leaks,
+    }
+    if heard is not None:
+        answer["audio"] = heard.as_row()
+    return answer
+
+
+def _tell_if_none(rows: list[Row]) -> None:
+    if not rows:
+        tell(
+            "verify: there is no version yet; `voxdata release NAME` cuts the first from the "
+            "votes there are"
+        )
+
+
+def _show_verified(
+    rows: list[Row],
+    models: list[ModelCheck],
+    *,
+    chain: list[str],
+    leaks: list[Row],
+    heard: AudioReport | None,
+) -> None:
+    """What was verified, for people."""
+    from flows.pages.version_view import model_rows
+
+    if rows:
+        show_rows("versions", rows)
+    for model in models:
+        show_rows(str(model.folder), model_rows(model))
+    for line in chain:
+        tell(f"verify: {line}")
+    if leaks:
+        show_rows("one person on two sides of a split, as is known today", leaks)
+    if heard is not None:
+        for error in heard.bad.values():
+            tell(f"verify: {error}")
+        tell(f"verify: {heard.summary}")
 
 
 def why(
@@ -313,26 +385,20 @@ def why(
     ],
     as_json: Json = False,
 ) -> None:
-    """Show where a label comes from and what became of it: audio, models, every annotation, versions, training runs, promotions."""
+    """Show where a label comes from and what became of it: audio, models, every annotation,
+    versions, training runs, promotions.
+    """
     from warehouse.lineage import explain
 
     with open_here(ctx).warehouse(read_only=True) as con:
         story = explain(con, ref)
-    if as_json:
-        show_json(story)
-        return
-    for heading, rows in story.items():
-        if rows:
-            show_rows(heading, rows)
+    tables = {heading: rows for heading, rows in story.items() if rows}
+    show_tables(tables, exact=story, as_json=as_json)
 
 
 def _show_preview(found: dict[str, object]) -> None:
-    plain = [
-        {"what": name, "value": value}
-        for name, value in found.items()
-        if not isinstance(value, (dict, list))
-    ]
-    show_rows("dry run: nothing is written", plain)
+    plain = {name: value for name, value in found.items() if not isinstance(value, (dict, list))}
+    show_rows("dry run: nothing is written", field_rows(plain))
     for name in ("splits", "languages", "labels"):
         table = found[name]
         if not isinstance(table, dict):

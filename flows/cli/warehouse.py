@@ -10,11 +10,12 @@ import typer
 from flows.cli.console import (
     ForExcel,
     Json,
+    Row,
+    field_rows,
     open_here,
     show_file,
-    show_json,
     show_line,
-    show_rows,
+    show_tables,
     tell,
 )
 from voxdata.counted import counted
@@ -29,7 +30,8 @@ def query(
     sql: Annotated[
         str,
         typer.Argument(
-            help="One query, such as 'select * from utterances limit 5'; docs/warehouse.md lists the views."
+            help="One query, such as 'select * from utterances limit 5'; "
+            "docs/warehouse.md lists the views."
         ),
     ],
     as_json: Json = False,
@@ -51,17 +53,16 @@ def query(
     workspace = open_here(ctx)
     with copying(workspace, say=tell):
         with workspace.warehouse(read_only=True) as con:
-            found = run_query(con, sql, seconds=workspace.settings.warehouse.query_seconds)
+            frame = run_query(con, sql, seconds=workspace.settings.warehouse.query_seconds)
         if parquet is not None:
-            found.write_parquet(parquet)
+            frame.write_parquet(parquet)
     if parquet is not None:
-        tell(f"query: {counted(len(found), 'row')} in {parquet}")
+        tell(f"query: {counted(len(frame), 'row')} in {parquet}")
     elif as_csv:
-        show_file(write_spreadsheet(found) if for_excel else found.write_csv())
-    elif as_json:
-        show_json(found.to_dicts())
+        show_file(write_spreadsheet(frame) if for_excel else frame.write_csv())
     else:
-        show_rows(counted(len(found), "row"), found.to_dicts())
+        rows = frame.to_dicts()
+        show_tables({counted(len(rows), "row"): rows}, exact=rows, as_json=as_json)
 
 
 def snapshot(
@@ -74,7 +75,9 @@ def snapshot(
         int, typer.Option("--keep", min=1, help="How many of the workspace's own stay.")
     ] = 3,
 ) -> None:
-    """Write a consistent, read-only copy of the warehouse, for BI tools and for `voxdata repair`. Prints its path."""
+    """Write a consistent, read-only copy of the warehouse, for BI tools and for `voxdata repair`.
+    Prints its path.
+    """
     from flows.keep import snapshot_warehouse
     from flows.locks import copying
     from warehouse.snapshot import write_copy
@@ -100,57 +103,60 @@ def repair(
         typer.Option(
             "--accept",
             metavar="WHAT",
-            help="Rebuild nothing: accept the warehouse, or a storage folder such as media, as it is; may be repeated.",
+            help=(
+                "Rebuild nothing: accept the warehouse, or a storage folder such as media, "
+                "as it is; may be repeated."
+            ),
         ),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Rebuild a damaged warehouse from the best copy there is and from the batches; the damaged files are kept aside."""
+    """Rebuild a damaged warehouse from the best copy there is and from the batches; the damaged
+    files are kept aside.
+    """
     from flows.keep import accept, repair_workspace
     from flows.locks import copying
 
     workspace = open_here(ctx)
     if take:
         broken = accept(workspace, take, say=tell)
-        if as_json:
-            show_json(dict(broken))
-        else:
-            show_rows(
-                "versions broken", [{"version": ref, "why": why} for ref, why in broken.items()]
-            )
+        tables: dict[str, list[Row]] = {
+            "versions broken": [{"version": ref, "why": why} for ref, why in broken.items()]
+        }
+        show_tables(tables, exact=dict(broken), as_json=as_json)
         _forget_again(workspace)
         if broken:
             raise typer.Exit(1)
         return
     with copying(workspace, say=tell):
-        found = repair_workspace(workspace, say=tell)
+        repaired = repair_workspace(workspace, say=tell)
     row: dict[str, object] = {
-        "made from": found.source,
-        "kept aside": str(found.kept),
-        "batches merged": found.batches,
-        "transactions lost": found.lost_commits,
-        "versions lost": " ".join(found.lost_versions),
-        "entries of who must stay out lost": found.lost_bans,
-        "versions broken": "; ".join(f"{ref}: {why}" for ref, why in found.broken_versions.items()),
+        "made from": repaired.source,
+        "kept aside": str(repaired.kept),
+        "batches merged": repaired.batches,
+        "transactions lost": repaired.lost_commits,
+        "versions lost": " ".join(repaired.lost_versions),
+        "entries of who must stay out lost": repaired.lost_bans,
+        "versions broken": "; ".join(
+            f"{ref}: {why}" for ref, why in repaired.broken_versions.items()
+        ),
     }
-    if as_json:
-        show_json(row)
-    else:
-        show_rows("repair", [{"what": name, "value": value} for name, value in row.items()])
+    show_tables({"repair": field_rows(row)}, exact=row, as_json=as_json)
     _forget_again(workspace)
-    if found.lost_versions or found.broken_versions or found.lost_bans:
+    if repaired.lost_versions or repaired.broken_versions or repaired.lost_bans:
         raise typer.Exit(1)
 
 
 def _forget_again(workspace: Workspace) -> None:
     """Finish forgetting whom a warehouse from before brought back, and whatever else was begun.
 
-    Receipts that were handed out stay as they are: they may speak of versions that this warehouse does not have.
+    Receipts that were handed out stay as they are: they may speak of versions that this warehouse
+    does not have.
     """
     from flows.forget.flow import finish_forgetting, require_gone
     from flows.forget.work import list_work
 
     if list_work(workspace.state_dir):
-        for found in finish_forgetting(workspace, say=tell):
-            require_gone(found)
-            tell(f"repair: receipt {found.receipt_id[:12]} is proven")
+        for forgotten in finish_forgetting(workspace, say=tell):
+            require_gone(forgotten)
+            tell(f"repair: receipt {forgotten.receipt_id[:12]} is proven")

@@ -23,7 +23,8 @@ def parse_limits(given: Sequence[str]) -> dict[str, float]:
         name, _, value = (part.strip() for part in text.partition("="))
         if name not in MEASURES:
             raise ConfigError(
-                f"--what-if {text!r}: no measure is called {name!r}; there are {', '.join(MEASURES)}"
+                f"--what-if {text!r}: no measure is called {name!r}; "
+                f"there are {', '.join(MEASURES)}"
             )
         if name in limits:
             raise ConfigError(f"--what-if: {name} is given twice")
@@ -42,7 +43,8 @@ def describe_limits(limits: Mapping[str, float]) -> str:
     >>> describe_limits({"snr_db": 12, "overlap_ratio": 0.3})
     'snr_db below 12 or overlap_ratio above 0.3'
     """
-    return " or ".join(
-        f"{name} {'above' if name in LARGER_IS_WORSE else 'below'} {limit:g}"
-        for name, limit in limits.items()
-    )
+    parts: list[str] = []
+    for name, limit in limits.items():
+        side = "above" if name in LARGER_IS_WORSE else "below"
+        parts.append(f"{name} {side} {limit:g}")
+    return " or ".join(parts)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from time import monotonic, sleep
 
@@ -17,6 +16,7 @@ from flows.services.start import start_services, stop_services
 from flows.services.supervisor import read_services
 from flows.settings import template
 from flows.workspace import Workspace, open_workspace
+from voxdata.durable import copy_file, write_file
 from voxdata.errors import TrainingError
 from warehouse.recordings import list_recordings
 from warehouse.runs import TrainingRun, list_training_runs
@@ -39,10 +39,10 @@ def prepare_workspace(directory: Path) -> Workspace:
     make_private_folder(directory, say=tell)
     inbox.mkdir(parents=True, exist_ok=True)
     if not (directory / FILE_NAME).exists():
-        (directory / FILE_NAME).write_text(template("demo/voxdata.toml"), encoding="utf-8")
+        write_file(directory / FILE_NAME, template("demo/voxdata.toml").encode())
     for path in sample_paths():
         if not (inbox / path.name).exists():
-            shutil.copyfile(path, inbox / path.name)
+            copy_file(path, inbox / path.name)
     return open_workspace(directory)
 
 
@@ -50,7 +50,8 @@ def run_demo(directory: Path, *, annotate: bool, stop: bool) -> Path:
     """Turn the loop once and write the report.
 
     Args:
-        directory: The demo's workspace; a second run goes on where the first ended, so it doubles nothing.
+        directory: The demo's workspace; a second run goes on where the first ended, so it doubles
+            nothing.
         annotate: Wait for a person in Label Studio instead of scripting the annotators.
         stop: Stop the servers at the end.
 
@@ -76,7 +77,8 @@ def run_demo(directory: Path, *, annotate: bool, stop: bool) -> Path:
 
         state_dir = workspace.state_dir
         tell(
-            f"  Label Studio   {build_queue(workspace).page()}  (login: {state_dir / 'label-studio.json'})"
+            f"  Label Studio   {build_queue(workspace).page()}  (login: "
+            f"{state_dir / 'label-studio.json'})"
         )
         prefect = read_services(state_dir).get("prefect-server")
         if prefect is not None:
@@ -143,13 +145,16 @@ def _wait_for_training(workspace: Workspace, version_id: str) -> list[TrainingRu
         if monotonic() - began > TRAINING_WAIT_S:
             missing = ", ".join(sorted(wanted - {run.scheme for run in runs}))
             raise TrainingError(
-                f"no training of {missing} on {ref} ended within {TRAINING_WAIT_S:.0f} s; see {workspace.state_dir / 'logs'}, "
-                f"or train by hand: voxdata --dir {workspace.root} train {missing.split(', ')[0]} --version {ref}"
+                f"no training of {missing} on {ref} ended within {TRAINING_WAIT_S:.0f} s; "
+                f"see {workspace.state_dir / 'logs'}, "
+                f"or train by hand: voxdata --dir {workspace.root} train {missing.split(', ')[0]} "
+                f"--version {ref}"
             )
         if monotonic() - told > 15:
             told = monotonic()
             tell(
-                f"demo: {ref} was released; the training deployment is at work ({told - began:.0f} s)"
+                f"demo: {ref} was released; the training deployment is at work ({told - began:.0f} "
+                "s)"
             )
         sleep(2)
     failed = [run for run in runs if run.state == "failed"]
@@ -159,6 +164,7 @@ def _wait_for_training(workspace: Workspace, version_id: str) -> list[TrainingRu
         tell(f"train: {run.scheme}: {'promoted' if run.promoted else 'not promoted'}: {run.reason}")
     if not any(run.promoted for run in runs):
         tell(
-            "train: no model was better on voices it had never heard, so none is promoted: a minute of labels is too little"
+            "train: no model was better on voices it had never heard, so none is promoted: "
+            "a minute of labels is too little"
         )
     return runs

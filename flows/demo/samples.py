@@ -1,7 +1,8 @@
-"""The sample recordings: real speech that installed packages ship, and the answer key of the scripted annotators.
+"""The sample recordings: real speech that installed packages ship, and the answer key of the
+scripted annotators.
 
-The key (answers.jsonl) was written from the words alone, by reading. It is enough to turn the loop and to test it;
-it is no statement about how the speakers felt.
+The key (answers.jsonl) was written from the words alone, by reading. It is enough to turn the loop
+and to test it; it is no statement about how the speakers felt.
 """
 
 from __future__ import annotations
@@ -43,17 +44,18 @@ def sample_paths() -> list[Path]:
     Raises:
         NotFoundError: A package or its file is missing; install from requirements.lock.
     """
-    found = []
+    paths = []
     for package, inside, _ in SAMPLES:
         spec = find_spec(package)
         folder = next(iter(spec.submodule_search_locations or ()), None) if spec else None
         path = Path(folder or "") / inside
         if folder is None or not path.is_file():
             raise NotFoundError(
-                f"sample {inside} of package {package} is missing; install the versions of requirements.lock"
+                f"sample {inside} of package {package} is missing; "
+                "install the versions of requirements.lock"
             )
-        found.append(path)
-    return found
+        paths.append(path)
+    return paths
 
 
 def read_answers() -> list[Answer]:
@@ -80,7 +82,8 @@ def match_answers(
         names: Recording id -> file name.
 
     Returns:
-        Utterance id -> scheme -> label; utterances that no answer overlaps are absent (annotators skip those).
+        Utterance id -> scheme -> label; utterances that no answer overlaps are absent (annotators
+        skip those).
     """
     key: dict[str, Mapping[str, str]] = {}
     for utterance in utterances:

@@ -135,23 +135,26 @@ def check_python(found: tuple[int, int]) -> Check:
 
 def check_pins(find_version: Callable[[str], str] = version) -> Check:
     """The versions of torch, torchaudio, torchcodec and pyannote.audio that fit together."""
-    found: dict[str, str] = {}
+    installed: dict[str, str] = {}
     for name in PINS:
         try:
-            found[name] = find_version(name).partition("+")[0]
+            installed[name] = find_version(name).partition("+")[0]
         except PackageNotFoundError:
-            found[name] = "missing"
-    detail = ", ".join(f"{name} {text}" for name, text in found.items())
+            installed[name] = "missing"
+    detail = ", ".join(f"{name} {text}" for name, text in installed.items())
     return Check(
         name="model packages",
-        ok=found == PINS,
+        ok=installed == PINS,
         detail=detail,
-        remedy="" if found == PINS else REINSTALL,
+        remedy="" if installed == PINS else REINSTALL,
     )
 
 
 def check_torchcodec() -> Check:
-    """Whether torchcodec finds the ffmpeg libraries; without them pyannote still takes decoded waveforms, as voxdata gives it."""
+    """Whether torchcodec finds the ffmpeg libraries.
+
+    Without them pyannote still takes decoded waveforms, as voxdata gives it.
+    """
     try:
         import_module("torchcodec.decoders")
     except (ImportError, OSError, RuntimeError) as error:
@@ -239,26 +242,29 @@ def check_token(token: str | None) -> Check:
 
 def check_program(name: str, programs: tuple[str, ...], *, remedy: str, required: bool) -> Check:
     """Whether one of the programs is on the path."""
-    found = next((path for program in programs if (path := shutil.which(program))), None)
-    if found is None:
+    paths = (shutil.which(program) for program in programs)
+    first = next((path for path in paths if path), None)
+    if first is None:
         return Check(
             name=name,
             ok=False if required else None,
             detail=f"no {' or '.join(programs)} on the path",
             remedy=remedy,
         )
-    return Check(name=name, ok=True, detail=found)
+    return Check(name=name, ok=True, detail=first)
 
 
 def check_disk(folder: Path, *, min_free_gb: float = MIN_FREE_GB) -> Check:
     """Free space where the workspace lies."""
-    there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
-    free_gb = shutil.disk_usage(there).free / 1e9
+    nearest = next(
+        path for path in (folder.absolute(), *folder.absolute().parents) if path.exists()
+    )
+    free_gb = shutil.disk_usage(nearest).free / 1e9
     ok = free_gb >= min_free_gb
     remedy = (
         "" if ok else f"free {min_free_gb - free_gb:.1f} GB, or put the workspace on another disk"
     )
-    return Check(name="disk", ok=ok, detail=f"{free_gb:.1f} GB free at {there}", remedy=remedy)
+    return Check(name="disk", ok=ok, detail=f"{free_gb:.1f} GB free at {nearest}", remedy=remedy)
 
 
 def check_workspace(root: Path | None, *, expected: bool = False) -> Check:
@@ -288,7 +294,9 @@ def check_workspace(root: Path | None, *, expected: bool = False) -> Check:
 
 
 def check_rights(root: Path | None) -> list[Check]:
-    """Whether other accounts of this machine can look into the workspace: its folder, and those that the settings put elsewhere."""
+    """Whether other accounts of this machine can look into the workspace: its folder, and those
+    that the settings put elsewhere.
+    """
     if root is None or not (root / FILE_NAME).is_file():
         return []
     try:
@@ -312,11 +320,16 @@ def check_rights(root: Path | None) -> list[Check]:
 
 
 def check_books(root: Path | None) -> Check:
-    """Whether the sealed books of the warehouse, annotations and who must stay out, are as they were written."""
+    """Whether the sealed books of the warehouse, annotations and who must stay out, are as they
+    were written.
+    """
     name = "sealed books"
     if root is None or not (root / FILE_NAME).is_file():
         return Check(name=name, ok=None, detail="no workspace here")
-    remedy = "restore the warehouse and the files beside it from a backup; `voxdata repair` reports what a snapshot has"
+    remedy = (
+        "restore the warehouse and the files beside it from a backup; "
+        "`voxdata repair` reports what a snapshot has"
+    )
     try:
         path = open_workspace(root).warehouse_path
         if not path.exists():
@@ -348,11 +361,11 @@ def check_audio(root: Path | None) -> list[Check]:
         workspace = open_workspace(root)
         if not workspace.warehouse_path.exists():
             return []
-        found = sample_audio(workspace)
+        sample = sample_audio(workspace)
     except (VoxdataError, UnicodeDecodeError, OSError) as error:
         return [Check(name="audio", ok=None, detail=" ".join(str(error).split()))]
-    if found.bad:
-        detail = "; ".join(str(error) for error in found.bad.values())
+    if sample.bad:
+        detail = "; ".join(str(error) for error in sample.bad.values())
         return [
             Check(
                 name="audio",
@@ -361,25 +374,27 @@ def check_audio(root: Path | None) -> list[Check]:
                 remedy="`voxdata verify --audio` finds all such recordings",
             )
         ]
-    lacking = counted(found.undigested, "recording has", "recordings have")
+    lacking = counted(sample.undigested, "recording has", "recordings have")
     remedy = (
         f"{lacking} no digest yet: `voxdata verify --audio` makes what is missing"
-        if found.undigested
+        if sample.undigested
         else ""
     )
-    ok = None if found.undigested else True
+    ok = None if sample.undigested else True
     return [
         Check(
             name="audio",
             ok=ok,
-            detail=f"{found.files} of {found.stored} recordings are as they were stored",
+            detail=f"{sample.files} of {sample.stored} recordings are as they were stored",
             remedy=remedy,
         )
     ]
 
 
 def check_storage(root: Path | None) -> list[Check]:
-    """Whether the warehouse and the storage folders of a workspace are there, and are the ones that they were."""
+    """Whether the warehouse and the storage folders of a workspace are there, and are the ones that
+    they were.
+    """
     try:
         workspace = open_workspace(root) if root is not None else None
     except (VoxdataError, UnicodeDecodeError, OSError):
@@ -387,8 +402,8 @@ def check_storage(root: Path | None) -> list[Check]:
     if workspace is None:
         return []
     try:
-        known = workspace.known_warehouse()
-        if known is None and not workspace.warehouse_path.exists():
+        expected = workspace.known_warehouse()
+        if expected is None and not workspace.warehouse_path.exists():
             return [
                 Check(
                     name="storage",
@@ -399,7 +414,11 @@ def check_storage(root: Path | None) -> list[Check]:
             ]
         workspace.require_folders()
         with open_warehouse(
-            workspace.warehouse_path, read_only=True, wait_s=2, known=known, say=lambda line: None
+            workspace.warehouse_path,
+            read_only=True,
+            wait_s=2,
+            known=expected,
+            say=lambda line: None,
         ):
             pass
     except LockedError as error:

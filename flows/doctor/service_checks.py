@@ -1,4 +1,6 @@
-"""What the doctor finds of the services: those that `voxdata up` started here, and a Label Studio elsewhere."""
+"""What the doctor finds of the services: those that `voxdata up` started here, and a Label Studio
+elsewhere.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,10 @@ from voxdata.errors import VoxdataError
 UP = "`voxdata up` starts it"
 RESTART = "`voxdata down`, then `voxdata up`; see .voxdata/logs"
 PATIENCE_S = 10.0
-OUTSIDE = "set VOXDATA_LABEL_STUDIO_URL to the address of a Label Studio, and VOXDATA_LABEL_STUDIO_TOKEN to an administrator's token of it"
+OUTSIDE = (
+    "set VOXDATA_LABEL_STUDIO_URL to the address of a Label Studio, "
+    "and VOXDATA_LABEL_STUDIO_TOKEN to an administrator's token of it"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +62,10 @@ def service_checks(root: Path | None, secrets: Secrets) -> list[Callable[[], Che
 
 
 def check_own(name: str, service: Service | None, health_path: str | None) -> Check:
-    """A service of this machine: whether its process lives, and answers where it listens. One that was not started is no failure."""
+    """A service of this machine: whether its process lives, and answers where it listens.
+
+    One that was not started is no failure.
+    """
     if service is None:
         return Check(name=name, ok=None, detail="not started", remedy=UP)
     if not service.alive:
@@ -75,7 +83,10 @@ def check_own(name: str, service: Service | None, health_path: str | None) -> Ch
 def check_receiver(service: Service | None, *, outside: bool) -> Check:
     """The receiver of webhooks; there is none for a Label Studio elsewhere."""
     if service is None and outside:
-        detail = "not started: a Label Studio elsewhere could not reach it; `voxdata pull` and its schedule bring the answers"
+        detail = (
+            "not started: a Label Studio elsewhere could not reach it; "
+            "`voxdata pull` and its schedule bring the answers"
+        )
         return Check(name="receiver", ok=None, detail=detail)
     return check_own("receiver", service, "/health")
 
@@ -94,9 +105,9 @@ def check_service(name: str, url: str) -> Check:
 
 def check_own_label_studio(root: Path | None, services: dict[str, Service]) -> Check:
     """The Label Studio that `voxdata up` started."""
-    found = check_own("label-studio", service := services.get("label-studio"), "/health")
-    if not found.ok or root is None or service is None or service.url is None:
-        return found
+    standing = check_own("label-studio", service := services.get("label-studio"), "/health")
+    if not standing.ok or root is None or service is None or service.url is None:
+        return standing
     try:
         token = label_studio_credentials(open_workspace(root)).token
     except (VoxdataError, UnicodeDecodeError, OSError) as error:
@@ -107,7 +118,9 @@ def check_own_label_studio(root: Path | None, services: dict[str, Service]) -> C
 
 
 def check_label_studio(url: str, token: str | None, *, remedy: str = OUTSIDE) -> Check:
-    """Whether Label Studio's API answers there and takes the token: a page with status 200 is none."""
+    """Whether Label Studio's API answers there and takes the token: a page with status 200
+    is none.
+    """
     if not token:
         return Check(
             name="label-studio", ok=False, detail=f"{url}: there is no token for it", remedy=remedy

@@ -51,16 +51,22 @@ def refuse_what_leads_out(
 
 def _is_inside(path: Path, roots: Sequence[Path]) -> bool:
     target = path.resolve()
-    return any(target.is_relative_to(root if root.is_dir() else root.parent) for root in roots)
+    folders = (_folder_of(root) for root in roots)
+    return any(target.is_relative_to(folder) for folder in folders)
+
+
+def _folder_of(root: Path) -> Path:
+    return root if root.is_dir() else root.parent
 
 
 def _refuse_links(path: Path, roots: Sequence[Path]) -> None:
     for folder, folders, files in os.walk(path):
         for name in (*folders, *files):
-            found = Path(folder) / name
-            if found.is_symlink() and not _is_inside(found, roots):
+            entry = Path(folder) / name
+            if entry.is_symlink() and not _is_inside(entry, roots):
                 raise ConfigError(
-                    f"{found}: is a link to {found.resolve()}, outside the dataset; copy the file, or allow its folder with --audio-root"
+                    f"{entry}: is a link to {entry.resolve()}, outside the dataset; "
+                    "copy the file, or allow its folder with --audio-root"
                 )
 
 
@@ -79,7 +85,8 @@ def _refuse_sources(path: Path, roots: Sequence[Path]) -> None:
                 )
             if not _is_inside(Path(where), roots):
                 raise ConfigError(
-                    f"{path}: the sound of cut {cut.id} is {where}, outside the dataset; allow its folder with --audio-root FOLDER"
+                    f"{path}: the sound of cut {cut.id} is {where}, outside the dataset; "
+                    "allow its folder with --audio-root FOLDER"
                 )
 
 
@@ -95,7 +102,7 @@ def _lhotse_cuts(path: Path) -> Iterator[Any]:
         folders = (
             [path]
             if any(path.glob("cuts.*"))
-            else sorted({found.parent for found in path.glob("*/cuts.*")})
+            else sorted({manifest.parent for manifest in path.glob("*/cuts.*")})
         )
         for folder in folders:
             yield from lhotse.CutSet.from_shar(in_dir=folder)
@@ -177,10 +184,13 @@ def _strings(value: object) -> Iterator[str]:
 
 
 def _refuse_code(path: Path) -> None:
-    """audformat loads a table's pickle, and a header in which YAML may name any function of Python."""
+    """audformat loads a table's pickle, and a header in which YAML may name any function of
+    Python.
+    """
     for pickled in sorted(path.rglob("*.pkl")):
         raise ConfigError(
-            f"{pickled}: is a pickle, and reading one may run anything; save the table as CSV or Parquet and remove it"
+            f"{pickled}: is a pickle, and reading one may run anything; "
+            "save the table as CSV or Parquet and remove it"
         )
     for header in sorted(path.glob("*.yaml")):
         try:
@@ -192,5 +202,6 @@ def _refuse_code(path: Path) -> None:
             raise ConfigError(f"{header}: is no YAML ({error})") from error
         if any("python" in tag for tag in tags):
             raise ConfigError(
-                f"{header}: names objects of Python, and reading them may run anything; do not import it"
+                f"{header}: names objects of Python, and reading them may run anything; "
+                "do not import it"
             )

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from duckdb import DuckDBPyConnection
 
-from flows.exchange.staging import stage_audio
+from flows.exchange.staging import Staging, stage_audio
 from flows.workspace import Say, Workspace
 from voxdata.admission import check_schemes, count_labels
 from voxdata.audio_digest import AudioDigest, read_digest
@@ -55,30 +55,16 @@ def import_export(
     for example in export.examples:
         by_recording[example.recording_id].append(example)
     check_lengths(export, max_ms=round(workspace.settings.sources.max_hours * 3_600_000))
-    recipe: dict[str, object] = {"imported": {"ref": export.ref, "root": export.root}}
-    cut_by = export.header.get("recipe")
-    if isinstance(cut_by, Mapping) and cut_by.get("simulated_annotators"):
-        recipe["simulated_annotators"] = cut_by["simulated_annotators"]
+    recipe = _recipe_of(export)
     needed = _missing_recordings(workspace, by_recording, origin=export.origin)
     with stage_audio(workspace, say=say) as staging:
-        made: list[AudioDigest] = []
-        clips = (
-            find_clips(export.folder, export_files(export), origin=export.origin)
-            if needed
-            else None
-        )
-        for number, key in enumerate(needed, start=1):
-            if clips is not None:
-                place = staging.place(key)
-                write_canonical(place, _compose(by_recording[key], clips.read))
-                made.append(read_digest(place, key))
-            if number % 100 == 0 or number == len(needed):
-                say(f"import: {number}/{len(needed)} recordings")
+        made = _stage(export, {key: by_recording[key] for key in needed}, staging, say=say)
         with workspace.warehouse() as con:
             examples = admit(con, export.examples, say=say)
             if not examples:
                 raise ManifestError(
-                    f"{export.origin}: everybody in it was forgotten here; `voxdata forget --renew` lets them in"
+                    f"{export.origin}: everybody in it was forgotten here; "
+                    "`voxdata forget --renew` lets them in"
                 )
             admitted = {example.recording_id for example in examples}
 
@@ -101,6 +87,39 @@ def import_export(
             )
 
 
+def _recipe_of(export: Export) -> dict[str, object]:
+    """How the imported version came about, as far as it matters here."""
+    recipe: dict[str, object] = {"imported": {"ref": export.ref, "root": export.root}}
+    cut_by = export.header.get("recipe")
+    if isinstance(cut_by, Mapping) and cut_by.get("simulated_annotators"):
+        recipe["simulated_annotators"] = cut_by["simulated_annotators"]
+    return recipe
+
+
+def _stage(
+    export: Export, needed: Mapping[str, Sequence[Example]], staging: Staging, *, say: Say
+) -> list[AudioDigest]:
+    """Make the canonical audio of recordings that are not here from the clips of an export.
+
+    Args:
+        needed: Recording -> its examples.
+
+    Returns:
+        The digest of each.
+    """
+    if not needed:
+        return []
+    clips = find_clips(export.folder, export_files(export), origin=export.origin)
+    made: list[AudioDigest] = []
+    for number, (key, examples) in enumerate(needed.items(), start=1):
+        place = staging.place(key)
+        write_canonical(place, _compose(examples, clips.read))
+        made.append(read_digest(place, key))
+        if number % 100 == 0 or number == len(needed):
+            say(f"import: {number}/{len(needed)} recordings")
+    return made
+
+
 def admit(con: DuckDBPyConnection, examples: Sequence[Example], *, say: Say) -> list[Example]:
     """Those of some examples whose recordings may come in; says how many may not."""
     forgotten = forgotten_among(con, {example.recording_id for example in examples})
@@ -116,7 +135,10 @@ def admit(con: DuckDBPyConnection, examples: Sequence[Example], *, say: Say) -> 
 def _missing_recordings(
     workspace: Workspace, by_recording: Mapping[str, Sequence[Example]], *, origin: str
 ) -> list[str]:
-    """Recordings without canonical audio here, sorted; those that are here must hold every segment."""
+    """Recordings without canonical audio here, sorted.
+
+    Those that are here must hold every segment.
+    """
     missing = []
     with workspace.warehouse() as con:
         digests = list_audio_digests(con, by_recording)

@@ -22,7 +22,7 @@ import duckdb
 
 from flows.locks import hold_lock
 from flows.workspace import Say, Workspace
-from voxdata.durable import sync
+from voxdata.durable import move, remove, sync, write_file, writing
 from voxdata.errors import VoxdataError
 from voxdata.recording import canonical_file
 from warehouse.recordings import named_recordings
@@ -57,13 +57,13 @@ class Staging:
         that adds their rows.
         """
         waiting = sorted(key for key in recording_ids if (self.folder / key).exists())
-        (self.folder / MOVED).write_text(json.dumps(waiting), encoding="ascii")
-        sync(self.folder / MOVED)
+        write_file(self.folder / MOVED, json.dumps(waiting).encode("ascii"))
         sync(self.folder)
         for recording_id in waiting:
             final = self.audio_dir / canonical_file(recording_id)
-            final.parent.mkdir(parents=True, exist_ok=True)
-            (self.folder / recording_id).replace(final)
+            with writing(self.audio_dir):
+                final.parent.mkdir(parents=True, exist_ok=True)
+            move(self.folder / recording_id, final)
         for parent in {(self.audio_dir / canonical_file(key)).parent for key in waiting}:
             sync(parent)
 
@@ -126,7 +126,7 @@ def _settle(workspace: Workspace, folder: Path) -> None:
         with workspace.warehouse() as con:
             kept = named_recordings(con, moved)
         for recording_id in sorted(set(moved) - kept):
-            (workspace.audio_dir / canonical_file(recording_id)).unlink(missing_ok=True)
+            remove(workspace.audio_dir / canonical_file(recording_id), missing_ok=True)
     shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -1,4 +1,7 @@
-"""Labelled clips of others, as rows that say all that an example needs but its sound. Nothing is written here."""
+"""Labelled clips of others, as rows that say all that an example needs but its sound.
+
+Nothing is written here.
+"""
 
 from __future__ import annotations
 
@@ -94,8 +97,8 @@ def read_labelled(
     table = read_dataset(path, kind=kind, scratch=scratch, reach=reach, chosen=chosen)
     _check_columns(table)
     rows, bad = _read_rows(table, reach)
-    rows, said = _settle_names(rows, rename=rename or {}, known=known)
-    remarks = (*table.remarks, *_describe_times(table, rows), *said)
+    rows, remarks_on_names = _settle_names(rows, rename=rename or {}, known=known)
+    remarks = (*table.remarks, *_describe_times(table, rows), *remarks_on_names)
     return LabelledRows(rows=tuple(rows), bad=tuple(bad), remarks=remarks)
 
 
@@ -103,12 +106,12 @@ def _check_columns(table: Table) -> None:
     check_has_audio(table)
     for key in ("label", "split"):
         column = table.columns.first(key)
-        said = any(column in row.values or column in row.missing for row in table.rows)
-        if table.rows and not said:
-            there = ", ".join(sorted(table.columns.names)) or "none"
+        is_filled = any(column in row.values or column in row.missing for row in table.rows)
+        if table.rows and not is_filled:
+            names = ", ".join(sorted(table.columns.names)) or "none"
             wanted = repr(column or key)
             raise ConfigError(
-                f"{table.origin}: has no column {wanted}, or nothing in it; there are {there}"
+                f"{table.origin}: has no column {wanted}, or nothing in it; there are {names}"
             )
 
 
@@ -118,11 +121,11 @@ def _read_rows(table: Table, reach: Reach) -> tuple[list[LabelledRow], list[BadR
     bad = list(table.bad)
     for row in table.rows:
         located = locate_row(table, row, reach)
-        found = located if isinstance(located, BadRow) else _labelled(table, row, located, reach)
-        if isinstance(found, BadRow):
-            bad.append(found)
+        labelled = located if isinstance(located, BadRow) else _labelled(table, row, located, reach)
+        if isinstance(labelled, BadRow):
+            bad.append(labelled)
         else:
-            rows.append(found)
+            rows.append(labelled)
     return rows, bad
 
 
@@ -130,13 +133,13 @@ def _labelled(
     table: Table, row: TableRow, located: ManifestRow, reach: Reach
 ) -> LabelledRow | BadRow:
     columns = table.columns
-    said = {key: columns.value(row.values, key) or "" for key in columns.of}
-    label, split = said.get("label", ""), name_split(said.get("split", ""))
+    values = {key: columns.value(row.values, key) or "" for key in columns.of}
+    label, split = values.get("label", ""), name_split(values.get("split", ""))
     column = columns.first("label") or "label"
     stretch = Stretch() if row.cut else read_stretch(row.values, columns)
     why = ""
     if split is None:
-        why = f"its split is {said.get('split') or None!r}; write train, validation or test"
+        why = f"its split is {values.get('split') or None!r}; write train, validation or test"
     elif not label:
         why = (
             f"its {column} {row.missing[column]}"
@@ -147,9 +150,9 @@ def _labelled(
         why = stretch.problem or _unreadable(located.uri, reach)
     if why or split is None:
         return BadRow(number=row.number, problem=why)
-    known = {key: said.get(key, "") for key in ("speaker", "text", "language", "channel")}
+    texts = {key: values.get(key, "") for key in ("speaker", "text", "language", "channel")}
     return LabelledRow(
-        number=row.number, uri=located.uri, label=label, split=split, stretch=stretch, **known
+        number=row.number, uri=located.uri, label=label, split=split, stretch=stretch, **texts
     )
 
 
@@ -165,18 +168,20 @@ def _unreadable(uri: str, reach: Reach) -> str:
 def _settle_names(
     rows: Sequence[LabelledRow], *, rename: Mapping[str, str], known: Sequence[str]
 ) -> tuple[list[LabelledRow], list[str]]:
-    """Rows with one spelling for names that look the same, and what to say about names that nearly do."""
+    """Rows with one spelling for names that look the same, and what to say about names that nearly
+    do.
+    """
     labels = map_labels([row.label for row in rows], rename, first=known)
     people = unify_names(row.speaker for row in rows)
     settled = [replace(row, label=labels[row.label], speaker=people[row.speaker]) for row in rows]
-    merged = sorted(
-        {(old, new) for names in (labels, people) for old, new in names.items() if old != new}
-    )
+    spellings = {*labels.items(), *people.items()}
+    merged = sorted((old, new) for old, new in spellings if old != new)
     remarks = [f"{old!r} is taken for {new!r}" for old, new in merged]
     near = find_near_labels(Counter(row.label for row in settled))
     if near:
         remarks.append(
-            f"labels that look like slips: {describe_near_labels(near)}; --rename OLD=NEW makes them one"
+            f"labels that look like slips: {describe_near_labels(near)}; "
+            "--rename OLD=NEW makes them one"
         )
     splits: defaultdict[str, set[str]] = defaultdict(set)
     for row in settled:
@@ -186,15 +191,18 @@ def _settle_names(
     if alike:
         named = "; ".join(" and ".join(map(repr, group)) for group in alike[:MAX_NAMED])
         remarks.append(
-            f"speakers in different splits with nearly the same name: {named}; write one name if they are one person"
+            f"speakers in different splits with nearly the same name: {named}; "
+            "write one name if they are one person"
         )
     return settled, remarks
 
 
 def _describe_times(table: Table, rows: Sequence[LabelledRow]) -> list[str]:
-    unused = unused_times(table.columns, {name for row in rows for name in row.stretch.used})
+    used = set().union(*(row.stretch.used for row in rows))
+    unused = unused_times(table.columns, used)
     if not unused or not rows:
         return []
     return [
-        f"not used as a time: {', '.join(unused)}; a clip is given by start and end, or start and duration"
+        f"not used as a time: {', '.join(unused)}; a clip is given by start and end, "
+        "or start and duration"
     ]

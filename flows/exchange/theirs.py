@@ -1,4 +1,7 @@
-"""Import: somebody's labelled clips as a dataset version. Everything is checked before anything is written."""
+"""Import: somebody's labelled clips as a dataset version.
+
+Everything is checked before anything is written.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,7 @@ from voxdata.tables.reach import REMEDY
 from voxdata.tables.read import Format
 from warehouse.audio_digests import add_audio_digests
 from warehouse.gate import forgotten_among
-from warehouse.ledger import record_drops
+from warehouse.ledger import Drop, record_drops
 from warehouse.recordings import add_recordings
 from warehouse.versions import DatasetVersion, check_name_form, create_version
 
@@ -119,11 +122,11 @@ def import_manifest(
         WarehouseError: A speaker is in two splits; `voxdata audit` shows who.
     """
     check_name_form(name)
-    known = next((s.label_names for s in workspace.schemes if s.name == scheme), ())
+    labels = next((s.label_names for s in workspace.schemes if s.name == scheme), ())
     with scratch_folder(near=workspace.root) as scratch:
         roots = [path, *([] if audio_root is None else [audio_root])]
         refuse_what_leads_out(path, kind=kind, roots=roots, anywhere=anywhere)
-        found = read_labelled(
+        labelled = read_labelled(
             path,
             kind=kind,
             scratch=scratch,
@@ -131,12 +134,12 @@ def import_manifest(
             audio_root=audio_root,
             anywhere=anywhere,
             rename=rename,
-            known=known,
+            known=labels,
         )
-        for remark in found.remarks:
+        for remark in labelled.remarks:
             say(f"import: {remark}")
         source = Source(path=path, scratch=scratch, name=name, scheme=scheme)
-        return _import_rows(workspace, source, found, say=say)
+        return _import_rows(workspace, source, labelled, say=say)
 
 
 def _import_rows(
@@ -175,9 +178,15 @@ def _import_rows(
                 )
                 record_drops(
                     con,
-                    {f"{path.absolute()}:{number}": why for number, why in dropped},
+                    [
+                        Drop(
+                            subject=f"{path.absolute()}:{number}",
+                            reason=DropReason.BAD_ROW,
+                            detail=why,
+                        )
+                        for number, why in dropped
+                    ],
                     stage="import",
-                    reason=DropReason.BAD_ROW,
                     run_id=workspace.run_id,
                 )
                 staging.publish([recording.recording_id for recording in recordings.values()])
@@ -310,13 +319,19 @@ def _once(drafts: Sequence[Draft]) -> tuple[list[Draft], list[tuple[int, str]]]:
 
 
 def _place(row: LabelledRow, recording: Recording) -> tuple[int, Segment] | str:
-    """Channel and segment that a row means, or what is wrong with them; without times it is the whole recording."""
+    """Channel and segment that a row means, or what is wrong with them.
+
+    Without times it is the whole recording.
+    """
     length_ms = max(1, recording.duration_ms)
     if row.channel and not row.channel.isdecimal():
         return f"its channel is {row.channel!r}, which is no number; channels count from 0"
     channel = int(row.channel or 0)
     if channel >= recording.canonical_channels:
-        return f"its channel is {channel}; the recording has {recording.canonical_channels} that differ, counted from 0"
+        return (
+            f"its channel is {channel}; the recording has {recording.canonical_channels} that "
+            "differ, counted from 0"
+        )
     stretch = row.stretch
     start_ms = round((stretch.start_s or 0.0) * 1000)
     end_ms = length_ms if stretch.end_s is None else round(stretch.end_s * 1000)

@@ -1,7 +1,9 @@
-"""Who must stay out, written down beside the warehouse: a copy of it from before does not know who was forgotten since.
+"""Who must stay out, written down beside the warehouse: a copy of it from before does not know who
+was forgotten since.
 
-The file holds what the warehouse holds of it, digests, receipts and reasons, and moves with the workspace. Nothing is taken out of it, so
-that a warehouse that was put back on purpose, or made anew from a snapshot, is told again whom it must refuse.
+The file holds what the warehouse holds of it, digests, receipts and reasons, and moves with the
+workspace. Nothing is taken out of it, so that a warehouse that was put back on purpose, or made
+again from a snapshot, is told again whom it must refuse.
 """
 
 from __future__ import annotations
@@ -20,7 +22,10 @@ from warehouse.gate import Ban, add_bans, count_bans, list_bans
 
 FILE = "forgotten.jsonl"
 _LARGEST = 1 << 30
-_REMEDY = "restore it from a backup; or move it away, and any writing command writes it again from the warehouse that is there"
+_REMEDY = (
+    "restore it from a backup; or move it away, and any writing command writes it again from the "
+    "warehouse that is there"
+)
 
 
 def remember_bans(state_dir: Path, con: DuckDBPyConnection) -> None:
@@ -30,14 +35,14 @@ def remember_bans(state_dir: Path, con: DuckDBPyConnection) -> None:
         MachineError: It cannot be written.
         WarehouseError: The file cannot be read.
     """
-    known = _read(state_dir)
-    if count_bans(con) == len(known):
+    written = _read(state_dir)
+    if count_bans(con) == len(written):
         return
-    there = dict.fromkeys((*known, *list_bans(con)))
+    bans = dict.fromkeys((*written, *list_bans(con)))
     state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     write_file(
         state_dir / FILE,
-        "".join(json.dumps(asdict(ban)) + "\n" for ban in there).encode(),
+        "".join(json.dumps(asdict(ban)) + "\n" for ban in bans).encode(),
         mode=0o600,
     )
 
@@ -51,8 +56,8 @@ def restore_bans(state_dir: Path, con: DuckDBPyConnection, *, run_id: str) -> in
     Raises:
         WarehouseError: The file cannot be read.
     """
-    there = set(list_bans(con))
-    missing = [ban for ban in _read(state_dir) if ban not in there]
+    held = set(list_bans(con))
+    missing = [ban for ban in _read(state_dir) if ban not in held]
     add_bans(con, missing, run_id=run_id)
     return len(missing)
 
@@ -62,8 +67,8 @@ def _read(state_dir: Path) -> tuple[Ban, ...]:
     path = state_dir / FILE
     if not path.exists():
         return ()
-    found = path.stat()
-    return _parse(path, found.st_ino, found.st_mtime_ns, found.st_size)
+    status = path.stat()
+    return _parse(path, status.st_ino, status.st_mtime_ns, status.st_size)
 
 
 @lru_cache(maxsize=4)

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 
 from flows.folders.storage_folders import FOLDERS
@@ -23,7 +24,10 @@ from warehouse.identity import KnownWarehouse
 FILE = "warehouse.json"
 MARK = ".voxdata-"
 _LARGEST = 1 << 20
-_SAYS = b"A voxdata workspace keeps files here. By this one it knows that the disk is there: leave it.\n"
+_SAYS = (
+    b"A voxdata workspace keeps files here. By this one it knows that the disk is there: "
+    b"leave it.\n"
+)
 _REMEDY = "`voxdata repair --accept warehouse` looks at the warehouse and writes it again"
 
 
@@ -50,12 +54,12 @@ def read_known(state_dir: Path) -> Known | None:
     """
     path = state_dir / FILE
     try:
-        found = path.stat()
+        status = path.stat()
     except FileNotFoundError:
         if not path.is_symlink():
             return None
         return _parse(path, 0, 0, 0)
-    return _parse(path, found.st_ino, found.st_mtime_ns, found.st_size)
+    return _parse(path, status.st_ino, status.st_mtime_ns, status.st_size)
 
 
 @lru_cache(maxsize=16)
@@ -64,16 +68,16 @@ def _parse(path: Path, *_which: int) -> Known | None:
     if content is None:
         return None
     try:
-        said = json.loads(content)
-        warehouse = said["warehouse"]
+        fields = json.loads(content)
+        warehouse = fields["warehouse"]
         return Known(
             warehouse=KnownWarehouse(
                 warehouse_id=_text(warehouse["warehouse_id"]),
                 commits=int(warehouse["commits"]),
                 former=tuple(_text(one) for one in warehouse["former"]),
             ),
-            place=_text(said["place"]),
-            folders=tuple(name for name in FOLDERS if name in said["folders"]),
+            place=_text(fields["place"]),
+            folders=tuple(name for name in FOLDERS if name in fields["folders"]),
         )
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise WarehouseError(f"{path}: not readable ({error!r}); {_REMEDY}") from error
@@ -148,16 +152,16 @@ def require_unused(path: Path, state_dir: Path, folders: Mapping[str, Path]) -> 
         "merged batches": (state_dir / "batches" / "merged").glob("*"),
         "canonical audio": folders["audio"].glob("??/*.flac"),
         "clips": (folders["media"] / "clips").glob("*/*.wav"),
-        "marks of a warehouse": (
-            mark for folder in folders.values() for mark in folder.glob(f"{MARK}*")
+        "marks of a warehouse": chain.from_iterable(
+            folder.glob(f"{MARK}*") for folder in folders.values()
         ),
     }
-    for what, found in traces.items():
-        first = next(iter(found), None)
+    for name, paths in traces.items():
+        first = next(iter(paths), None)
         if first is not None:
             raise WarehouseError(
                 f"{path}: the warehouse is not there, and no new one is made, since there are "
-                f"{what} ({first}), so this workspace had one: mount its disk, or put the file "
+                f"{name} ({first}), so this workspace had one: mount its disk, or put the file "
                 f"back. If it is gone for good, `voxdata repair` rebuilds it from a snapshot "
                 f"and the batches"
             )

@@ -10,7 +10,8 @@ PRIVATE_UMASK = 0o077
 
 
 def keep_files_private() -> None:
-    """Let this process and its children make files that their owner alone can read, whatever the shell's umask says.
+    """Let this process and its children make files that their owner alone can read, whatever the
+    shell's umask says.
 
     Called once, at the entry of every process that voxdata starts.
     """
@@ -18,7 +19,9 @@ def keep_files_private() -> None:
 
 
 def make_private_folder(folder: Path, *, say: Callable[[str], None]) -> None:
-    """Make a folder for its owner alone, or close one that is there; its content cannot be reached then, whatever rights that has.
+    """Make a folder for its owner alone, or close one that is there.
+
+    Its content cannot be reached then, whatever rights that has.
 
     Args:
         folder: A workspace.
@@ -32,7 +35,8 @@ def make_private_folder(folder: Path, *, say: Callable[[str], None]) -> None:
         say(f"{folder.absolute()}: closed to other accounts (it will hold speech of people)")
     except OSError as error:
         say(
-            f"{folder.absolute()}: stays open to other accounts ({error.strerror}); let its owner run `chmod go-rwx`"
+            f"{folder.absolute()}: stays open to other accounts ({error.strerror}); "
+            "let its owner run `chmod go-rwx`"
         )
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
-from secrets import token_hex
+
+from voxdata.durable import create_file, sync, writing
 
 PRIVATE = 0o600
 
@@ -18,20 +18,15 @@ def read_or_make_secret(path: Path, make: Callable[[], str]) -> str:
     Args:
         path: The path of the file.
         make: Gives the text of a new one.
+
+    Raises:
+        MachineError: It cannot be written.
     """
     if path.exists():
         return path.read_text(encoding="utf-8")
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    draft = path.with_name(f"{path.name}.{token_hex(4)}.new")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE)
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(make())
-            file.flush()
-            os.fsync(file.fileno())
-        os.link(draft, path)
-    except FileExistsError:
-        pass  # Somebody else was faster, and theirs counts.
-    finally:
-        draft.unlink()
+    with writing(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    # Where somebody else was faster, theirs counts.
+    create_file(path, make().encode(), mode=PRIVATE)
+    sync(path.parent)
     return path.read_text(encoding="utf-8")

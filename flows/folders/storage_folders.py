@@ -1,4 +1,6 @@
-"""The folders of [storage] must not lie in each other: what one part deletes or sweeps would be another part's, or somebody else's."""
+"""The folders of [storage] must not lie in each other: what one part deletes or sweeps would be
+another part's, or somebody else's.
+"""
 
 from __future__ import annotations
 
@@ -16,10 +18,12 @@ REMEDY = f"give each a folder of its own under [storage] in {FILE_NAME}, and mov
 
 
 def require_separate(root: Path, storage: StorageSettings) -> None:
-    """Make sure that every folder is voxdata's alone: none is the workspace or holds it, and none holds another.
+    """Make sure that every folder is voxdata's alone: none is the workspace or holds it, and none
+    holds another.
 
-    The default layout has no folder in another, so no such nesting is allowed. The warehouse is a file: it may lie beside the folders,
-    and in none of them. Links and `..` are followed, and folders are compared by what they are, not by how they are spelled.
+    The default layout has no folder in another, so no such nesting is allowed. The warehouse is a
+    file: it may lie beside the folders, and in none of them. Links and `..` are followed, and
+    folders are compared by what they are, not by how they are spelled.
 
     Args:
         root: The workspace, absolute.
@@ -41,13 +45,15 @@ def require_separate(root: Path, storage: StorageSettings) -> None:
     for (name, place), (other, outer) in permutations(own.items(), 2):
         _refuse_if(
             _holds(outer, place),
-            f"{_told(name, storage)} lies in {_told(other, storage)} ({outer}), or is the same folder",
+            f"{_told(name, storage)} lies in {_told(other, storage)} ({outer}), "
+            "or is the same folder",
         )
     warehouse = (root / storage.warehouse).resolve()
     for name, place in own.items():
         _refuse_if(
             _holds(place, warehouse),
-            f"{_told('warehouse', storage)} lies in {_told(name, storage)} ({place}), or is that folder",
+            f"{_told('warehouse', storage)} lies in {_told(name, storage)} ({place}), "
+            "or is that folder",
         )
         _refuse_if(
             _holds(warehouse, place),
@@ -74,7 +80,9 @@ def _holds(folder: Path, place: Path) -> bool:
 
 
 def _is_same(one: Path, other: Path) -> bool:
-    """Whether two resolved paths are one: by name, or, as with another spelling or a mount, on disk."""
+    """Whether two resolved paths are one: by name, or, as with another spelling or a mount, on
+    disk.
+    """
     if one == other:
         return True
     try:
@@ -84,4 +92,5 @@ def _is_same(one: Path, other: Path) -> bool:
 
 
 def _home() -> Path:
-    return Path(os.path.expanduser("~")).resolve()  # noqa: PTH111 - unlike Path.home() it is no error without a home
+    # Unlike Path.home() this is no error without a home.
+    return Path(os.path.expanduser("~")).resolve()  # noqa: PTH111

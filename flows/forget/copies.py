@@ -1,4 +1,6 @@
-"""Copies of the warehouse: snapshots, batches that were merged, and files that a repair kept aside."""
+"""Copies of the warehouse: snapshots, batches that were merged, and files that a repair
+kept aside.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,9 @@ COPIES = frozenset({"snapshots", "merged batches", "damaged copies"})
 
 
 def keep_copies(found: FoundFiles) -> FoundFiles:
-    """What was found, without the copies of the warehouse: they go when the warehouse holds nothing any more."""
+    """What was found, without the copies of the warehouse: they go when the warehouse holds nothing
+    any more.
+    """
     return replace(
         found, doomed=tuple(doomed for doomed in found.doomed if doomed.kind not in COPIES)
     )
@@ -30,7 +34,9 @@ def keep_copies(found: FoundFiles) -> FoundFiles:
 def replace_copies(
     workspace: Workspace, plan: ErasurePlan, *, receipt_id: str, run_id: str
 ) -> dict[str, int]:
-    """Delete the copies that may hold what was erased; where there was a snapshot, one without it is there before the old ones go.
+    """Delete the copies that may hold what was erased.
+
+    Where there was a snapshot, one without it is there before the old ones go.
 
     Args:
         receipt_id: Under which rows were erased from the warehouse.
@@ -53,16 +59,20 @@ def replace_copies(
                 keep=len(snapshots) + 1,
             )
         ]
-    kept = {part for path in clean for part in (path, sidecar_path(path), commits_path(path))}
-    found = find_files(workspace, plan)
+    kept: set[Path] = set()
+    for path in clean:
+        kept |= {path, sidecar_path(path), commits_path(path)}
+    files = find_files(workspace, plan)
     doomed = tuple(
-        doomed for doomed in found.doomed if doomed.kind in COPIES and doomed.path not in kept
+        doomed for doomed in files.doomed if doomed.kind in COPIES and doomed.path not in kept
     )
-    return delete_files(workspace, replace(found, doomed=doomed)).counts
+    return delete_files(workspace, replace(files, doomed=doomed)).counts
 
 
 def _erasures(snapshot: Path, receipt_id: str, run_id: str) -> int:
-    """How often a snapshot says that rows were erased; -1 when it says nothing, or was not finished."""
+    """How often a snapshot says that rows were erased; -1 when it says nothing, or was not
+    finished.
+    """
     if not sidecar_path(snapshot).exists():
         return -1
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
@@ -54,7 +55,9 @@ class Ground:
 
 
 def bar(workspace: Workspace, work: Work) -> str:
-    """Keep the recordings out from now on; before anything else, and before what hangs on them is looked up.
+    """Keep the recordings out from now on.
+
+    This comes before anything else, and before what hangs on them is looked up.
 
     Returns:
         The receipt's id.
@@ -70,7 +73,10 @@ def _plan(ground: Ground) -> Counts:
     with ground.workspace.warehouse() as con:
         plan = plan_erasure(con, ground.work.recording_ids)
     write_plan(ground.work, plan)
-    count = f"{counted(len(plan.recording_ids), 'recording')}, {counted(len(plan.utterance_ids), 'utterance')}"
+    count = (
+        f"{counted(len(plan.recording_ids), 'recording')}, "
+        f"{counted(len(plan.utterance_ids), 'utterance')}"
+    )
     ground.say(f"forget: {count}; receipt {ground.receipt_id[:12]}")
     return {}
 
@@ -78,7 +84,8 @@ def _plan(ground: Ground) -> Counts:
 def _clips(ground: Ground) -> Counts:
     with ground.workspace.warehouse() as con:
         asks = bool(list_projects(con))
-    # Clips may lie there that no row knows of, since a push died; so the server is asked for all keys.
+    # Clips may lie there that no row knows of, since a push died; so the server is asked for all
+    # keys.
     projects = open_projects(ground.workspace) if asks else []
     erased = [project.queue.erase(ground.plan.keys) for project in projects]
     return {"Label Studio clips": sum(erased)}
@@ -91,13 +98,11 @@ def _files(ground: Ground) -> Counts:
 def _rows(ground: Ground) -> Counts:
     work = ground.work
     with ground.workspace.warehouse() as con:
-        there = plan_erasure(con, work.recording_ids)
-        if not there.counts and count_erasures(con, ground.receipt_id, run_id=work.run_id):
+        rest = plan_erasure(con, work.recording_ids)
+        if not rest.counts and count_erasures(con, ground.receipt_id, run_id=work.run_id):
             return {}
-        write_plan(work, there)
-        plan = replace(
-            ground.plan, counts=there.counts, versions=there.versions, models=there.models
-        )
+        write_plan(work, rest)
+        plan = replace(ground.plan, counts=rest.counts, versions=rest.versions, models=rest.models)
         erase_rows(
             con,
             plan,
@@ -108,9 +113,10 @@ def _rows(ground: Ground) -> Counts:
             run_id=work.run_id,
         )
     ground.say(
-        f"forget: {counted(sum(there.counts.values()), 'row')} deleted; writing the warehouse file again"
+        f"forget: {counted(sum(rest.counts.values()), 'row')} deleted; "
+        "writing the warehouse file again"
     )
-    return there.counts
+    return rest.counts
 
 
 def _manifests(ground: Ground) -> Counts:
@@ -168,7 +174,11 @@ STEPS: Mapping[str, Callable[[Ground], Counts]] = {
 
 
 def clear_files(workspace: Workspace, work: Work, plan: ErasurePlan) -> Counts:
-    """Delete the files that hold anything of it, all but copies of the warehouse, and note what stays; may be done again."""
-    deleted = delete_files(workspace, keep_copies(find_files(workspace, plan)))
-    note_left(work, deleted.left)
+    """Delete the files that hold anything of it, all but copies of the warehouse, and note what
+    stays; may be done again.
+    """
+    found = keep_copies(find_files(workspace, plan))
+    deleted = delete_files(workspace, found)
+    gone = {str(doomed.path) for doomed in found.doomed if not os.path.lexists(doomed.path)}
+    note_left(work, deleted.left, gone=gone)
     return deleted.counts

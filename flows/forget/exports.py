@@ -1,11 +1,14 @@
-"""Exports and reports: which of the files that lie there are voxdata's, by the register and, for those from before it, by their headers."""
+"""Exports and reports: which of the files that lie there are voxdata's, by the register and, for
+those from before it, by their headers.
+"""
 
 from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from flows.folders.known import is_mark
@@ -17,7 +20,10 @@ from warehouse.exchange.bundle import HEADER, hash_file
 from warehouse.exchange.own_files import Header, other_files, read_header, walk_files
 from warehouse.versions import list_versions
 
-EARLIER = "if an earlier release wrote it, which recorded nothing: delete it by hand, or write it again with the same command first"
+EARLIER = (
+    "if an earlier release wrote it, which recorded nothing: "
+    "delete it by hand, or write it again with the same command first"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +40,9 @@ class _Versions:
 
 
 def find_written(workspace: Workspace, plan: ErasurePlan) -> FoundFiles:
-    """What goes of the exports and reports, wherever they were written to, and what else lies in their folders. Deletes nothing."""
+    """What goes of the exports and reports, wherever they were written to, and what else lies in
+    their folders. Deletes nothing.
+    """
     with workspace.warehouse() as con:
         versions = list_versions(con)
     ids = _Versions(
@@ -56,19 +64,22 @@ def find_written(workspace: Workspace, plan: ErasurePlan) -> FoundFiles:
         known.add(folder)
         found += _judge_folder(folder, header, hash_file(folder / HEADER), ids)
     named = {doomed.path for doomed in found.doomed} | {Path(left.place) for left in found.left}
-    others = [path for place in places for path in _unknown(place, known) if path not in named]
+    unknown = chain.from_iterable(_unknown(place, known) for place in places)
+    others = [path for path in unknown if path not in named]
     return found + FoundFiles(
         left=tuple(Left(place=str(path), why=f"{NOT_OURS}, or {EARLIER}") for path in others)
     )
 
 
 def _in_force(lines: Sequence[Written]) -> Written:
-    """Of several lines for one place, as a death between note and file leaves them, the one that the file agrees with."""
+    """Of several lines for one place, as a death between note and file leaves them, the one that
+    the file agrees with.
+    """
     if len(lines) == 1:
         return lines[0]
     path = Path(lines[-1].path)
-    there = path / HEADER if lines[-1].kind == "folder" else path
-    sha256 = hash_file(there) if there.is_file() else ""
+    digested = path / HEADER if lines[-1].kind == "folder" else path
+    sha256 = hash_file(digested) if digested.is_file() else ""
     return next((line for line in reversed(lines) if line.sha256 == sha256), lines[-1])
 
 
@@ -76,7 +87,10 @@ def _judge(written: Written, ids: _Versions) -> FoundFiles:
     if written.kind == "published":
         if written.version in ids.spared:
             return FoundFiles()
-        why = "is a copy that voxdata sent there, with what they said and their voices; delete it there, and inform whoever fetched it"
+        why = (
+            "is a copy that voxdata sent there, with what they said and their voices; "
+            "delete it there, and inform whoever fetched it"
+        )
         return FoundFiles(left=(Left(place=written.path, why=why),))
     path = Path(written.path)
     if written.version in ids.spared:
@@ -89,7 +103,10 @@ def _judge(written: Written, ids: _Versions) -> FoundFiles:
     if written.kind == "folder":
         header = read_header(path)
         if header is None or hash_file(path / HEADER) != written.sha256:
-            why = f"was an export, and its {HEADER} is gone or changed, so nobody knows what in it is voxdata's; delete it by hand"
+            why = (
+                f"was an export, and its {HEADER} is gone or changed, "
+                "so nobody knows what in it is voxdata's; delete it by hand"
+            )
             return FoundFiles(left=(Left(place=str(path), why=why),))
         return _judge_folder(path, header, written.sha256, ids)
     kind = "reports" if written.kind == "page" else "exports"
@@ -100,12 +117,17 @@ def _judge_absent(path: Path) -> FoundFiles:
     """Nothing is there: somebody deleted it, or the disk it lies on is away."""
     if path.parent.is_dir():
         return FoundFiles()
-    why = "cannot be looked for, since its folder is not there; if it lies on a disk that is away, bring it back and delete it by hand"
+    why = (
+        "cannot be looked for, since its folder is not there; "
+        "if it lies on a disk that is away, bring it back and delete it by hand"
+    )
     return FoundFiles(left=(Left(place=str(path), why=why),))
 
 
 def _judge_folder(folder: Path, header: Header, sha256: str, ids: _Versions) -> FoundFiles:
-    """An export's folder: its own files go, the header last, so that a second try still knows them."""
+    """An export's folder: its own files go, the header last, so that a second try still
+    knows them.
+    """
     if header.version_id in ids.spared:
         return FoundFiles()
     own = [
@@ -122,18 +144,19 @@ def _judge_folder(folder: Path, header: Header, sha256: str, ids: _Versions) -> 
 
 
 def _unnoted_exports(
-    places: Sequence[Path], known: Collection[Path], ids: _Versions
+    places: Sequence[Path], known: Set[Path], ids: _Versions
 ) -> Iterator[tuple[Path, Header]]:
-    """Exports from before there was a register: folders whose header is of a version of this warehouse."""
-    for path in (
-        path for place in places for path in _unknown(place, known) if path.name == HEADER
-    ):
+    """Exports from before there was a register: folders whose header is of a version of this
+    warehouse.
+    """
+    unknown = chain.from_iterable(_unknown(place, known) for place in places)
+    for path in (path for path in unknown if path.name == HEADER):
         header = read_header(path.parent)
         if header is not None and header.is_sound and header.version_id in ids.known:
             yield path.parent, header
 
 
-def _unknown(place: Path, known: Collection[Path]) -> Iterator[Path]:
+def _unknown(place: Path, known: Set[Path]) -> Iterator[Path]:
     """Files below a folder that are neither known nor in a known folder."""
     files = (path for path in walk_files(place) if not is_mark(path))
-    return (path for path in files if not any(one in known for one in (path, *path.parents)))
+    return (path for path in files if known.isdisjoint((path, *path.parents)))

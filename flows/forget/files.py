@@ -1,7 +1,9 @@
-"""The files of a workspace that hold anything of erased recordings: finding them, deleting what is voxdata's, naming the rest.
+"""The files of a workspace that hold anything of erased recordings: finding them, deleting what is
+voxdata's, naming the rest.
 
-Below the folders that voxdata alone fills, files are known by their names, which are digests. Exports and reports lie where people lie
-things down too: of these only what the register of written files names goes, and only while it is as voxdata wrote it.
+Below the folders that voxdata alone fills, files are known by their names, which are digests.
+Exports and reports lie where people lie things down too: of these only what the register of written
+files names goes, and only while it is as voxdata wrote it.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ import json
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +24,8 @@ from flows.forget.lines import keep_lines
 from flows.labelling.clip_names import clip_key
 from flows.workspace import Workspace
 from training.feature_files import cached_features
+from voxdata.durable import remove
+from voxdata.errors import MachineError
 from voxdata.scratch import PARTIAL, find_scratch
 from warehouse.batches import MERGED, REJECTED
 from warehouse.erase import ErasurePlan
@@ -47,7 +51,8 @@ class Deleted:
 
 
 def find_files(workspace: Workspace, plan: ErasurePlan) -> FoundFiles:
-    """Canonical audio, clips, features, exports and reports that hold any of it, and copies of the warehouse, which may.
+    """Canonical audio, clips, features, exports and reports that hold any of it, and copies of the
+    warehouse, which may.
 
     Deletes nothing.
     """
@@ -83,16 +88,23 @@ def why_kept(doomed: Doomed) -> str:
     try:
         same = hash_file(path) == doomed.sha256
     except OSError as error:
-        return f"cannot be read ({error.strerror}), so nobody knows whether it is what voxdata wrote; delete it by hand"
+        return (
+            f"cannot be read ({error.strerror}), so nobody knows whether it is what voxdata wrote; "
+            "delete it by hand"
+        )
     return (
         ""
         if same
-        else "was changed since voxdata wrote it; take out of it what you need, and delete it by hand"
+        else "was changed since voxdata wrote it; take out of it what you need, "
+        "and delete it by hand"
     )
 
 
 def delete_files(workspace: Workspace, found: FoundFiles) -> Deleted:
-    """Delete what was found, as long as it is still what was found; what does not let itself be deleted stops nothing."""
+    """Delete what was found, as long as it is still what was found.
+
+    What does not let itself be deleted stops nothing.
+    """
     counts: Counter[str] = Counter()
     left: list[Left] = []
     for doomed in found.doomed:
@@ -102,12 +114,12 @@ def delete_files(workspace: Workspace, found: FoundFiles) -> Deleted:
             left.append(Left(place=str(doomed.path), why=why))
             continue
         try:
-            doomed.path.unlink()
-        except OSError as error:
+            remove(doomed.path)
+        except MachineError as error:
             left.append(
                 Left(
                     place=str(doomed.path),
-                    why=f"cannot be deleted ({error.strerror}); delete it by hand",
+                    why=f"cannot be deleted ({os.strerror(error.number)}); delete it by hand",
                     ours=True,
                 )
             )
@@ -120,7 +132,9 @@ def delete_files(workspace: Workspace, found: FoundFiles) -> Deleted:
 
 
 def rewrite_manifests(con: DuckDBPyConnection, workspace: Workspace, plan: ErasurePlan) -> None:
-    """Write the hand-off files of training runs anew from what is left, and take erased utterances out of their predictions."""
+    """Write the hand-off files of training runs anew from what is left, and take erased utterances
+    out of their predictions.
+    """
     schemes = {s.name: s.label_names for s in workspace.schemes}
     gone = set(plan.utterance_ids)
     versions = {
@@ -152,28 +166,37 @@ def _find_staged(audio_dir: Path, names: Sequence[str]) -> list[Path]:
     return sorted(staged)
 
 
+def _walk_all(folders: Iterable[Path]) -> Iterator[Path]:
+    for folder in folders:
+        yield from walk_files(folder)
+
+
 def _find_own(workspace: Workspace, plan: ErasurePlan) -> FoundFiles:
     """What lies where nobody but voxdata writes, or is named by a digest of ours."""
     batches = [workspace.batches_dir / name for name in (MERGED, REJECTED)]
+    audio_paths = [workspace.audio_dir / name for name in plan.audio_files]
     kinds = {
         "canonical files": [
-            *(path for name in plan.audio_files if (path := workspace.audio_dir / name).exists()),
+            *(path for path in audio_paths if path.exists()),
             *_find_staged(workspace.audio_dir, plan.audio_files),
         ],
         "features": cached_features(workspace.models_dir, plan.utterance_ids),
         "snapshots": list(walk_files(workspace.snapshots_dir)),
-        "merged batches": [path for folder in batches for path in walk_files(folder)],
+        "merged batches": list(_walk_all(batches)),
         "manifests of failed runs": _failed_manifests(workspace, plan),
     }
-    doomed = tuple(Doomed(path=path, kind=kind) for kind, paths in kinds.items() for path in paths)
-    return FoundFiles(doomed=doomed, emptied=tuple(batches))
+    doomed: list[Doomed] = []
+    for kind, paths in kinds.items():
+        doomed += [Doomed(path=path, kind=kind) for path in paths]
+    return FoundFiles(doomed=tuple(doomed), emptied=tuple(batches))
 
 
 def _find_clips(workspace: Workspace, plan: ErasurePlan) -> FoundFiles:
     folder, keys = workspace.media_dir / "clips", set(plan.keys)
-    emptied = tuple(path for key in plan.recording_ids if (path := folder / key).is_dir())
+    clip_folders = [folder / key for key in plan.recording_ids]
+    emptied = tuple(path for path in clip_folders if path.is_dir())
     doomed, left = [], []
-    for path in (path for place in emptied for path in walk_files(place)):
+    for path in _walk_all(emptied):
         if clip_key(path.name) or _PARTIAL.fullmatch(path.name):
             doomed.append(Doomed(path=path, kind="clips"))
         else:
@@ -184,7 +207,9 @@ def _find_clips(workspace: Workspace, plan: ErasurePlan) -> FoundFiles:
 
 
 def _find_damaged(workspace: Workspace) -> FoundFiles:
-    """What `voxdata repair` put aside: the warehouse and the files beside it, in a folder of its own."""
+    """What `voxdata repair` put aside: the warehouse and the files beside it, in a folder of its
+    own.
+    """
     name = workspace.warehouse_path.name
     folders = [
         path
@@ -192,7 +217,7 @@ def _find_damaged(workspace: Workspace) -> FoundFiles:
         if path.is_dir() and not path.is_symlink()
     ]
     doomed, left = [], []
-    for path in (path for folder in folders for path in walk_files(folder)):
+    for path in _walk_all(folders):
         if path.name == name or path.name.startswith(f"{name}."):
             doomed.append(Doomed(path=path, kind="damaged copies"))
         else:

@@ -1,13 +1,15 @@
 """Forget: erase recordings wherever they are, prove it by searching everything, and keep them out.
 
-What is to be done is written down first, and each step ticked off: bar the recordings, find out what hangs on them, take their clips out of
-Label Studio, delete files, delete rows with a receipt, write the warehouse file and a snapshot anew, clear logs and leftovers, and search
-everything for what was said. Whoever forgets next finishes what a process that died had begun. Only the search makes a receipt proven.
+What is to be done is written down first, and each step ticked off: bar the recordings, find out
+what hangs on them, take their clips out of Label Studio, delete files, delete rows with a receipt,
+write the warehouse file and a snapshot again, clear logs and leftovers, and search everything for
+what was said. Whoever forgets next finishes what a process that died had begun. Only the search
+makes a receipt proven.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -65,14 +67,16 @@ class Forgotten:
 
     Attributes:
         receipt_id: Under which it stands in the warehouse.
-        plan: What hung on the recordings; without their ids when only the receipt was still to be marked as proven.
+        plan: What hung on the recordings; without their ids when only the receipt was still to be
+            marked as proven.
         counts: Table or place -> how much went.
         searched: Strings looked for in every file of the workspace.
         hits: Where one of them was found; none when all is gone.
         unread: Files that could not be searched; none when everything was.
         links: Symbolic links to folders of originals elsewhere.
         left_sources: Where the recordings came from, as far as it may still hold them.
-        left_files: What else stays: files that voxdata did not write, or that were changed since, and copies elsewhere.
+        left_files: What else stays: files that voxdata did not write, or that were changed since,
+            and copies elsewhere.
     """
 
     receipt_id: str
@@ -95,7 +99,8 @@ def find_recordings(con: DuckDBPyConnection, kind: Kind, ref: str) -> set[str]:
     """The recordings that a voice, a recording or a source means.
 
     Args:
-        ref: An id or its first characters; of a source the path or URL as `voxdata recordings` shows it, or a folder of them.
+        ref: An id or its first characters; of a source the path or URL as `voxdata recordings`
+            shows it, or a folder of them.
 
     Raises:
         NotFoundError: None, or several, match.
@@ -104,16 +109,14 @@ def find_recordings(con: DuckDBPyConnection, kind: Kind, ref: str) -> set[str]:
         return {_one(known_recordings(con), ref, what="recording")}
     if kind == "voice":
         return recordings_of_voice(con, _one(known_voices(con), ref, what="voice"))
-    found = {
-        recording_id
-        for recording_id, uris in list_uris(con).items()
-        if any(_lies_at(uri, ref) for uri in uris)
+    recordings = {
+        recording_id for recording_id, uris in list_uris(con).items() if _any_lies_at(uris, ref)
     }
-    if not found:
+    if not recordings:
         raise NotFoundError(
             f"no recording came from {ref!r}; `voxdata recordings` shows where each came from"
         )
-    return found
+    return recordings
 
 
 def plan_forgetting(workspace: Workspace, kind: Kind, ref: str) -> ErasurePlan:
@@ -137,13 +140,14 @@ def forget(
 
     Args:
         reason: Stays on record; keep names out of it.
-        delete_sources: Delete the local files that the recordings came from, too, where they still are what was ingested.
+        delete_sources: Delete the local files that the recordings came from, too, where they still
+            are what was ingested.
 
     Raises:
         NotFoundError: Nothing matches.
         MachineError: A storage folder is away; nothing was deleted yet.
-        AnnotationError, ServiceError: Clips lie in Label Studio, and it cannot be reached; nothing was deleted yet, and it goes on from
-            there when it is forgotten again.
+        AnnotationError, ServiceError: Clips lie in Label Studio, and it cannot be reached; nothing
+            was deleted yet, and it goes on from there when it is forgotten again.
     """
     # What lies on a disk that is away is not gone.
     workspace.require_folders()
@@ -151,12 +155,12 @@ def forget(
         same: list[Forgotten] = []
         for work in list_work(workspace.state_dir):
             asked = (work.kind, work.subject) == (kind, subject_digest(ref))
-            found = (
+            finished = (
                 _finish(workspace, work, say=say)
                 if asked
                 else _try_to_finish(workspace, work, say=say)
             )
-            same += [found] if asked and found is not None else []
+            same += [finished] if asked and finished is not None else []
         with workspace.warehouse() as con:
             try:
                 recordings = find_recordings(con, kind, ref)
@@ -196,16 +200,16 @@ def require_gone(found: Forgotten) -> None:
     """
     trouble = []
     if found.hits:
-        places = ", ".join(
-            sorted({f"{hit.path}" + (f" ({hit.where})" if hit.where else "") for hit in found.hits})
-        )
+        places = ", ".join(sorted({_place_of(hit) for hit in found.hits}))
         trouble.append(
-            f"{counted(len(found.hits), 'string is', 'strings are')} still in {places}; delete what is named here by hand"
+            f"{counted(len(found.hits), 'string is', 'strings are')} still in {places}; "
+            "delete what is named here by hand"
         )
     if found.unread:
         named = ", ".join(f"{one.path} ({one.why})" for one in found.unread)
         trouble.append(
-            f"not searched: {named}; look into them yourself, and delete them or move them out of the workspace"
+            f"not searched: {named}; look into them yourself, "
+            "and delete them or move them out of the workspace"
         )
     if stuck := [left for left in found.left_files if left.ours]:
         named = "; ".join(f"{left.place} {left.why}" for left in stuck)
@@ -214,7 +218,8 @@ def require_gone(found: Forgotten) -> None:
         )
     if trouble:
         raise VoxdataError(
-            f"receipt {found.receipt_id[:12]} is not proven: {'; '.join(trouble)}; then run `{FINISH}`"
+            f"receipt {found.receipt_id[:12]} is not proven: {'; '.join(trouble)}; "
+            f"then run `{FINISH}`"
         )
 
 
@@ -237,7 +242,10 @@ def _alone(workspace: Workspace, say: Say) -> Iterator[None]:
 
 
 def _try_to_finish(workspace: Workspace, work: Work, *, say: Say) -> Forgotten | None:
-    """Finish another forgetting first; what stands in its way must not stand in the way of this one."""
+    """Finish another forgetting first.
+
+    What stands in its way must not stand in the way of this one.
+    """
     try:
         return _finish(workspace, work, say=say)
     except VoxdataError as error:
@@ -249,7 +257,8 @@ def _finish(workspace: Workspace, work: Work, *, say: Say) -> Forgotten:
     done = read_done(work)
     if done.steps and work.run_id != workspace.run_id:
         say(
-            f"forget: going on with receipt {done.receipt_id[:12]} after its step {done.steps[-1]!r}"
+            f"forget: going on with receipt {done.receipt_id[:12]} after its step "
+            f"{done.steps[-1]!r}"
         )
     if not done.receipt_id:
         done = replace(done, receipt_id=bar(workspace, work))
@@ -259,11 +268,11 @@ def _finish(workspace: Workspace, work: Work, *, say: Say) -> Forgotten:
             ground = Ground(workspace=workspace, work=work, receipt_id=done.receipt_id, say=say)
             done = tick(done, name, step(ground))
             write_done(work, done)
-    found = _describe(workspace, work, done)
+    forgotten = _describe(workspace, work, done)
     if "search" not in done.steps:
-        found, done = _search(workspace, found, done, work=work, say=say)
+        forgotten, done = _search(workspace, forgotten, done, work=work, say=say)
         write_done(work, done)
-    if found.proven:
+    if forgotten.proven:
         work = wipe_work(work)
         with workspace.warehouse() as con:
             note_proof(
@@ -274,22 +283,22 @@ def _finish(workspace: Workspace, work: Work, *, say: Say) -> Forgotten:
                 run_id=work.run_id,
             )
         end_work(work)
-    return found
+    return forgotten
 
 
 def _search(
-    workspace: Workspace, found: Forgotten, done: Done, *, work: Work, say: Say
+    workspace: Workspace, forgotten: Forgotten, done: Done, *, work: Work, say: Say
 ) -> tuple[Forgotten, Done]:
-    probes = make_probes(workspace, found.plan)
+    probes = make_probes(workspace, forgotten.plan)
     say(f"forget: searching every file of the workspace for {counted(len(probes), 'string')}")
     # Once more, so that what stays is named though another process deleted what goes.
-    clear_files(workspace, work, found.plan)
-    sources = settle_sources(found.plan, delete=work.delete_sources)
+    clear_files(workspace, work, forgotten.plan)
+    sources = settle_sources(forgotten.plan, delete=work.delete_sources)
     gone = read_gone(work)
     left = tuple(one for one in sources.left if one.place not in gone)
     proof = _prove(workspace, probes, [one.place for one in left])
-    found = replace(
-        found,
+    forgotten = replace(
+        forgotten,
         searched=len(probes),
         hits=proof.hits,
         unread=proof.unread,
@@ -297,12 +306,12 @@ def _search(
         left_sources=left,
         left_files=read_left(work),
     )
-    if found.proven:
-        return found, replace(
+    if forgotten.proven:
+        return forgotten, replace(
             tick(done, "search", {}), num_texts=len(probes), num_files=proof.files
         )
     # Whatever brought it back may have brought more, so everything is done once more.
-    return found, replace(done, steps=())
+    return forgotten, replace(done, steps=())
 
 
 def _prove(workspace: Workspace, probes: Sequence[str], left: Sequence[str]) -> Proof:
@@ -332,10 +341,11 @@ def _plan_on_record(workspace: Workspace, receipt_id: str) -> ErasurePlan:
     """What is still known of a plan that was wiped."""
     with workspace.warehouse() as con:
         receipts = [receipt for receipt in list_receipts(con) if receipt.receipt_id == receipt_id]
-    versions = {
-        version: count for receipt in receipts for version, count in receipt.versions.items()
-    }
-    models = {model: False for receipt in receipts for model in receipt.models}
+    versions: dict[str, int] = {}
+    models: dict[str, bool] = {}
+    for receipt in receipts:
+        versions |= receipt.versions
+        models |= dict.fromkeys(receipt.models, False)
     counts = dict(receipts[-1].counts) if receipts else {}
     return ErasurePlan(
         recording_ids=(),
@@ -351,17 +361,25 @@ def _plan_on_record(workspace: Workspace, receipt_id: str) -> ErasurePlan:
 
 
 def _one(names: Sequence[str], ref: str, *, what: str) -> str:
-    found = [name for name in names if name == ref] or [
+    matches = [name for name in names if name == ref] or [
         name for name in names if ref and name.startswith(ref)
     ]
-    if len(found) != 1:
+    if len(matches) != 1:
         trouble = (
-            f"{len(found)} begin like that; give more of it"
-            if found
+            f"{len(matches)} begin like that; give more of it"
+            if matches
             else f"`voxdata {what}s` lists what there is"
         )
         raise NotFoundError(f"no {what} {ref!r}: {trouble}")
-    return found[0]
+    return matches[0]
+
+
+def _place_of(hit: Hit) -> str:
+    return f"{hit.path} ({hit.where})" if hit.where else str(hit.path)
+
+
+def _any_lies_at(uris: Iterable[str], ref: str) -> bool:
+    return any(_lies_at(uri, ref) for uri in uris)
 
 
 def _lies_at(uri: str, ref: str) -> bool:

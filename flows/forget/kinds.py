@@ -110,16 +110,18 @@ def detect(head: bytes, name: str) -> Kind | None:
 
 def unreadable(head: bytes, name: str) -> str | None:
     """What a file is that nobody here can read; None when that is not so."""
-    for begin, what in UNREADABLE.items():
+    for begin, reason in UNREADABLE.items():
         if head.startswith(begin):
-            return what
+            return reason
     if head.startswith(b"PARE") and _suffix(name) == ".parquet":
         return "encrypted"
     return UNREADABLE_SUFFIXES.get(_suffix(name)) if head else None
 
 
 def may_be_chance(kind: Kind, name: str) -> bool:
-    """Whether a file that cannot be read as `kind` is something else that begins alike: some begin with few bytes that say little."""
+    """Whether a file that cannot be read as `kind` is something else that begins alike: some begin
+    with few bytes that say little.
+    """
     return kind in _MAY_BE_CHANCE and _suffix(name) not in _MAY_BE_CHANCE[kind]
 
 

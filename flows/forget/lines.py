@@ -27,7 +27,10 @@ def keep_lines(path: Path, keep: Callable[[str], bool], *, in_place: bool = Fals
 
 
 def take_out(path: Path, names: Collection[str]) -> None:
-    """Write a text file anew with `ERASED` where one of some names stood, if one does; the rest stays as it is."""
+    """Write a text file again with `ERASED` where one of some names stood, if one does.
+
+    The rest stays as it is.
+    """
     if not path.is_file():
         return
     before = path.read_bytes()

@@ -18,7 +18,10 @@ from ahocorasick_rs import BytesAhoCorasick
 BLOCK = 16 << 20
 
 STEM = 32
-"""Bytes of a spelling that go into the machine; the rest is compared where it matches, so that long texts cost no memory."""
+"""Bytes of a spelling that go into the machine.
+
+The rest is compared where it matches, so that long texts cost no memory.
+"""
 
 ENCODINGS = ("utf-16-le", "utf-16-be", "utf-32-le", "gb18030", "cp1252")
 """How audio tags, arrays of numpy and tables for spreadsheets hold text, besides UTF-8."""
@@ -38,7 +41,8 @@ class Found:
 
 @dataclass(slots=True)
 class Needles:
-    """A machine that finds strings in one pass over the bytes, whichever of their spellings is there.
+    """A machine that finds strings in one pass over the bytes, whichever of their spellings is
+    there.
 
     Attributes:
         longest: Bytes of the longest spelling.
@@ -77,19 +81,21 @@ class Needles:
         Raises:
             OSError: It cannot be read.
         """
-        found: dict[str, int] = {}
+        offsets: dict[str, int] = {}
         start, tail = 0, b""
         while block := file.read(BLOCK):
             content = tail + block
             for hit in self.find(content):
                 if hit.end - hit.start >= at_least:
-                    found.setdefault(hit.text, start - len(tail) + hit.start)
+                    offsets.setdefault(hit.text, start - len(tail) + hit.start)
             start, tail = start + len(block), content[-self.longest :]
-        return found
+        return offsets
 
 
 def spell(text: str) -> set[bytes]:
-    """How a string may stand in a file: in several encodings, and as JSON, CSV, HTML and URLs escape it."""
+    """How a string may stand in a file: in several encodings, and as JSON, CSV, HTML and URLs
+    escape it.
+    """
     escaped = json.dumps(text)[1:-1]
     plain = json.dumps(text, ensure_ascii=False)[1:-1]
     forms = {
@@ -111,9 +117,8 @@ def spell(text: str) -> set[bytes]:
     spelled |= {
         quote(text, errors="surrogateescape", safe=safe).encode() for safe in ("", "/", "/:")
     }
-    return spelled | {
-        encoded for encoding in ENCODINGS if len(encoded := _encode(text, encoding)) >= MIN_ENCODED
-    }
+    encoded = {_encode(text, encoding) for encoding in ENCODINGS}
+    return spelled | {content for content in encoded if len(content) >= MIN_ENCODED}
 
 
 def _encode(text: str, encoding: str) -> bytes:

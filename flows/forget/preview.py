@@ -10,7 +10,7 @@ from flows.forget.found import Doomed, Left
 from flows.forget.source_files import settle_sources
 from flows.workspace import Workspace
 from warehouse.erase import ErasurePlan
-from warehouse.pushes import list_projects, list_pushed
+from warehouse.pushes import PushedClip, list_projects, list_pushed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,10 +51,8 @@ def preview_forgetting(workspace: Workspace, plan: ErasurePlan, *, delete_source
 def _pushed_clips(workspace: Workspace, plan: ErasurePlan) -> tuple[str, ...]:
     keys = set(plan.keys)
     with workspace.warehouse() as con:
-        pushed = [
-            clip
-            for project in list_projects(con)
-            for clip in list_pushed(con, project_id=project.project_id).values()
-        ]
-    there = {clip.utterance_id for clip in pushed if not clip.gone}
-    return tuple(sorted(there & keys))
+        pushed: list[PushedClip] = []
+        for project in list_projects(con):
+            pushed += list_pushed(con, project_id=project.project_id).values()
+    pushed_ids = {clip.utterance_id for clip in pushed if not clip.gone}
+    return tuple(sorted(pushed_ids & keys))

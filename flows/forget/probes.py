@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import chain
 
 from ahocorasick_rs import BytesAhoCorasick
 from duckdb import DuckDBPyConnection
@@ -16,20 +17,26 @@ from warehouse.recordings import list_uris
 MIN_PROBE = 8
 """Texts that are shorter, in bytes, occur by chance and prove nothing."""
 
-_SAID = """select text from utterance union select text from example union select text from annotation where text is not null
-  union select value from recording_metadata"""
+_SAID = """
+select text from utterance
+union select text from example
+union select text from annotation where text is not null
+union select value from recording_metadata
+"""
 
 
 def make_probes(workspace: Workspace, plan: ErasurePlan) -> list[str]:
-    """What to look for: what was said, where it came from, and the ids of it, unless others have the same."""
+    """What to look for: what was said, where it came from, and the ids of it, unless others have
+    the same.
+    """
     with workspace.warehouse() as con:
         kept = _said_by_others(con)
-        others = {uri for uris in list_uris(con).values() for uri in uris}
+        others = set(chain.from_iterable(list_uris(con).values()))
         uris = [uri for uri in plan.uris if uri not in others]
         stored = [keep_place(con, uri) for uri in uris]
     kept.append((workspace.root / FILE_NAME).read_text(encoding="utf-8"))
-    found = [*_not_in(plan.texts, kept), *uris, *stored, *plan.recording_ids, *plan.utterance_ids]
-    return sorted({text for text in found if _size(text) >= MIN_PROBE})
+    texts = [*_not_in(plan.texts, kept), *uris, *stored, *plan.recording_ids, *plan.utterance_ids]
+    return sorted({text for text in texts if _size(text) >= MIN_PROBE})
 
 
 def _said_by_others(con: DuckDBPyConnection) -> list[str]:
@@ -42,11 +49,10 @@ def _not_in(texts: Sequence[str], others: Iterable[str]) -> list[str]:
     if not long_enough:
         return []
     machine = BytesAhoCorasick([_encode(text) for text in long_enough])
-    shared = {
-        which
-        for other in others
-        for which, _, _ in machine.find_matches_as_indexes(_encode(other), overlapping=True)
-    }
+    shared: set[int] = set()
+    for other in others:
+        matches = machine.find_matches_as_indexes(_encode(other), overlapping=True)
+        shared |= {which for which, _, _ in matches}
     return [text for which, text in enumerate(long_enough) if which not in shared]
 
 

@@ -1,7 +1,8 @@
 """Receipts for outsiders: what an erasure took, signed, with proofs that nobody need take on trust.
 
-The file holds the signed receipt, the signed roots it speaks of, and the proofs against these. docs/verify_receipt.py checks it without
-voxdata; docs/receipts.md says what is a proof there, and what is our word.
+The file holds the signed receipt, the signed roots it speaks of, and the proofs against these.
+docs/verify_receipt.py checks it without voxdata; docs/receipts.md says what is a proof there, and
+what is our word.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -50,8 +52,10 @@ from warehouse.versions import DatasetVersion, list_versions
 RECEIPT_FORMAT, RECEIPT_STATEMENT = "voxdata-receipt/1", "urn:voxdata:erasure-receipt:1"
 ABSENT, HELD = "absent", "not yet: no version since"
 STATED = (
-    "The rows and their salts were deleted from the warehouse, with every file of the workspace that held them.",
-    "A leaf is a salted digest cut to 128 bits: who has neither the row nor its salt learns nothing from it.",
+    "The rows and their salts were deleted from the warehouse, "
+    "with every file of the workspace that held them.",
+    "A leaf is a salted digest cut to 128 bits: who has neither the row nor its salt learns "
+    "nothing from it.",
     "The models named are all that were trained on the versions before the erasure.",
 )
 """What a receipt says besides and cannot prove."""
@@ -94,16 +98,16 @@ def issue_receipt(workspace: Workspace, ref: str) -> IssuedReceipt:
         NotFoundError: No receipt, or several, begin so.
     """
     with workspace.warehouse(read_only=True) as con:
-        found = _gather(con, find_receipt(con, ref))
+        material = _gather(con, find_receipt(con, ref))
     keys = make_keys(workspace)
-    path = receipt_path(workspace, found.receipt_id)
-    roots = _signed_roots(workspace, found.versions, path, keys)
-    envelope = _signed(path, found, keys)
+    path = receipt_path(workspace, material.receipt_id)
+    roots = _signed_roots(workspace, material.versions, path, keys)
+    envelope = _signed(path, material, keys)
     content = {
         "format": RECEIPT_FORMAT,
         "receipt": encode_envelope(envelope),
         "versions": [encode_envelope(root) for root in roots],
-        "proofs": {root: encode_proof(proof) for root, proof in sorted(found.proofs.items())},
+        "proofs": {root: encode_proof(proof) for root, proof in sorted(material.proofs.items())},
         "keys": [encode_envelope(rotation) for rotation in keys.rotations],
     }
     write_file(path, (json.dumps(content, indent=1) + "\n").encode())
@@ -128,7 +132,7 @@ class _Facts:
 
 def _gather(con: DuckDBPyConnection, receipt: Receipt) -> _Facts:
     held = leaves_left(con, receipt.receipt_id)
-    leaves = sorted({leaf for some in held.values() for leaf in some})
+    leaves = sorted(set(chain.from_iterable(held.values())))
     versions = [v for v in list_versions(con) if v.version_id in held or v.ref in receipt.versions]
     newest = newest_versions(con, {version.name for version in versions})
     every = tuple({version.ref: version for version in (*versions, *newest)}.values())
@@ -191,13 +195,15 @@ def _signed_roots(
 
 
 def _signed(path: Path, found: _Facts, keys: Keys) -> Envelope:
-    """The receipt in its envelope: the one there is when it says the same, else a new one with the time."""
+    """The receipt in its envelope: the one there is when it says the same, else a new one with the
+    time.
+    """
     if path.exists():
-        there = _read(path)
-        said = dict(open_statement(there).predicate)
-        said.pop("issued_at", None)
-        if said == found.predicate and (keys.private is None or signer_of(there, keys)):
-            return there
+        envelope = _read(path)
+        predicate = dict(open_statement(envelope).predicate)
+        predicate.pop("issued_at", None)
+        if predicate == found.predicate and (keys.private is None or signer_of(envelope, keys)):
+            return envelope
     subject = {row["ref"]: {ROOT_ALGORITHM: row["root"]} for row in found.predicate["versions"]}
     statement = Statement(
         subject=subject or {f"receipt {found.receipt_id}": {"voxdata-receipt": found.receipt_id}},
@@ -228,7 +234,8 @@ def _content(path: Path) -> dict[str, object]:
         return content
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise StatementError(
-            f"{path}: no receipt ({error!r}); delete the file, and `voxdata receipts show` writes it again"
+            f"{path}: no receipt ({error!r}); delete the file, "
+            "and `voxdata receipts show` writes it again"
         ) from error
 
 
@@ -237,7 +244,8 @@ def _prove(con: DuckDBPyConnection, version: DatasetVersion, leaves: list[str]) 
     proof = prove_version(con, version, leaves)
     if proven_root(proof) != version.root:
         raise WarehouseError(
-            f"{version.ref}: its leaves do not give its root; `voxdata verify {version.ref}` shows more"
+            f"{version.ref}: its leaves do not give its root; "
+            f"`voxdata verify {version.ref}` shows more"
         )
     return proof
 

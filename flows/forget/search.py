@@ -1,7 +1,9 @@
-"""Proof that nothing is left: every file of a workspace is read for strings, its bytes and what they say once unpacked.
+"""Proof that nothing is left: every file of a workspace is read for strings, its bytes and what
+they say once unpacked.
 
-Of a table every text is read, of an archive every member, of a compressed file what it holds, each as deep as it goes. What cannot be read
-is named, and then nothing is proven. Encrypted texts without a known header, pictures, and what is spoken cannot be seen this way.
+Of a table every text is read, of an archive every member, of a compressed file what it holds, each
+as deep as it goes. What cannot be read is named, and then nothing is proven. Encrypted texts
+without a known header, pictures, and what is spoken cannot be seen this way.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ import tempfile
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
+from typing import IO, cast
 
 from flows.forget.kinds import HEAD, Kind, detect, may_be_chance, unreadable
 from flows.forget.needles import BLOCK, Needles
@@ -33,7 +35,11 @@ MOST_UNPACKED = 64 << 30
 """Bytes that one file may unpack to."""
 
 ROW = 32
-"""Bytes. In these files the texts of two rows lie side by side, so what is shorter is looked for in their columns only."""
+"""In bytes: the least that is looked for in the files of tables as they are.
+
+There the texts of two rows lie side by side, so what is shorter is looked for in their columns
+only.
+"""
 
 _SIDE_BY_SIDE = frozenset({Kind.DUCKDB, Kind.PARQUET, Kind.ARROW, Kind.ARROW_STREAM, Kind.ORC})
 _BETWEEN = b"\x00\xff\x00"
@@ -89,9 +95,11 @@ class Area:
     """What is searched.
 
     Attributes:
-        roots: Folders; what they hold is searched once, links among them are as good as what they lead to.
+        roots: Folders; what they hold is searched once, links among them are as good as what they
+            lead to.
         skip: Files and folders that are left out.
-        sources: Folders of originals: links that lead out of these are named, since originals are dealt with by themselves.
+        sources: Folders of originals: links that lead out of these are named, since originals are
+            dealt with by themselves.
         written_anew: DuckDB files from which nothing was deleted since they were written.
     """
 
@@ -167,14 +175,14 @@ class _Search:
             for root in self.area.roots
             if path.is_relative_to(root)
         ]
-        for found in self.needles.find(
+        for needle in self.needles.find(
             _BETWEEN.join([os.fsencode(path), *(b"./" + name for name in inside)])
         ):
-            self.hit(path, found.text, found.start, "its name")
+            self.hit(path, needle.text, needle.start, "its name")
 
     def link(self, path: Path) -> None:
-        for found in self.needles.find(os.fsencode(path.readlink())):
-            self.hit(path, found.text, found.start, "where it leads")
+        for needle in self.needles.find(os.fsencode(path.readlink())):
+            self.hit(path, needle.text, needle.start, "where it leads")
         target = path.resolve()
         if any(target.is_relative_to(root.resolve()) for root in self.area.roots):
             return
@@ -212,10 +220,10 @@ class _Search:
     def inside(self, path: Path, file: IO[bytes], head: bytes, *, where: str, depth: int) -> None:
         """Search what a file holds once it is read as what it is; its bytes were searched."""
         name = where or path.name
-        what = unreadable(head, name)
+        unread = unreadable(head, name)
         kind = detect(head, name)
-        if what is not None:
-            raise UnreadError(f"{_of(where)}{what}, which cannot be read here")
+        if unread is not None:
+            raise UnreadError(f"{_of(where)}{unread}, which cannot be read here")
         if kind is None:
             return
         if depth > DEEPEST:
@@ -231,10 +239,10 @@ class _Search:
                     depth=depth,
                 )
             elif kind in ARCHIVES:
-                for said, content in open_members(kind, file):
-                    member = said.split("\n", 1)[0]
-                    for found in self.needles.find(os.fsencode(said)):
-                        self.hit(path, found.text, found.start, f"the name of {member!r} in it")
+                for names, content in open_members(kind, file):
+                    member = names.split("\n", 1)[0]
+                    for needle in self.needles.find(os.fsencode(names)):
+                        self.hit(path, needle.text, needle.start, f"the name of {member!r} in it")
                     if content is not None:
                         self.unpack(
                             path,
@@ -257,7 +265,8 @@ class _Search:
         while len(head) < HEAD and (part := content.read(HEAD - len(head))):
             head += part
         if detect(head, name) is None and unreadable(head, name) is None:
-            for text, offset in self.needles.first_in(_Counted(self, head, content)).items():  # type: ignore[arg-type]
+            stream = cast(IO[bytes], _Counted(self, head, content))
+            for text, offset in self.needles.first_in(stream).items():
                 self.hit(path, text, offset, where)
             return
         with tempfile.NamedTemporaryFile(dir=self.scratch) as file:
@@ -270,8 +279,8 @@ class _Search:
         place = Path(file.name)
         if kind is Kind.SQLITE:
             for table, texts, blobs in read_sqlite(place):
-                for found in self.needles.find(_BETWEEN.join([*texts, *blobs])):
-                    self.hit(path, found.text, found.start, f"{where} {table}".strip())
+                for needle in self.needles.find(_BETWEEN.join([*texts, *blobs])):
+                    self.hit(path, needle.text, needle.start, f"{where} {table}".strip())
                 self.blobs(path, blobs, where=table, depth=depth)
             return
         ours = path in self.area.written_anew
@@ -284,7 +293,10 @@ class _Search:
                 self.blobs(path, (value.as_py() for value in array), where=column, depth=depth)
 
     def blobs(self, path: Path, values: Iterable[bytes | None], *, where: str, depth: int) -> None:
-        """Search files that lie in a table, such as sound or something compressed; their bytes were searched."""
+        """Search files that lie in a table, such as sound or something compressed.
+
+        Their bytes were searched before.
+        """
         for value in values:
             head = (value or b"")[:HEAD]
             if value and (detect(head, "") is not None or unreadable(head, "") is not None):
@@ -298,7 +310,10 @@ class _Search:
 
 
 class _Counted:
-    """Something that is read forward, from a head that was read before; refuses to unpack without end."""
+    """Something that is read forward, from a head that was read before.
+
+    It refuses to unpack without end.
+    """
 
     def __init__(self, search: _Search, head: bytes, content: IO[bytes]) -> None:
         self._search, self._head, self._content = search, head, content

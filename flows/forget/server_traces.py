@@ -1,4 +1,6 @@
-"""What the local servers keep of erased recordings, their logs and their databases, and what was told to lineage."""
+"""What the local servers keep of erased recordings, their logs and their databases, and what was
+told to lineage.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,8 @@ from warehouse.erase import ErasurePlan
 
 
 def scrub_services(workspace: Workspace, plan: ErasurePlan) -> None:
-    """Take what is left out of logs and of the databases of the local servers, which keep deleted rows in their files as well.
+    """Take what is left out of logs and of the databases of the local servers, which keep deleted
+    rows in their files as well.
 
     Raises:
         ServiceError: A server holds its database.
@@ -30,12 +33,15 @@ def scrub_services(workspace: Workspace, plan: ErasurePlan) -> None:
                 _scrub_sqlite(path, sorted(ids))
             except sqlite3.Error as error:
                 raise ServiceError(
-                    f"{path}: cannot be cleared ({error}); `voxdata down` stops its server, then run it again"
+                    f"{path}: cannot be cleared ({error}); `voxdata down` stops its server, "
+                    "then run it again"
                 ) from error
 
 
 def _scrub_sqlite(path: Path, names: Iterable[str]) -> None:
-    """Delete the rows of a server's tables of events and messages that name what was erased, and overwrite what was deleted before."""
+    """Delete the rows of a server's tables of events and messages that name what was erased, and
+    overwrite what was deleted before.
+    """
     with closing(sqlite3.connect(path, timeout=30)) as con:
         con.execute("pragma secure_delete = on")
         tables = {
@@ -51,7 +57,8 @@ def _scrub_sqlite(path: Path, names: Iterable[str]) -> None:
                 continue
             for name in names:
                 con.execute(
-                    f"update {table} set {column} = replace({column}, ?, '[erased]') where instr({column}, ?)",
+                    f"update {table} set {column} = replace({column}, ?, "
+                    f"'[erased]') where instr({column}, ?)",
                     (name, name),
                 )
         con.commit()

@@ -1,4 +1,6 @@
-"""The files that forgotten recordings came from: which still are these recordings, deleting them if asked to, naming what stays."""
+"""The files that forgotten recordings came from: which still are these recordings, deleting them if
+asked to, naming what stays.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +13,14 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from flows.forget.found import Left
+from voxdata.durable import remove, writing
+from voxdata.errors import MachineError
 from warehouse.erase import ErasurePlan
 
-CHANGED = "is another file now than the one that was ingested, so it stays; look whether it holds anything of them"
+CHANGED = (
+    "is another file now than the one that was ingested, so it stays; "
+    "look whether it holds anything of them"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,9 +37,12 @@ class SettledSources:
 
 
 def settle_sources(plan: ErasurePlan, *, delete: bool, dry: bool = False) -> SettledSources:
-    """Delete the files that still are what they were when they gave the recordings; a folder never, and what a link leads to never.
+    """Delete the files that still are what they were when they gave the recordings.
 
-    A file's content decides, as it does for ingest: a copy that has lost its time of change still is the recording.
+    A folder is never deleted, and what a link leads to never.
+
+    A file's content decides, as it does for ingest: a copy that has lost its time of change still
+    is the recording.
 
     Args:
         delete: Without it every file stays, and is named.
@@ -61,7 +71,10 @@ def _local_path(uri: str) -> Path | None:
 
 
 def _look_at(path: Path | None, contents: Sequence[str]) -> tuple[str, os.stat_result | None]:
-    """Why a file is not to be deleted; or, when it still is the recording, "" and how it was seen."""
+    """Why a file is not to be deleted.
+
+    When it still is the recording: "" and how it was seen.
+    """
     if path is None:
         return "lies on another machine; delete it there", None
     try:
@@ -69,7 +82,8 @@ def _look_at(path: Path | None, contents: Sequence[str]) -> tuple[str, os.stat_r
             return why, None
         if not contents:
             return (
-                "may hold a recording, but no digest of it is on record, so this cannot be checked; delete it by hand",
+                "may hold a recording, but no digest of it is on record, "
+                "so this cannot be checked; delete it by hand",
                 None,
             )
         with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW), "rb") as file:
@@ -80,7 +94,8 @@ def _look_at(path: Path | None, contents: Sequence[str]) -> tuple[str, os.stat_r
         return "is not there any more; if it was moved, delete it where it lies now", None
     except OSError as error:
         return (
-            f"cannot be read ({error.strerror}), so nobody can tell whether it is the recording; delete it by hand",
+            f"cannot be read ({error.strerror}), so nobody can tell whether it is the recording; "
+            "delete it by hand",
             None,
         )
 
@@ -98,16 +113,16 @@ def _odd_kind(path: Path) -> str:
 def _delete(path: Path, seen: os.stat_result) -> str:
     """Delete a file that still is the one that was looked at; returns why it stays, if it does."""
     try:
-        now = path.lstat()
+        with writing(path.parent):
+            now = path.lstat()
         if (now.st_dev, now.st_ino, now.st_mtime_ns) != (
             seen.st_dev,
             seen.st_ino,
             seen.st_mtime_ns,
         ):
             return CHANGED
-        path.unlink()
-    except OSError as error:
-        return (
-            f"still holds a recording and cannot be deleted ({error.strerror}); delete it by hand"
-        )
+        remove(path)
+    except MachineError as error:
+        why = os.strerror(error.number)
+        return f"still holds a recording and cannot be deleted ({why}); delete it by hand"
     return ""

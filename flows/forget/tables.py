@@ -7,6 +7,7 @@ import sqlite3
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,8 @@ WAIT_S = 60.0
 """How long to wait for whoever has a DuckDB file open."""
 
 _NO_TEXT = re.compile(
-    r"(BOOLEAN|U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?|FLOAT|DOUBLE|REAL|DECIMAL\(.*\)|DATE|TIME.*|INTERVAL)(\[\d*\])*",
+    r"(BOOLEAN|U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?|FLOAT|DOUBLE|REAL|DECIMAL\(.*\)|DATE|TIME.*"
+    r"|INTERVAL)(\[\d*\])*",
     re.IGNORECASE,
 )
 _CATALOG = (
@@ -50,7 +52,10 @@ class UnreadError(Exception):
 
 
 def search_texts(needles: Needles, array: Any) -> Iterator[tuple[str, int]]:
-    """(string, row) for each place of a string in an array of `read_arrow` or `read_duckdb`; never across two rows."""
+    """(string, row) for each place of a string in an array of `read_arrow` or `read_duckdb`.
+
+    A place never reaches across two rows.
+    """
     _, offsets, content = array.buffers()
     if content is None or offsets is None:
         return
@@ -59,10 +64,10 @@ def search_texts(needles: Needles, array: Any) -> Iterator[tuple[str, int]]:
         array.offset : array.offset + len(array) + 1
     ]
     first, last = int(starts[0]), int(starts[-1])
-    for found in needles.find(content.slice(first, last - first).to_pybytes()):
-        row = int(np.searchsorted(starts, first + found.start, side="right")) - 1
-        if first + found.end <= int(starts[row + 1]):
-            yield found.text, row
+    for needle in needles.find(content.slice(first, last - first).to_pybytes()):
+        row = int(np.searchsorted(starts, first + needle.start, side="right")) - 1
+        if first + needle.end <= int(starts[row + 1]):
+            yield needle.text, row
 
 
 def read_arrow(kind: Kind, path: Path) -> Iterator[Texts]:
@@ -86,7 +91,8 @@ def read_duckdb(path: Path, *, ours: bool) -> Iterator[Texts]:
     """The texts of every table of a DuckDB file, and of its catalog.
 
     Args:
-        ours: It was written anew since anything was deleted from it; others may still hold, compressed, what no query shows.
+        ours: It was written again since anything was deleted from it; others may still hold,
+            compressed, what no query shows.
 
     Raises:
         UnreadError: It is damaged, encrypted, held by somebody, or holds what was deleted from it.
@@ -94,7 +100,8 @@ def read_duckdb(path: Path, *, ours: bool) -> Iterator[Texts]:
     try:
         with closing(_connect(path)) as con:
             tables = con.execute(
-                "select schema_name, table_name from duckdb_tables() where not internal and database_name = current_database() order by all"
+                "select schema_name, table_name from duckdb_tables() where not internal and "
+                "database_name = current_database() order by all"
             ).fetchall()
             for schema, table in tables:
                 yield from _read_table(con, schema, table, ours=ours)
@@ -128,11 +135,12 @@ def read_sqlite(path: Path) -> Iterator[tuple[str, list[bytes], list[bytes]]]:
                 table = name.decode("utf-8", "replace")
                 cursor = con.execute('select * from "' + table.replace('"', '""') + '"')
                 while rows := cursor.fetchmany(ROWS):
-                    found = [value for row in rows for value in row if isinstance(value, bytes)]
+                    cells = chain.from_iterable(rows)
+                    values = [value for value in cells if isinstance(value, bytes)]
                     yield (
                         f"table {table}",
-                        [value for value in found if isinstance(value, _Text)],
-                        [value for value in found if not isinstance(value, _Text)],
+                        [value for value in values if isinstance(value, _Text)],
+                        [value for value in values if not isinstance(value, _Text)],
                     )
     except sqlite3.Error as error:
         raise UnreadError(str(error)) from error
@@ -171,7 +179,8 @@ def _read_table(
     name = place.replace("'", "''")
     stored = _number(
         con,
-        f"select coalesce(max(n), 0) from (select sum(count) as n from pragma_storage_info('{name}') "
+        "select coalesce(max(n), 0) from (select sum(count) as n from "
+        f"pragma_storage_info('{name}') "
         "where not contains(column_path, ',') group by column_path)",
     )
     if stored > _number(con, f"select count(*) from {place}"):
@@ -205,8 +214,8 @@ def _batches(kind: Kind, path: Path) -> Iterator[Any]:
             if names:
                 yield from file.iter_batches(batch_size=ROWS, columns=names)
     elif kind is Kind.ORC:
-        found = orc.ORCFile(path)
-        yield from (found.read_stripe(number) for number in range(found.nstripes))
+        orc_file = orc.ORCFile(path)
+        yield from (orc_file.read_stripe(number) for number in range(orc_file.nstripes))
     elif kind is Kind.ARROW_STREAM:
         with pa.OSFile(str(path)) as file, ipc.open_stream(file) as stream:
             yield from stream

@@ -33,7 +33,9 @@ DAMAGED = (
     tarfile.TarError,
     pa.ArrowException,
 )
-"""What the libraries raise about a file that is damaged, encrypted, or packed in a way they do not know."""
+"""What the libraries raise about a file that is damaged, encrypted, or packed in a way they do not
+know.
+"""
 
 _ENCRYPTED = 1
 
@@ -67,8 +69,8 @@ def open_members(kind: Kind, file: IO[bytes]) -> Iterator[tuple[str, IO[bytes] |
         return
     with tarfile.open(fileobj=file, mode="r:", ignore_zeros=True) as bundle:
         for member in bundle:
-            said = [member.name, member.linkname, *member.pax_headers.values()]
-            yield "\n".join(said), bundle.extractfile(member) if member.isfile() else None
+            names = [member.name, member.linkname, *member.pax_headers.values()]
+            yield "\n".join(names), bundle.extractfile(member) if member.isfile() else None
 
 
 class _Inflated:

@@ -1,22 +1,23 @@
-"""The work file of a forgetting: what it is about, written down before anything is deleted, and which of its steps are done.
+"""The work file of a forgetting: what it is about, written down before anything is deleted, and
+which of its steps are done.
 
-It holds what must not be left anywhere, so it lies apart, for its owner alone, and goes when everything else was searched and found clean.
+It holds what must not be left anywhere, so it lies apart, for its owner alone, and goes when
+everything else was searched and found clean.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import shutil
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from secrets import token_hex
 from typing import Any
 
 from flows.forget.found import Left
-from voxdata.durable import sync, write_file
+from voxdata.durable import remove, remove_tree, sync, write_file, writing
 from voxdata.errors import VoxdataError
 from voxdata.identity import digest
 from warehouse.erase import ErasurePlan, Kind
@@ -101,7 +102,8 @@ def begin_work(
         recording_ids=tuple(sorted(recording_ids)),
         delete_sources=delete_sources,
     )
-    folder.mkdir(parents=True, mode=0o700)
+    with writing(state_dir):
+        folder.mkdir(parents=True, mode=0o700)
     _write(work, WORK, {name: value for name, value in asdict(work).items() if name != "folder"})
     for above in (folder.parent, state_dir):
         sync(above)
@@ -114,8 +116,8 @@ def list_work(state_dir: Path) -> list[Work]:
     Raises:
         VoxdataError: The file of one is damaged.
     """
-    found = [_read_work(path.parent) for path in (state_dir / FOLDER).glob(f"*/{WORK}")]
-    return sorted(found, key=lambda work: (work.run_id, work.folder.name))
+    works = [_read_work(path.parent) for path in (state_dir / FOLDER).glob(f"*/{WORK}")]
+    return sorted(works, key=lambda work: (work.run_id, work.folder.name))
 
 
 def read_done(work: Work) -> Done:
@@ -123,8 +125,8 @@ def read_done(work: Work) -> Done:
     path = work.folder / DONE
     if not path.exists():
         return Done(counts={})
-    said = json.loads(path.read_text(encoding="utf-8"))
-    return Done(**{**said, "steps": tuple(said["steps"])})
+    fields = json.loads(path.read_text(encoding="utf-8"))
+    return Done(**{**fields, "steps": tuple(fields["steps"])})
 
 
 def write_done(work: Work, done: Done) -> None:
@@ -144,22 +146,22 @@ def read_plan(work: Work) -> ErasurePlan | None:
     path = work.folder / PLAN
     if not path.exists():
         return None
-    said = json.loads(path.read_text(encoding="utf-8"))
-    values: dict[str, Any] = {
-        name: tuple(value) if isinstance(value, list) else value for name, value in said.items()
-    }
+    fields = json.loads(path.read_text(encoding="utf-8"))
+    values: dict[str, Any] = {name: _as_tuple(value) for name, value in fields.items()}
     return ErasurePlan(
         **{
             **values,
-            "contents": {uri: tuple(contents) for uri, contents in said["contents"].items()},
+            "contents": {uri: tuple(contents) for uri, contents in fields["contents"].items()},
         }
     )
 
 
 def write_plan(work: Work, plan: ErasurePlan) -> None:
-    """Keep what hangs on its recordings, with what was kept before: rows may come in until they are barred."""
-    known = read_plan(work)
-    _write(work, PLAN, asdict(plan if known is None else _join(known, plan)))
+    """Keep what hangs on its recordings, with what was kept before: rows may come in until they are
+    barred.
+    """
+    before = read_plan(work)
+    _write(work, PLAN, asdict(plan if before is None else _join(before, plan)))
 
 
 def note_gone(work: Work, uris: Iterable[str]) -> None:
@@ -173,10 +175,15 @@ def read_gone(work: Work) -> tuple[str, ...]:
     return tuple(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else ()
 
 
-def note_left(work: Work, left: Iterable[Left]) -> None:
-    """Keep which files stay, and why: once others of their folder are gone, nobody could tell any more."""
-    told = {one.place: asdict(one) for one in (*read_left(work), *left)}
-    _write(work, LEFT, list(told.values()))
+def note_left(work: Work, left: Iterable[Left], *, gone: Collection[str] = ()) -> None:
+    """Keep which files stay, and why: once others of their folder are gone, nobody could tell any
+    more.
+
+    Args:
+        gone: Places that stayed before, and were deleted since.
+    """
+    noted = {one.place: one for one in (*read_left(work), *left)}
+    _write(work, LEFT, [asdict(one) for place, one in noted.items() if place not in gone])
 
 
 def read_left(work: Work) -> tuple[Left, ...]:
@@ -187,18 +194,30 @@ def read_left(work: Work) -> tuple[Left, ...]:
         if path.exists()
         else []
     )
-    # Where not even the folder is there, its disk may be away.
-    return tuple(
-        one
-        for one in told
-        if "://" in one.place or os.path.lexists(one.place) or not Path(one.place).parent.exists()
-    )
+    root = work.folder.parents[2]
+    return tuple(one for one in told if _may_be_there(one.place, root))
+
+
+def _may_be_there(place: str, root: Path) -> bool:
+    """Whether a place still holds what stayed, as far as anybody can tell.
+
+    Args:
+        root: The workspace, whose folders are there whenever somebody is forgotten.
+    """
+    path = Path(place)
+    if "://" in place or os.path.lexists(path):
+        return True
+    # Elsewhere, where not even the folder is there, its disk may be away.
+    return not path.parent.exists() and not path.is_relative_to(root)
 
 
 def wipe_work(work: Work) -> Work:
-    """Take out of the files what they say of anybody; what is left are a receipt's id and numbers."""
+    """Take out of the files what they say of anybody.
+
+    What is left are a receipt's id and numbers.
+    """
     for name in (PLAN, GONE, LEFT):
-        (work.folder / name).unlink(missing_ok=True)
+        remove(work.folder / name, missing_ok=True)
     wiped = replace(work, ref="", recording_ids=())
     _write(wiped, WORK, {name: value for name, value in asdict(wiped).items() if name != "folder"})
     return wiped
@@ -206,16 +225,18 @@ def wipe_work(work: Work) -> Work:
 
 def end_work(work: Work) -> None:
     """Remove the files."""
-    (work.folder / WORK).unlink(missing_ok=True)
-    shutil.rmtree(work.folder)
+    remove(work.folder / WORK, missing_ok=True)
+    remove_tree(work.folder)
     sync(work.folder.parent)
 
 
 def clear_ended(state_dir: Path) -> None:
-    """Remove what is left of erasures that ended, or never began, while their process was killed."""
+    """Remove what is left of erasures that ended, or never began, while their process was
+    killed.
+    """
     for folder in (state_dir / FOLDER).glob("*"):
         if not (folder / WORK).exists():
-            shutil.rmtree(folder)
+            remove_tree(folder)
 
 
 def _write(work: Work, name: str, value: object) -> None:
@@ -225,11 +246,12 @@ def _write(work: Work, name: str, value: object) -> None:
 
 def _read_work(folder: Path) -> Work:
     try:
-        said = json.loads((folder / WORK).read_text(encoding="utf-8"))
-        return Work(folder=folder, **{**said, "recording_ids": tuple(said["recording_ids"])})
+        fields = json.loads((folder / WORK).read_text(encoding="utf-8"))
+        return Work(folder=folder, **{**fields, "recording_ids": tuple(fields["recording_ids"])})
     except (ValueError, TypeError, KeyError) as error:
         raise VoxdataError(
-            f"{folder / WORK}: damaged ({error}); restore it, or remove {folder} and forget them once more"
+            f"{folder / WORK}: damaged ({error}); restore it, "
+            f"or remove {folder} and forget them once more"
         ) from error
 
 
@@ -243,3 +265,7 @@ def _join(old: ErasurePlan, new: ErasurePlan) -> ErasurePlan:
         for name in ("versions", "models", "counts", "contents")
     }
     return ErasurePlan(**joined, **told)
+
+
+def _as_tuple(value: object) -> object:
+    return tuple(value) if isinstance(value, list) else value

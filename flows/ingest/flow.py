@@ -40,7 +40,7 @@ from flows.workspace import Say, Workspace, open_workspace
 from voxdata.audio import decoder_version
 from voxdata.canonicalise import Canonical
 from voxdata.counted import counted
-from voxdata.durable import sync, workshop, writing
+from voxdata.durable import move, remove, sync, workshop, writing
 from voxdata.errors import (
     AudioError,
     ConfigError,
@@ -52,7 +52,6 @@ from voxdata.errors import (
     VoxdataError,
     WorkerError,
 )
-from voxdata.scratch import move_into_place
 from voxdata.tally import add_up
 from warehouse.attempts import PASSING
 from warehouse.audio_digests import add_audio_digests
@@ -247,8 +246,8 @@ def _place(found: Canonical, staged: Path, audio_dir: Path) -> None:
     name = audio_file_of(found.recording)
     with writing(audio_dir):
         (audio_dir / name).parent.mkdir(parents=True, exist_ok=True)
-        move_into_place(staged / name, audio_dir / name)
-        sync((audio_dir / name).parent)
+    move(staged / name, audio_dir / name)
+    sync((audio_dir / name).parent)
 
 
 def _settle(
@@ -291,7 +290,7 @@ def _settle(
                 detail="a recording that was forgotten came again; `voxdata forget --renew` lets it in once consent is given again",
             )
             # Earlier releases decoded to its place before anybody was asked, and may have been killed.
-            (workspace.audio_dir / audio_file_of(recording)).unlink(missing_ok=True)
+            remove(workspace.audio_dir / audio_file_of(recording), missing_ok=True)
             return "dropped"
         if recording is not None:
             new = add_recording(con, recording, audio_file=audio_file_of(recording), run_id=run_id)

@@ -9,7 +9,7 @@ from duckdb import DuckDBPyConnection
 
 from annotation.settle import Answers
 from voxdata.label import Annotation
-from voxdata.scheme_history import SchemeHistory, find_orphans, migrate
+from voxdata.scheme_history import SchemeHistory, find_orphans, migrate, without_orphans
 from warehouse.annotations import current_annotations
 from warehouse.checks import list_checks
 from warehouse.pushes import list_projects
@@ -34,8 +34,5 @@ def read_answers(con: DuckDBPyConnection, histories: Mapping[str, SchemeHistory]
 
 
 def _without(annotation: Annotation, orphans: Mapping[tuple[str, str], int]) -> Annotation:
-    kept = {}
-    for scheme, chosen in annotation.labels.items():
-        if not any((scheme, label) in orphans for label in chosen):
-            kept[scheme] = chosen
+    kept = without_orphans(annotation.labels, orphans)
     return annotation if kept == annotation.labels else replace(annotation, labels=kept)

@@ -28,8 +28,7 @@ from voxdata.dataset import Example, Split
 from voxdata.errors import AudioError
 from voxdata.label import Prediction
 from voxdata.utterance import Utterance
-from warehouse.annotations import current_annotations
-from warehouse.utterances import list_utterances
+from warehouse.annotations import list_lead_times
 
 if TYPE_CHECKING:
     from training.encoder import Encoder
@@ -258,18 +257,16 @@ def _unlabelled_example(utterance: Utterance, audio_file: str) -> Example:
 
 def learn_lead_times(con: DuckDBPyConnection) -> LeadTimeModel:
     """How long clips take to label, from the times that people took so far."""
-    utterances = {u.utterance_id: u for u in list_utterances(con)}
-    lead_times = []
-    for annotation in current_annotations(con):
-        utterance = utterances.get(annotation.utterance_id)
-        if utterance is not None and annotation.lead_time_ms and not annotation.deleted:
-            lead_time = LeadTime(
-                lead_time_ms=annotation.lead_time_ms,
-                duration_ms=utterance.segment.duration_ms,
-                num_words=len(utterance.text.split()),
+    return fit_lead_times(
+        [
+            LeadTime(
+                lead_time_ms=row.lead_time_ms,
+                duration_ms=row.duration_ms,
+                num_words=len(row.text.split()),
             )
-            lead_times.append(lead_time)
-    return fit_lead_times(lead_times)
+            for row in list_lead_times(con)
+        ]
+    )
 
 
 def _candidate(

@@ -10,6 +10,7 @@ from flows.labelling.outgoing import Outgoing
 from flows.workspace import Workspace
 from voxdata.audio_digest import AudioGuard
 from voxdata.canonical import read_clip, write_clip_wav
+from voxdata.durable import remove
 from voxdata.errors import AudioError
 from voxdata.ports import QueueEntry
 from voxdata.privacy import mute
@@ -65,6 +66,7 @@ def remove_other_clips(
     recordings: Collection[str],
     *,
     keep_others: bool,
+    everywhere: bool = True,
 ) -> int:
     """Delete clips that may hold what nobody should hear: those of these utterances that were cut
     with other spans.
@@ -74,13 +76,14 @@ def remove_other_clips(
             warehouse that knows nothing deletes nothing.
         keep_others: Leave clips of their other utterances alone; else they go too, since what was
             cut when nothing was masked is not masked.
+        everywhere: Look at all clips; else at those of `recordings`, which are not all then.
 
     Returns:
         How many are of recordings that the warehouse does not know.
     """
     wanted = {entry.utterance_id: media_dir / entry.audio_file for entry in entries}
     unknown = 0
-    for path in sorted((media_dir / "clips").glob("*/*.wav")):
+    for path in _list_clips(media_dir / "clips", None if everywhere else recordings):
         if path.parent.name not in recordings:
             unknown += 1
             continue
@@ -88,5 +91,14 @@ def remove_other_clips(
         if utterance_id is None:
             continue
         if path != wanted.get(utterance_id, path if keep_others else None):
-            path.unlink()
+            remove(path)
     return unknown
+
+
+def _list_clips(folder: Path, recordings: Collection[str] | None) -> list[Path]:
+    if recordings is None:
+        return sorted(folder.glob("*/*.wav"))
+    clips: list[Path] = []
+    for recording_id in sorted(recordings):
+        clips += sorted((folder / recording_id).glob("*.wav"))
+    return clips

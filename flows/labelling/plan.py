@@ -8,7 +8,6 @@ from enum import StrEnum
 
 from annotation.acquire import Choice
 from annotation.checks import draw_checks
-from annotation.settle import settle_all
 from flows.labelling.choose import Budget, choose_clips
 from flows.labelling.outgoing import (
     Outgoing,
@@ -222,7 +221,7 @@ def _draw_checks(state: PushState, clips: Sequence[Outgoing]) -> list[CheckClip]
     if not num_new or not state.settings.check_share:
         return []
     return draw_checks(
-        settle_all(state.answers, state.schemes),
+        state.settled,
         [clip.utterance for clip in clips if clip.utterance.recording_id not in state.barred],
         {name: stored.recording.duration_ms for name, stored in state.recordings.items()},
         known=state.checks,

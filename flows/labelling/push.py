@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -14,7 +14,12 @@ from flows.labelling.choose import Budget, embed_utterances, read_budget
 from flows.labelling.clips import cut_clips, remove_other_clips
 from flows.labelling.outgoing import Outgoing
 from flows.labelling.plan import PushPlan, Reason, find_barriers, plan_push
-from flows.labelling.push_state import PushState, read_push_state, read_standing_answers
+from flows.labelling.push_state import (
+    PushState,
+    push_context,
+    read_push_state,
+    require_todays_labels,
+)
 from flows.labelling.queues import (
     Project,
     ProjectQueue,
@@ -37,7 +42,8 @@ from voxdata.label import Annotation
 from voxdata.ports import PushResult, QueueEntry
 from voxdata.tally import add_up
 from warehouse.checks import add_checks
-from warehouse.ledger import record_drop
+from warehouse.ledger import Drop, record_drops
+from warehouse.push_passes import PushPass, find_pass, last_seq, record_pass
 from warehouse.pushes import record_pushes
 
 BATCH_SIZE = 4_000
@@ -151,28 +157,33 @@ def push_while_alone(
         answers: Utterance id -> annotations of a lost project that come back with the clip.
     """
     with workspace.warehouse() as con:
-        standing = read_standing_answers(con, workspace)
+        require_todays_labels(con, workspace)
     project = open_project(workspace, build_queue(workspace) if queue is None else queue)
     models = {name: labeler.model for name, labeler in build_labelers(workspace).items()}
     recorded = mend_clips(project, say=say)
+    project_id, context = project.project_id, push_context(workspace, models)
     with workspace.warehouse() as con:
+        passing = PushPass(context=context, through_seq=last_seq(con))
         state = read_push_state(
             con,
             workspace,
-            project_id=project.project_id,
+            project_id=project_id,
             models=models,
-            answers=standing,
             returning=answers,
+            costs=budget is not None,
+            since=find_pass(con, project_id=project_id, context=context),
         )
     guard = open_guard(workspace, state.recordings)
     state = _listen(workspace, state, guard, say=say)
     plan = plan_push(state, budget=budget)
     _note_plan(workspace, plan)
-    total = add_up(_count(plan), _send(project, state, plan, recorded, guard, say=say))
+    total = add_up(_count(state, plan), _send(project, state, plan, recorded, guard, say=say))
     connect_receiver(project, say=say)
     if plan.outgoing:
         mend_clips(project, say=say)
     _clear_clips(workspace, state, plan, say=say)
+    with workspace.warehouse() as con:
+        record_pass(con, passing, project_id=project_id, run_id=workspace.run_id)
     note_bad(workspace, guard.refused, stage="push")
     for error in guard.refused.values():
         say(f"push: its clips are not given out: {error}")
@@ -200,30 +211,31 @@ def _listen(workspace: Workspace, state: PushState, guard: AudioGuard, *, say: S
 
 def _note_plan(workspace: Workspace, plan: PushPlan) -> None:
     """Write down what is too short, and the check clips that were drawn."""
+    too_short = [
+        Drop(
+            subject=held.utterance.utterance_id,
+            reason=DropReason.TOO_SHORT,
+            recording_id=held.utterance.recording_id,
+            detail=held.why,
+            value=held.utterance.segment.duration_ms,
+            threshold=workspace.settings.annotation.min_clip_ms,
+        )
+        for held in plan.list_held_back(Reason.TOO_SHORT)
+    ]
     with workspace.warehouse() as con:
-        for held in plan.list_held_back(Reason.TOO_SHORT):
-            record_drop(
-                con,
-                stage="push",
-                subject=held.utterance.utterance_id,
-                reason=DropReason.TOO_SHORT,
-                recording_id=held.utterance.recording_id,
-                detail=held.why,
-                value=held.utterance.segment.duration_ms,
-                threshold=workspace.settings.annotation.min_clip_ms,
-                run_id=workspace.run_id,
-            )
+        record_drops(con, too_short, stage="push", run_id=workspace.run_id)
         add_checks(con, plan.new_checks, run_id=workspace.run_id)
 
 
-def _count(plan: PushPlan) -> PushSummary:
+def _count(state: PushState, plan: PushPlan) -> PushSummary:
     """What is known before anything is sent."""
+    passed = state.passed
     return PushSummary(
-        unchanged=len(plan.unchanged),
-        too_short=plan.count(Reason.TOO_SHORT),
-        not_scanned=plan.count(Reason.NOT_SCANNED),
+        unchanged=len(plan.unchanged) + passed.unchanged,
+        too_short=plan.count(Reason.TOO_SHORT) + passed.too_short,
+        not_scanned=plan.count(Reason.NOT_SCANNED) + passed.not_scanned,
         not_chosen=plan.count(Reason.NOT_CHOSEN),
-        no_consent=plan.count(Reason.NO_CONSENT),
+        no_consent=plan.count(Reason.NO_CONSENT) + sum(passed.no_consent.values()),
         bad_audio=plan.count(Reason.BAD_AUDIO),
     )
 
@@ -259,7 +271,11 @@ def _send(
 def _clear_clips(workspace: Workspace, state: PushState, plan: PushPlan, *, say: Say) -> None:
     """Delete clips that may hold what nobody should hear."""
     unknown = remove_other_clips(
-        workspace.media_dir, plan.kept, state.recordings, keep_others=state.private is None
+        workspace.media_dir,
+        plan.kept,
+        state.recordings,
+        keep_others=state.private is None,
+        everywhere=state.is_whole,
     )
     if unknown:
         say(
@@ -285,26 +301,29 @@ def _tell_held_back(state: PushState, plan: PushPlan, *, say: Say) -> None:
     if not_chosen:
         waiting = counted(not_chosen, "clip waits", "clips wait")
         say(f"push: {waiting}, since the budget is spent")
-    refused = plan.list_held_back(Reason.NO_CONSENT)
+    refused = Counter(held.why for held in plan.list_held_back(Reason.NO_CONSENT))
+    refused.update(state.passed.no_consent)
     if refused:
-        barring = counted(len(refused), "clip is", "clips are")
-        whys = _count_whys(held.why for held in refused)
+        barring = counted(refused.total(), "clip is", "clips are")
+        whys = _describe_whys(refused)
         say(f"push: {barring} not given out, since a release refuses such clips: {whys}")
-    if plan.barred:
-        barred = counted(len(plan.barred), "clip is", "clips are")
-        whys = _count_whys(state.barred[u.recording_id] for u in plan.barred)
+    barred = Counter(state.barred[u.recording_id] for u in plan.barred)
+    barred.update(state.passed.barred)
+    if barred:
+        given_out = counted(barred.total(), "clip is", "clips are")
+        whys = _describe_whys(barred)
         say(
-            f"push: {barred} in Label Studio already, though a release refuses such clips: {whys}; "
-            "`voxdata forget` takes a recording away everywhere"
+            f"push: {given_out} in Label Studio already, though a release refuses such clips: "
+            f"{whys}; `voxdata forget` takes a recording away everywhere"
         )
-    not_scanned = plan.count(Reason.NOT_SCANNED)
+    not_scanned = plan.count(Reason.NOT_SCANNED) + state.passed.not_scanned
     if not_scanned:
         waiting = counted(not_scanned, "clip waits", "clips wait")
         say(f"push: {waiting} for the scan for personal data: run `voxdata prelabel`")
 
 
-def _count_whys(whys: Iterable[str]) -> str:
-    ordered = sorted(Counter(whys).items(), key=lambda pair: (-pair[1], pair[0]))
+def _describe_whys(whys: Mapping[str, int]) -> str:
+    ordered = sorted(whys.items(), key=lambda pair: (-pair[1], pair[0]))
     return ", ".join(f"{why} {count}" for why, count in ordered)
 
 

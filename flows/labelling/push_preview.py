@@ -13,7 +13,7 @@ from flows.labelling.choose import Budget, read_embeddings
 from flows.labelling.clips import list_uncut
 from flows.labelling.outgoing import Outgoing
 from flows.labelling.plan import PushPlan, find_barriers, plan_push
-from flows.labelling.push_state import PushState, read_push_state, read_standing_answers
+from flows.labelling.push_state import PushState, read_push_state, require_todays_labels
 from flows.models import build_labelers
 from flows.stored_audio import find_bad, open_guard
 from flows.workspace import Say, Workspace
@@ -148,14 +148,14 @@ def preview_push(workspace: Workspace, *, say: Say, budget: Budget | None = None
         waiting = counted(num_batches, "batch waits", "batches wait")
         say(f"push: {waiting} to be merged; a push merges first, and may send more")
     with workspace.warehouse(read_only=True) as con:
-        answers = read_standing_answers(con, workspace)
+        require_todays_labels(con, workspace)
         state = read_push_state(
             con,
             workspace,
             project_id=_current_project(con),
             models=models,
-            answers=answers,
             returning={},
+            costs=True,
         )
     guard = open_guard(workspace, state.recordings)
     if state.settings.embeddings:

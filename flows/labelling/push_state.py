@@ -2,32 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from duckdb import DuckDBPyConnection
 
-from annotation.budget import LeadTimeModel
-from annotation.settle import Answers, require_no_orphans
+from annotation.budget import LeadTimeModel, fit_lead_times
+from annotation.settle import Settled, require_no_orphans, settle_all
 from flows.labelling.answers import read_answers
 from flows.labelling.choose import Embedding, learn_lead_times
 from flows.settings import AnnotationSettings
 from flows.workspace import Workspace
 from voxdata.check import CheckClip
-from voxdata.identity import ModelRef
+from voxdata.identity import ModelRef, canonical_json, digest
 from voxdata.label import Annotation, Prediction
 from voxdata.privacy import PrivateSpan
 from voxdata.scheme import Scheme
 from voxdata.utterance import Utterance
-from warehouse.annotations import current_annotations
+from warehouse.annotations import labelled_ids
+from warehouse.answers import lost_labels
 from warehouse.checks import list_checks
-from warehouse.consent import find_barred
+from warehouse.consent import barred_frame
 from warehouse.labels import list_predictions
 from warehouse.privacy import list_private_spans
+from warehouse.push_passes import Passed, PushPass, divide_clips
 from warehouse.pushes import PushedClip, list_projects, list_pushed
 from warehouse.recordings import StoredRecording, list_recordings
 from warehouse.utterances import list_utterances
+
+PUSH_RULES = 1
+"""Raised when the same settings, models and utterances give other clips."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,14 +46,16 @@ class PushState:
         pushed: Utterance id -> how its clip stands in the project; missing clips are `gone`.
         pushed_before: The same in this or an earlier project: what was decided once holds.
         answered: Ids of utterances that somebody labelled.
-        answers: Annotations that stand, in today's labels.
+        settled: Scheme -> what people settled on, where known clips are given out again; else none.
         returning: Utterance id -> annotations of a lost project that come back with the clip.
-        lead_times: How long clips take to label.
+        lead_times: How long clips take to label; where nobody asks, what one knows beforehand.
         private: Utterance id -> its personal data, for those that were scanned; None masks nothing.
         barred: Recording id -> why a release would refuse it.
         checks: Id -> check clip that was drawn before.
         embeddings: Utterance id -> what it sounds like, when the strategy may use that.
         bad_audio: Recording id -> what is wrong with its canonical audio, as far as it was read.
+        passed: What an earlier push dealt with; nothing else in this state is about it.
+        is_whole: Nothing was passed over.
     """
 
     settings: AnnotationSettings
@@ -59,7 +66,7 @@ class PushState:
     pushed: Mapping[str, PushedClip]
     pushed_before: Mapping[str, PushedClip]
     answered: frozenset[str]
-    answers: Answers
+    settled: Mapping[str, Settled]
     returning: Mapping[str, Sequence[Annotation]]
     lead_times: LeadTimeModel
     private: Mapping[str, Sequence[PrivateSpan]] | None
@@ -67,6 +74,8 @@ class PushState:
     checks: Mapping[str, CheckClip]
     embeddings: Mapping[str, Embedding] = field(default_factory=dict)
     bad_audio: Mapping[str, str] = field(default_factory=dict)
+    passed: Passed = field(default_factory=Passed)
+    is_whole: bool = True
 
     def stays(self, utterance_id: str) -> bool:
         """Whether a clip is in the project, or comes back with what people said about it."""
@@ -74,16 +83,15 @@ class PushState:
         return utterance_id in self.returning or (pushed is not None and not pushed.gone)
 
 
-def read_standing_answers(con: DuckDBPyConnection, workspace: Workspace) -> Answers:
-    """The annotations that stand.
+def require_todays_labels(con: DuckDBPyConnection, workspace: Workspace) -> None:
+    """Refuse to go on when a label in use vanished from its scheme.
+
+    Label Studio would let it go without a word, so this comes before anything is asked of it.
 
     Raises:
-        AnnotationError: A label in use vanished from its scheme. Label Studio would let it go
-            without a word, so this comes before anything is asked of it.
+        AnnotationError: One did.
     """
-    answers = read_answers(con, workspace.histories)
-    require_no_orphans(answers)
-    return answers
+    require_no_orphans(lost_labels(con, workspace.histories))
 
 
 def read_push_state(
@@ -92,50 +100,94 @@ def read_push_state(
     *,
     project_id: int | None,
     models: Mapping[str, ModelRef],
-    answers: Answers,
     returning: Mapping[str, Sequence[Annotation]],
+    costs: bool,
+    since: PushPass | None = None,
 ) -> PushState:
     """Read what decides about a push. Writes nothing.
 
     Args:
         project_id: Our number of the project in which people label; None before the first push.
         models: Scheme -> the model whose proposals are shown.
-        answers: Of `read_standing_answers`.
         returning: Utterance id -> annotations of a lost project that come back with the clip.
+        costs: Learn how long clips take to label.
+        since: An earlier push that went through everything under the same settings and models: what
+            it dealt with is passed over, as long as nothing happened to it.
     """
+    settings = workspace.settings.annotation
     terms = workspace.settings.release
+    masked = workspace.settings.privacy.mask
     today = datetime.now(UTC).date()
-    pushed = {} if project_id is None else list_pushed(con, project_id=project_id)
+    barred = barred_frame(con, purpose=terms.purpose, policy=terms.consent, today=today)
+    chosen, passed = None, Passed()
+    if since is not None and project_id is not None and not _looks_at_all(settings, returning):
+        chosen, passed = divide_clips(
+            con,
+            project_id=project_id,
+            through_seq=since.through_seq,
+            masked=masked,
+            min_clip_ms=settings.min_clip_ms,
+            barred=barred,
+        )
+    settled: Mapping[str, Settled] = {}
+    if settings.check_share:
+        settled = settle_all(read_answers(con, workspace.histories), workspace.schemes)
+
+    utterances = list_utterances(con, chosen)
+    checks = list_checks(con)
+    ids = None if chosen is None else [utterance.utterance_id for utterance in utterances]
+    keys = None if ids is None else {*ids, *checks}
+    pushed = {} if project_id is None else list_pushed(con, project_id=project_id, keys=keys)
     return PushState(
-        settings=workspace.settings.annotation,
+        settings=settings,
         schemes=tuple(workspace.schemes),
-        recordings={stored.recording.recording_id: stored for stored in list_recordings(con)},
-        utterances=tuple(list_utterances(con)),
+        recordings={r.recording.recording_id: r for r in list_recordings(con, chosen)},
+        utterances=tuple(utterances),
         proposals={
-            scheme: list_predictions(con, scheme=scheme, model_key=model.key)
+            scheme: list_predictions(con, scheme=scheme, model_key=model.key, utterance_ids=ids)
             for scheme, model in models.items()
         },
         pushed=pushed,
-        pushed_before={**_pushed_to_former(con), **pushed},
-        answered=_answered(con),
-        answers=answers,
+        pushed_before={**_pushed_to_former(con, keys), **pushed},
+        answered=labelled_ids(con, ids),
+        settled=settled,
         returning=returning,
-        lead_times=learn_lead_times(con),
-        private=list_private_spans(con) if workspace.settings.privacy.mask else None,
-        barred=find_barred(con, purpose=terms.purpose, policy=terms.consent, today=today),
-        checks=list_checks(con),
+        lead_times=learn_lead_times(con) if costs else fit_lead_times([]),
+        private=list_private_spans(con, chosen) if masked else None,
+        barred=dict(barred.iter_rows()),
+        checks=checks,
+        passed=passed,
+        is_whole=chosen is None,
     )
 
 
-def _pushed_to_former(con: DuckDBPyConnection) -> dict[str, PushedClip]:
+def _looks_at_all(
+    settings: AnnotationSettings, returning: Mapping[str, Sequence[Annotation]]
+) -> bool:
+    """Whether a push has to look at what people labelled already: to spread what they hear next, to
+    give it out again, or to bring it back."""
+    return settings.embeddings or bool(settings.check_share) or bool(returning)
+
+
+def push_context(workspace: Workspace, models: Mapping[str, ModelRef]) -> str:
+    """A digest of everything beside the clips that decides how they are given out."""
+    return digest(
+        "push",
+        PUSH_RULES,
+        canonical_json(workspace.settings.annotation.model_dump(mode="json")),
+        canonical_json([scheme.name for scheme in workspace.schemes]),
+        canonical_json(workspace.scheme_versions),
+        str(workspace.settings.privacy.mask),
+        canonical_json({scheme: model.key for scheme, model in models.items()}),
+    )
+
+
+def _pushed_to_former(
+    con: DuckDBPyConnection, keys: Collection[str] | None
+) -> dict[str, PushedClip]:
     """Utterance id -> how its clip stood in the newest of the projects before this one."""
     pushed: dict[str, PushedClip] = {}
     for project in list_projects(con):
         if project.purpose == "label" and not project.current:
-            pushed |= list_pushed(con, project_id=project.project_id)
+            pushed |= list_pushed(con, project_id=project.project_id, keys=keys)
     return pushed
-
-
-def _answered(con: DuckDBPyConnection) -> frozenset[str]:
-    standing = [a for a in current_annotations(con) if not (a.deleted or a.skipped)]
-    return frozenset(annotation.utterance_id for annotation in standing)

@@ -13,7 +13,7 @@ from voxdata.label import Annotation
 from warehouse.annotations import current_annotations, find_oddities
 from warehouse.chain import check_chain
 from warehouse.checks import list_checks
-from warehouse.pushes import list_pushed, record_missing
+from warehouse.pushes import list_present, record_missing
 from warehouse.utterances import utterance_ids
 
 
@@ -53,12 +53,13 @@ def mend_clips(project: Project, *, say: Say) -> frozenset[str]:
     workspace, queue, project_id = project.workspace, project.queue, project.project_id
     with workspace.warehouse() as con:
         recorded = recorded_keys(con, project_id)
+    if queue.counts().clips == len(recorded):
+        return recorded
+    with workspace.warehouse() as con:
         standing = {
             number: a.utterance_id for number, a in standing_annotations(con, project_id).items()
         }
         ours = known_keys(con)
-    if queue.counts().clips == len(recorded):
-        return recorded
     keys = compare_keys(queue.list_copies(), recorded=recorded, ours=ours, standing=standing)
     removed = queue.remove_doubles(keys.doubled)
     if keys.missing:
@@ -113,8 +114,7 @@ def verify_annotations(workspace: Workspace, *, say: Say) -> Proof:
 
 def recorded_keys(con: DuckDBPyConnection, project_id: int) -> frozenset[str]:
     """Keys of the clips that are on record as being in a project."""
-    pushed = list_pushed(con, project_id=project_id)
-    return frozenset(key for key, clip in pushed.items() if not clip.gone)
+    return frozenset(list_present(con, project_id=project_id))
 
 
 def standing_annotations(con: DuckDBPyConnection, project_id: int) -> dict[int, Annotation]:

@@ -1,7 +1,10 @@
-"""The annotation report: one HTML page on how the labelling goes, in pictures, without scripts or anything to fetch."""
+"""The annotation report: one HTML page on how the labelling goes, in pictures, without scripts or
+anything to fetch.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,12 +20,13 @@ from flows.pages.annotation_figures import AnnotationContent
 from flows.pages.page import picture, render_page
 from flows.say import tell
 from flows.workspace import Workspace
+from voxdata.label import Prediction
 from voxdata.register import write_page
 from voxdata.scheme import Scheme
 from warehouse.annotations import find_oddities, list_simulated
 from warehouse.checks import list_checks
 from warehouse.labels import list_predictions, model_keys
-from warehouse.pushes import first_pushed_at, list_projects, list_pushed
+from warehouse.pushes import PushedClip, first_pushed_at, list_projects, list_pushed
 from warehouse.runs import list_training_runs
 from warehouse.utterances import list_utterances
 
@@ -55,11 +59,16 @@ def read_annotation_content(
             project.project_id for project in list_projects(con) if project.purpose == "label"
         ]
         checks = list_checks(con)
-        pushed = {
-            key: clip
-            for number in projects
-            for key, clip in list_pushed(con, project_id=number).items()
-        }
+        pushed: dict[str, PushedClip] = {}
+        given_out_at: list[datetime] = []
+        for number in projects:
+            pushed |= list_pushed(con, project_id=number)
+            given_out_at += first_pushed_at(con, project_id=number)
+        proposals: dict[tuple[str, str], Mapping[str, Prediction]] = {}
+        for scheme in workspace.schemes:
+            for key in model_keys(con, scheme=scheme.name):
+                predictions = list_predictions(con, scheme=scheme.name, model_key=key)
+                proposals[scheme.name, key[:8]] = predictions
         everybody = (*answers.labels, *answers.checks, *answers.decisions)
         names = figures.name_people(everybody, pseudonyms=pseudonyms)
         oddities = [
@@ -85,14 +94,8 @@ def read_annotation_content(
             names=names,
             num_simulated=len(set(names) & list_simulated(con).keys()),
             pushed={key: clip for key, clip in pushed.items() if key not in checks},
-            given_out_at=tuple(
-                at for number in projects for at in first_pushed_at(con, project_id=number)
-            ),
-            proposals={
-                (s.name, key[:8]): list_predictions(con, scheme=s.name, model_key=key)
-                for s in workspace.schemes
-                for key in model_keys(con, scheme=s.name)
-            },
+            given_out_at=tuple(given_out_at),
+            proposals=proposals,
             lead_times=learn_lead_times(con),
             votes_wanted=workspace.settings.annotation.votes_wanted,
             runs=tuple(list_training_runs(con)),
@@ -111,7 +114,9 @@ def render_annotation_report(content: AnnotationContent) -> str:
         ("seconds", 86_400.0, 0.0),
     )
     unit, scale = next((name, scale) for name, scale, least in units if days >= least)
-    scaled = {name: [(x * scale, y) for x, y in points] for name, points in lines.items()}
+    scaled: dict[str, list[tuple[float, float]]] = {}
+    for name, points in lines.items():
+        scaled[name] = [(x * scale, y) for x, y in points]
     ends = [0.0, days * scale / 2, days * scale]
     speed = figures.speed_ranges(content)
     return render_page(

@@ -1,4 +1,7 @@
-"""The page of an audit: verdict, findings with their evidence, pictures. One file, nothing to fetch."""
+"""The page of an audit: verdict, findings with their evidence, pictures.
+
+One file, nothing to fetch.
+"""
 
 from __future__ import annotations
 

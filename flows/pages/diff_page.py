@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 
 from flows.pages.page import picture, render_page
@@ -40,45 +41,45 @@ def render_diff(
         examples: From `flows.pages.version_view.example_tables`.
     """
     schemes = sorted({label.partition("=")[0] for label in found.counts})
+    tables: dict[str, list[Row]] = {}
+    for title, rows in diff_tables(found).items():
+        tables[title] = [_shown(row) for row in rows]
+    relabelled = sorted({change.scheme for change in found.relabelled})
     return render_page(
         "diff",
         before=before,
         after=after,
         found=found,
-        tables={title: [_shown(row) for row in rows] for title, rows in diff_tables(found).items()},
+        tables=tables,
         examples=examples,
-        minutes={
-            scheme: picture(
-                plot_shifts(
-                    {
-                        label.partition("=")[2]: pair
-                        for label, pair in found.minutes.items()
-                        if label.startswith(f"{scheme}=")
-                    },
-                    unit="minutes",
-                    salt=f"minutes-{scheme}",
-                )
-            )
-            for scheme in schemes
-        },
-        flips={
-            scheme: picture(_plot_flips(found, scheme))
-            for scheme in sorted({c.scheme for c in found.relabelled})
-        },
+        minutes={scheme: picture(_plot_minutes(found, scheme)) for scheme in schemes},
+        flips={scheme: picture(_plot_flips(found, scheme)) for scheme in relabelled},
     )
 
 
 def _shown(row: Row) -> Row:
-    return {
-        name: shown_number(value) if isinstance(value, float) else value
-        for name, value in row.items()
-    }
+    return {name: _shown_cell(value) for name, value in row.items()}
+
+
+def _shown_cell(value: object) -> object:
+    return shown_number(value) if isinstance(value, float) else value
 
 
 def _plot_flips(found: VersionDiff, scheme: str) -> str:
     changes = [(c.before or "–", c.after or "–") for c in found.relabelled if c.scheme == scheme]
-    labels = sorted({label for change in changes for label in change})
-    counts = [[changes.count((a, b)) for b in labels] for a in labels]
+    labels = sorted(set(chain.from_iterable(changes)))
+    counts: list[list[int]] = []
+    for before in labels:
+        counts.append([changes.count((before, after)) for after in labels])
     return plot_confusions(
         [(scheme, counts)], labels=labels, salt=f"flips-{scheme}", rows="before", columns="after"
     )
+
+
+def _plot_minutes(found: VersionDiff, scheme: str) -> str:
+    """Minutes of each label of a scheme before and after."""
+    of_scheme: dict[str, tuple[float, float]] = {}
+    for name, pair in found.minutes.items():
+        if name.startswith(f"{scheme}="):
+            of_scheme[name.partition("=")[2]] = pair
+    return plot_shifts(of_scheme, unit="minutes", salt=f"minutes-{scheme}")

@@ -54,13 +54,13 @@ def shorten(text: str, *, limit: int = MAX_LABEL) -> str:
 
 @contextmanager
 def _style(salt: str) -> Iterator[None]:
-    known = set(font_manager.get_font_names())
+    installed = set(font_manager.get_font_names())
     settings: Any = {
         "svg.fonttype": "none",
         "svg.hashsalt": salt,
         "text.parse_math": False,
         "font.size": 9.5,
-        "font.family": [name for name in _FONTS if name in known] or ["sans-serif"],
+        "font.family": [name for name in _FONTS if name in installed] or ["sans-serif"],
         "text.color": _INK,
         "axes.edgecolor": _INK,
         "axes.labelcolor": _INK,
@@ -141,10 +141,10 @@ def plot_waveform(
                 if (t.channel, t.speaker) == key
             ]
             axes.broken_barh(spans, (row - 0.35, 0.7), color=PALETTE[row % len(PALETTE)])
-        names = [
-            shorten(f"{speaker} (ch {channel})" if len(peaks) > 1 else speaker, limit=16)
-            for channel, speaker in rows
-        ]
+        names = [speaker for _, speaker in rows]
+        if len(peaks) > 1:
+            names = [f"{speaker} (ch {channel})" for channel, speaker in rows]
+        names = [shorten(name, limit=16) for name in names]
         axes.set_yticks(range(len(rows)), names)
         axes.set_ylim(max(len(rows), 1) - 0.5, -0.5)
         axes.set_xlim(0, seconds)
@@ -205,7 +205,10 @@ def plot_scores(
 
 
 def plot_curves(curves: Sequence[Mapping[str, Any]], *, best_epoch: int | None, salt: str) -> str:
-    """Losses on the left and, when there is a validation set, its UAR on the right; a line marks the epoch kept."""
+    """Losses on the left and, when there is a validation set, its UAR on the right.
+
+    A line marks the epoch kept.
+    """
     with _style(salt):
         figure = _figure(WIDTH, 2.5)
         scored = any(row.get("validation_uar") is not None for row in curves)
@@ -243,7 +246,9 @@ def plot_confusions(
     rows: str = "annotators",
     columns: str = "model",
 ) -> str:
-    """Confusion matrices side by side; rows are gold, columns what the model said. Shades are shares of a row.
+    """Confusion matrices side by side; rows are gold, columns what the model said.
+
+    Shades are shares of a row.
 
     A shade is the page's own colour, more or less of it, so that it follows light and dark.
 
@@ -355,7 +360,8 @@ def plot_shifts(pairs: Mapping[str, tuple[float, float]], *, unit: str, salt: st
         axes = figure.subplots()
         _bare(axes)
         for shift, color, name in ((-0.2, PALETTE[6], "before"), (0.2, PALETTE[0], "after")):
-            values = [pairs[label][0 if name == "before" else 1] for label in labels]
+            side = 0 if name == "before" else 1
+            values = [pairs[label][side] for label in labels]
             axes.barh(
                 [row + shift for row in range(len(labels))],
                 values,

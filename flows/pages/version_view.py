@@ -32,11 +32,7 @@ MAX_LOOKED_AT = 1_000
 
 def describe_version(con: DuckDBPyConnection, version: DatasetVersion) -> dict[str, object]:
     """Everything about a version: JSON values, tables as lists of rows."""
-    leaks = [
-        leak
-        for leak in find_leaks(con)
-        if any(version.ref in refs for refs in leak.versions.values())
-    ]
+    leaks = [leak for leak in find_leaks(con) if _is_in(version, leak)]
     return {
         "version": version.ref,
         "id": version.version_id,
@@ -57,16 +53,25 @@ def describe_version(con: DuckDBPyConnection, version: DatasetVersion) -> dict[s
 
 def label_rows(con: DuckDBPyConnection, version: DatasetVersion) -> list[Row]:
     """How much of each label and language there was in each split when the version was cut."""
-    found: list[dict[str, Any]] = read_rows(
+    counts: list[dict[str, Any]] = read_rows(
         con,
-        """select case when scheme = '' then 'all' else scheme || '=' || version_summary.label end as label, language, split,
-        sum(num_examples)::bigint as examples, sum(duration_ms)::bigint as duration_ms
-        from version_summary where manifest_key = ? group by scheme, label, language, split
-        order by scheme, version_summary.label, language""",
+        """
+        select
+          case when scheme = '' then 'all'
+          else scheme || '=' || version_summary.label end as label,
+          language,
+          split,
+          sum(num_examples)::bigint as examples,
+          sum(duration_ms)::bigint as duration_ms
+        from version_summary
+        where manifest_key = ?
+        group by scheme, label, language, split
+        order by scheme, version_summary.label, language
+        """,
         [manifest_key(con, version.version_id)],
     )
     rows: dict[tuple[str, str], dict[str, Any]] = {}
-    for part in found:
+    for part in counts:
         row = rows.setdefault(
             (part["label"], part["language"]),
             {
@@ -84,7 +89,9 @@ def label_rows(con: DuckDBPyConnection, version: DatasetVersion) -> list[Row]:
 
 
 def diff_tables(found: VersionDiff) -> dict[str, list[Row]]:
-    """What separates two versions: kinds of change, labels by examples and minutes, who was relabelled or moved how."""
+    """What separates two versions: kinds of change, labels by examples and minutes, who was
+    relabelled or moved how.
+    """
     flips: dict[tuple[str, str, str], int] = {}
     for change in found.relabelled:
         key = (change.scheme, change.before or "–", change.after or "–")
@@ -124,10 +131,12 @@ def diff_tables(found: VersionDiff) -> dict[str, list[Row]]:
 def example_tables(
     con: DuckDBPyConnection, before: DatasetVersion, after: DatasetVersion, found: VersionDiff
 ) -> dict[str, list[Row]]:
-    """Up to MAX_EXAMPLES of every kind of change, by the split they are in now, or were in when they are gone.
+    """Up to MAX_EXAMPLES of every kind of change, by the split they are in now, or were in when
+    they are gone.
 
     Returns:
-        Split -> rows with the kind of change, what was said, and every scheme's label before and after; splits without a change are absent.
+        Split -> rows with the kind of change, what was said, and every scheme's label before and
+        after; splits without a change are absent.
     """
     kinds: dict[str, Sequence[str]] = {
         "added": found.added,
@@ -143,10 +152,10 @@ def example_tables(
     for kind, keys in kinds.items():
         counts: Counter[str] = Counter()
         for key in keys:
-            there = new.get(key) or old.get(key)
-            if there is None:  # erased since
+            example = new.get(key) or old.get(key)
+            if example is None:  # erased since
                 continue
-            split = there.split.value
+            split = example.split.value
             counts[split] += 1
             if counts[split] <= MAX_EXAMPLES:
                 tables[split].append(_example_row(kind, old.get(key), new.get(key)))
@@ -154,8 +163,8 @@ def example_tables(
 
 
 def _example_row(kind: str, old: Example | None, new: Example | None) -> Row:
-    there = new or old
-    if there is None:
+    example = new or old
+    if example is None:
         raise ValueError("an example is in one of the versions at least")
     moved = (
         f" from {old.split.value}"
@@ -164,9 +173,9 @@ def _example_row(kind: str, old: Example | None, new: Example | None) -> Row:
     )
     return {
         "change": kind + moved,
-        "utterance": there.utterance_id[:12],
-        "language": there.language,
-        "transcript": there.text,
+        "utterance": example.utterance_id[:12],
+        "language": example.language,
+        "transcript": example.text,
         "label before": _labels(old),
         "label after": _labels(new),
     }
@@ -219,3 +228,7 @@ def _where(
     versions: Mapping[Split, tuple[str, ...]], counts: Mapping[Split, int], split: Split
 ) -> str:
     return f"{counts[split]} in {' '.join(versions[split])}" if split in versions else ""
+
+
+def _is_in(version: DatasetVersion, leak: Leak) -> bool:
+    return any(version.ref in refs for refs in leak.versions.values())

@@ -1,6 +1,7 @@
 """Pre-labelling on a Dask or Ray cluster, through Prefect's own task runners.
 
-Workers need the environment of this project and see the workspace under the same path; only this process writes to the warehouse.
+Workers need the environment of this project and see the workspace under the same path; only this
+process writes to the warehouse.
 """
 
 from __future__ import annotations
@@ -34,14 +35,18 @@ def run_on_cluster(
     settings = workspace.settings.prelabel
     if not in_flow_run():
         raise ConfigError(
-            f'[prelabel] runner = "{settings.runner}" needs the Prefect server: run `voxdata up` first'
+            f'[prelabel] runner = "{settings.runner}" needs the Prefect server: '
+            "run `voxdata up` first"
         )
     while batch := list(islice(units, UNITS_A_FLOW)):
         yield from zip(batch, _run_batch(workspace, batch), strict=True)
 
 
 def _run_batch(workspace: Workspace, units: Sequence[Unit]) -> list[list[Outcome]]:
-    """One flow run on the cluster; its results are stored before the next begins, so that little is lost when the run is killed."""
+    """One flow run on the cluster.
+
+    Its results are stored before the next begins, so that little is lost when the run is killed.
+    """
 
     @flow(name="prelabel-units", task_runner=_task_runner(workspace), validate_parameters=False)
     def prelabel_units() -> list[list[Outcome]]:
@@ -52,14 +57,15 @@ def _run_batch(workspace: Workspace, units: Sequence[Unit]) -> list[list[Outcome
 
 
 def _outcomes(unit: Unit, future: PrefectFuture[list[Outcome]]) -> list[Outcome]:
-    found = future.result(raise_on_failure=False)
-    if isinstance(found, list):
-        return found
-    if isinstance(found, MachineError):
-        raise found
-    # A cluster does not say how a worker ended; the unit waits for the next run, as one whose worker was killed does here.
+    result = future.result(raise_on_failure=False)
+    if isinstance(result, list):
+        return result
+    if isinstance(result, MachineError):
+        raise result
+    # A cluster does not say how a worker ended; the unit waits for the next run, as one whose
+    # worker was killed does here.
     return [
-        Outcome(work=work, shortage=f"the cluster could not finish it: {found!r}")
+        Outcome(work=work, shortage=f"the cluster could not finish it: {result!r}")
         for work in unit.works
     ]
 
@@ -90,5 +96,6 @@ def _task_runner(workspace: Workspace) -> Any:
     except ImportError as error:
         package = f"prefect-{settings.runner}"
         raise ConfigError(
-            f'[prelabel] runner = "{settings.runner}" needs {package} ({error}); reinstall with `make`'
+            f'[prelabel] runner = "{settings.runner}" needs {package} ({error}); '
+            "reinstall with `make`"
         ) from error

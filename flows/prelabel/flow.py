@@ -1,4 +1,6 @@
-"""Pre-label: who spoke when, what was said, how good the audio is, what is private, and a proposal under each scheme."""
+"""Pre-label: who spoke when, what was said, how good the audio is, what is private, and a proposal
+under each scheme.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +8,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import asdict, dataclass, replace
+from itertools import chain
 from pathlib import Path
 
 from duckdb import DuckDBPyConnection
@@ -83,7 +86,8 @@ class PrelabelSummary:
         failed: Recordings that did not get through; the ledger says why.
         utterances: New utterances.
         predictions: New proposals, over all schemes.
-        abstentions: How many of those abstain, since the model cannot decide; they tick nothing on the screen.
+        abstentions: How many of those abstain, since the model cannot decide; they tick nothing on
+            the screen.
         reused: Earlier results that hold again.
         audio_minutes: Audio of `recordings`.
     """
@@ -98,19 +102,14 @@ class PrelabelSummary:
 
 
 def prelabel_pending(workspace: Workspace, *, say: Say) -> PrelabelSummary:
-    """Do all pending pre-labelling; interrupted at any point, the next run goes on where this one stopped."""
+    """Do all pending pre-labelling.
+
+    Interrupted at any point, the next run goes on where this one stopped.
+    """
     specs = labeler_specs(workspace)
     models = build_models(workspace, specs)
     plan = plan_prelabel(workspace, models)
-    with workspace.warehouse() as con:
-        again = {
-            (r.stored.recording.recording_id, stage, plan.keys[stage])
-            for r in plan.recordings
-            for stage in r.again
-        }
-        summary = PrelabelSummary(
-            reused=reuse_results(con, again, run_id=workspace.run_id) if again else 0
-        )
+    summary = PrelabelSummary(reused=_reuse(workspace, plan))
     _tell_cut_again(workspace, plan, say=say)
     progress = _Progress(
         total_ms=sum(r.stored.recording.duration_ms for r in plan.pending), say=say
@@ -122,9 +121,9 @@ def prelabel_pending(workspace: Workspace, *, say: Say) -> PrelabelSummary:
     for unit, worked in run_units(
         workspace, make_units(workspace, plan, models, specs, unreadable)
     ):
-        found = _note_shortages(workspace, plan, worked)
-        short += [f"recording {o.work.recording_id}: {o.shortage}" for o in found if o.shortage]
-        outcomes = [outcome for outcome in found if not outcome.shortage]
+        finished = _note_shortages(workspace, plan, worked)
+        short += [f"recording {o.work.recording_id}: {o.shortage}" for o in finished if o.shortage]
+        outcomes = [outcome for outcome in finished if not outcome.shortage]
         if not outcomes:
             continue
         failures = [
@@ -134,7 +133,8 @@ def prelabel_pending(workspace: Workspace, *, say: Say) -> PrelabelSummary:
         ]
         trouble = trouble or (failures[0].detail if failures else "")
         if len(failures) == len(outcomes) and not summary.recordings:
-            # A model that refuses everything is no recording's fault: nothing is written down until one succeeds.
+            # A model that refuses everything is no recording's fault: nothing is written down until
+            # one succeeds.
             held += outcomes
             if len(held) < min(HOPELESS, len(plan.pending)):
                 continue
@@ -148,20 +148,12 @@ def prelabel_pending(workspace: Workspace, *, say: Say) -> PrelabelSummary:
         lost = counted(len(unreadable), "recording has lost its", "recordings have lost their")
         say(f"prelabel: {lost} canonical audio; `voxdata ingest` decodes it again")
     link_voices(workspace, say=say)
-    named = ", ".join(f"{name}: {labeler.model.name}" for name, labeler in models.labelers.items())
-    done, proposals = (
-        counted(summary.recordings, "recording"),
-        counted(summary.predictions, "proposal"),
-    )
-    say(f"prelabel: {done}, {summary.failed} failed, {proposals} by {named}")
-    if summary.abstentions:
-        say(
-            f"prelabel: {summary.abstentions} of these proposals abstain, since the model cannot decide: they tick nothing on the screen"
-        )
+    _tell_summary(summary, models, say=say)
     show_table("prelabel", [asdict(summary)], description="Pre-labelling of this run")
     if short:
         raise ShortageError(
-            f"{counted(len(short), 'recording was', 'recordings were')} not pre-labelled, the others were: {short[0]}"
+            f"{counted(len(short), 'recording was', 'recordings were')} not pre-labelled, "
+            f"the others were: {short[0]}"
         )
     if trouble:
         raise BackendError(
@@ -170,10 +162,34 @@ def prelabel_pending(workspace: Workspace, *, say: Say) -> PrelabelSummary:
     return summary
 
 
+def _reuse(workspace: Workspace, plan: PrelabelPlan) -> int:
+    """Take results over that were computed before; returns how many."""
+    again: set[tuple[str, str, str]] = set()
+    for planned in plan.recordings:
+        key = planned.stored.recording.recording_id
+        again |= {(key, stage, plan.keys[stage]) for stage in planned.again}
+    with workspace.warehouse() as con:
+        return reuse_results(con, again, run_id=workspace.run_id) if again else 0
+
+
+def _tell_summary(summary: PrelabelSummary, models: Models, *, say: Say) -> None:
+    named = ", ".join(f"{name}: {labeler.model.name}" for name, labeler in models.labelers.items())
+    done = counted(summary.recordings, "recording")
+    proposals = counted(summary.predictions, "proposal")
+    say(f"prelabel: {done}, {summary.failed} failed, {proposals} by {named}")
+    if summary.abstentions:
+        say(
+            f"prelabel: {summary.abstentions} of these proposals abstain, "
+            "since the model cannot decide: they tick nothing on the screen"
+        )
+
+
 def _note_shortages(
     workspace: Workspace, plan: PrelabelPlan, outcomes: Sequence[Outcome]
 ) -> list[Outcome]:
-    """Note recordings for which memory was short, and let those rest for which it was so on several days."""
+    """Note recordings for which memory was short, and let those rest for which it was so on several
+    days.
+    """
     if not any(outcome.shortage for outcome in outcomes):
         return list(outcomes)
     stored = {r.stored.recording.recording_id: r.stored for r in plan.recordings}
@@ -200,7 +216,9 @@ def _note_shortages(
 
 
 def _tell_cut_again(workspace: Workspace, plan: PrelabelPlan, *, say: Say) -> None:
-    """Say that utterances are cut anew: what people said about one with other bounds stays with the old one."""
+    """Say that utterances are cut anew: what people said about one with other bounds stays with the
+    old one.
+    """
     wanted = {r.stored.recording.recording_id for r in plan.recordings if CUT in r.wanted}
     with workspace.warehouse() as con:
         cut_before = {
@@ -212,8 +230,10 @@ def _tell_cut_again(workspace: Workspace, plan: PrelabelPlan, *, say: Say) -> No
     if again := wanted & cut_before:
         cutting = workspace.settings.utterance
         say(
-            f"prelabel: {counted(len(again), 'recording is', 'recordings are')} cut again, since [utterance] "
-            f"(pause_ms {cutting.pause_ms}, min_ms {cutting.min_ms}, max_ms {cutting.max_ms}) or what the cut reads has changed; "
+            f"prelabel: {counted(len(again), 'recording is', 'recordings are')} cut again, "
+            "since [utterance] "
+            f"(pause_ms {cutting.pause_ms}, min_ms {cutting.min_ms}, "
+            f"max_ms {cutting.max_ms}) or what the cut reads has changed; "
             f"answers to utterances whose bounds change stay with the old ones"
         )
 
@@ -225,7 +245,9 @@ def make_units(
     specs: Mapping[str, LabelerSpec],
     unreadable: list[Outcome],
 ) -> Iterator[Unit]:
-    """Pack what is pending into units of about [prelabel] batch_minutes; each is read from the warehouse when it is asked for.
+    """Pack what is pending into units of about [prelabel] batch_minutes.
+
+    Each is read from the warehouse when it is asked for.
 
     Args:
         unreadable: Recordings whose canonical audio cannot be opened are put here.
@@ -336,7 +358,8 @@ def run_units(workspace: Workspace, units: Iterator[Unit]) -> Iterator[tuple[Uni
 
 
 def _patience_s(workspace: Workspace, unit: Unit) -> float:
-    seconds = sum(duration_ms(sound) for work in unit.works for sound in work.sounds) / 1000
+    sounds = chain.from_iterable(work.sounds for work in unit.works)
+    seconds = sum(duration_ms(sound) for sound in sounds) / 1000
     return START_S + workspace.settings.prelabel.patience * seconds
 
 
@@ -347,7 +370,8 @@ def store_unit(
     """Store what became of a unit: results and failures, a transaction a recording.
 
     Raises:
-        MachineError: The audio or the models are away, so that no recording is to blame; nothing is stored.
+        MachineError: The audio or the models are away, so that no recording is to blame; nothing is
+            stored.
     """
     if any(outcome.failure for outcome in outcomes):
         workspace.require_folders("audio", "models")

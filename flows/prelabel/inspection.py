@@ -27,6 +27,7 @@ from voxdata.recording import Recording
 from voxdata.remark import MIN_DOUBTFUL_MS, remark_doubt
 from voxdata.rttm import encode_rttm
 from voxdata.srt import encode_srt
+from voxdata.utterance import Utterance
 from voxdata.visible import visible, visible_json
 
 
@@ -84,9 +85,9 @@ def _find(directory: Path, *, explicit: bool) -> Workspace:
 
 
 def _as_json(file: Path, inspected: Inspected) -> str:
-    recording, found = inspected.recording, inspected.work
+    recording, work = inspected.recording, inspected.work
     labels: dict[str, dict[str, object]] = {}
-    for p in found.predictions:
+    for p in work.predictions:
         labels.setdefault(p.utterance_id, {})[p.scheme] = {
             "label": p.guess(),
             "distribution": dict(p.distribution),
@@ -107,61 +108,71 @@ def _as_json(file: Path, inspected: Inspected) -> str:
                 "start_ms": t.segment.start_ms,
                 "end_ms": t.segment.end_ms,
             }
-            for t in found.turns
+            for t in work.turns
         ],
         "utterances": [
-            {
-                "utterance_id": u.utterance_id,
-                "channel": u.channel,
-                "speaker": u.speaker,
-                "start_ms": u.segment.start_ms,
-                "end_ms": u.segment.end_ms,
-                "language": u.language,
-                "text": u.text,
-                "words": [
-                    {
-                        "text": w.text,
-                        "start_ms": w.segment.start_ms,
-                        "end_ms": w.segment.end_ms,
-                        "probability": round(w.probability, 4),
-                    }
-                    for w in u.words
-                ],
-                "marks": list(u.marks),
-                "private": [
-                    {
-                        "kind": p.kind,
-                        "start": p.start,
-                        "end": p.end,
-                        "start_ms": p.segment.start_ms,
-                        "end_ms": p.segment.end_ms,
-                    }
-                    for p in found.private.get(u.utterance_id, ())
-                ],
-                "quality": asdict(found.quality[u.utterance_id]),
-                "labels": labels.get(u.utterance_id, {}),
-            }
-            for u in found.utterances
+            _utterance_row(utterance, work, labels.get(utterance.utterance_id, {}))
+            for utterance in work.utterances
         ],
     }
     return visible_json(json.dumps(value, ensure_ascii=False, indent=2)) + "\n"
 
 
+def _utterance_row(
+    utterance: Utterance, work: RecordingWork, labels: Mapping[str, object]
+) -> dict[str, object]:
+    """An utterance as JSON values, with what was found out about it."""
+    words = [
+        {
+            "text": word.text,
+            "start_ms": word.segment.start_ms,
+            "end_ms": word.segment.end_ms,
+            "probability": round(word.probability, 4),
+        }
+        for word in utterance.words
+    ]
+    private = [
+        {
+            "kind": span.kind,
+            "start": span.start,
+            "end": span.end,
+            "start_ms": span.segment.start_ms,
+            "end_ms": span.segment.end_ms,
+        }
+        for span in work.private.get(utterance.utterance_id, ())
+    ]
+    return {
+        "utterance_id": utterance.utterance_id,
+        "channel": utterance.channel,
+        "speaker": utterance.speaker,
+        "start_ms": utterance.segment.start_ms,
+        "end_ms": utterance.segment.end_ms,
+        "language": utterance.language,
+        "text": utterance.text,
+        "words": words,
+        "marks": list(utterance.marks),
+        "private": private,
+        "quality": asdict(work.quality[utterance.utterance_id]),
+        "labels": labels,
+    }
+
+
 def _as_table(file: Path, inspected: Inspected) -> str:
-    recording, found = inspected.recording, inspected.work
+    recording, work = inspected.recording, inspected.work
     proposals: dict[str, list[str]] = {}
     weak = False
-    for p in found.predictions:
+    for p in work.predictions:
         weak = weak or p.model.weak
         guess = p.guess()
-        said = (
+        proposal = (
             "no guess"
             if guess is None
             else f"{guess}{'*' if p.model.weak else ''} {p.distribution[guess]:.2f}"
         )
-        proposals.setdefault(p.utterance_id, []).append(said)
+        proposals.setdefault(p.utterance_id, []).append(proposal)
     table = Table(
-        title=f"{escape(file.name)}: {recording.duration_ms / 1000:.1f} s, {recording.num_channels} channel(s), {recording.layout}"
+        title=f"{escape(file.name)}: {recording.duration_ms / 1000:.1f} s, "
+        f"{recording.num_channels} channel(s), {recording.layout}"
     )
     for column in (
         "start",
@@ -174,8 +185,8 @@ def _as_table(file: Path, inspected: Inspected) -> str:
         "SNR dB",
     ):
         table.add_column(column, overflow="fold")
-    for u in found.utterances:
-        quality = found.quality[u.utterance_id]
+    for u in work.utterances:
+        quality = work.quality[u.utterance_id]
         table.add_row(
             f"{u.segment.start_ms / 1000:.2f}",
             f"{u.segment.end_ms / 1000:.2f}",
@@ -189,8 +200,8 @@ def _as_table(file: Path, inspected: Inspected) -> str:
     out = StringIO()
     console = Console(file=out, width=160)
     console.print(table)
-    doubtful_ms = max((d.doubtful_ms for d in found.diarizations), default=0)
-    if not found.turns and doubtful_ms >= MIN_DOUBTFUL_MS:
+    doubtful_ms = max((d.doubtful_ms for d in work.diarizations), default=0)
+    if not work.turns and doubtful_ms >= MIN_DOUBTFUL_MS:
         console.print(remark_doubt(doubtful_ms).detail)
     if weak:
         console.print("* by a cold-start rule, not by a trained model: weak")

@@ -19,7 +19,9 @@ from warehouse.voices import (
 
 
 def link_voices(workspace: Workspace, *, say: Say) -> int:
-    """Give every speaker without a voice one, in one transaction; nothing is written when all have theirs.
+    """Give every speaker without a voice one, in one transaction.
+
+    Nothing is written when all have theirs.
 
     Returns:
         How many speakers were linked.
@@ -56,7 +58,10 @@ def group_by_voice(
 
 
 def voice_rows(workspace: Workspace) -> list[dict[str, object]]:
-    """Every voice with its speakers, how much it speaks, and the other voice most like it; most speech first."""
+    """Every voice with its speakers, how much it speaks, and the other voice most like it.
+
+    The voice with most speech comes first.
+    """
     rows: list[dict[str, object]] = []
     with workspace.warehouse(read_only=True) as con:
         voices, by_model = current_voices(con), list_heard_speakers(con)
@@ -65,6 +70,8 @@ def voice_rows(workspace: Workspace) -> list[dict[str, object]]:
         nearest = nearest_voices(members)
         for voice, speakers in members.items():
             other, cosine = nearest.get(voice, ("", None))
+            ids = sorted(s.speaker for s in speakers)
+            names = [f"{recording_id[:12]}:{channel}:{name}" for recording_id, channel, name in ids]
             rows.append(
                 {
                     "voice": voice[:12],
@@ -72,10 +79,7 @@ def voice_rows(workspace: Workspace) -> list[dict[str, object]]:
                     "speech_s": round(sum(s.speech_ms for s in speakers) / 1000, 1),
                     "nearest": other[:12],
                     "cosine": cosine,
-                    "speakers": " ".join(
-                        f"{r[:12]}:{channel}:{name}"
-                        for r, channel, name in sorted(s.speaker for s in speakers)
-                    ),
+                    "speakers": " ".join(names),
                 }
             )
     return sorted(rows, key=lambda row: (-float(str(row["speech_s"])), str(row["voice"])))

@@ -1,4 +1,6 @@
-"""Store the results of a recording: the rows of every stage that is done, and the failure, if any, in the ledger."""
+"""Store the results of a recording: the rows of every stage that is done, and the failure, if any,
+in the ledger.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +47,10 @@ def store_outcome(
     stored: StoredRecording,
     outcome: Outcome,
 ) -> None:
-    """Store one recording's outcome in one transaction; a stage that another process has stored meanwhile is left alone."""
+    """Store one recording's outcome in one transaction.
+
+    A stage that another process has stored meanwhile is left alone.
+    """
     work, run_id = outcome.work, workspace.run_id
     with transaction(con):
         add_models(
@@ -106,16 +111,16 @@ def _store_stage(
 
 
 def _store_voices(con: DuckDBPyConnection, work: RecordingWork, *, key: str, run_id: str) -> None:
-    for channel, found in enumerate(work.diarizations):
-        if found.voice_model is not None:
+    for channel, diarization in enumerate(work.diarizations):
+        if diarization.voice_model is not None:
             store_speaker_embeddings(
                 con,
                 work.recording_id,
                 channel,
                 key=key,
-                embeddings=found.embeddings,
+                embeddings=diarization.embeddings,
                 speech_ms=_speech_ms(work, channel),
-                model_key=found.voice_model.key,
+                model_key=diarization.voice_model.key,
                 run_id=run_id,
             )
 
@@ -158,7 +163,9 @@ def _record_drops(
             key=plan.keys[failure.stage],
             run_id=workspace.run_id,
         )
-    doubtful_ms = max((found.doubtful_ms for found in outcome.work.diarizations), default=0)
+    doubtful_ms = max(
+        (diarization.doubtful_ms for diarization in outcome.work.diarizations), default=0
+    )
     if DIARIZE in outcome.seconds and not outcome.work.turns and doubtful_ms >= MIN_DOUBTFUL_MS:
         record_remarks(
             con,

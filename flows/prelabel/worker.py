@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 
 import psutil
@@ -48,7 +49,8 @@ class Unit:
     Attributes:
         root: The workspace.
         labelers: Scheme name -> what labels it.
-        settings_key: Changes with voxdata.toml, so that a worker which lives on builds its models anew.
+        settings_key: Changes with voxdata.toml, so that a worker which lives on builds its models
+            again.
     """
 
     root: str
@@ -70,7 +72,8 @@ class Outcome:
         work: With the results filled in, as far as it got.
         seconds: Stage that is done -> its share of the time the unit's stage took.
         failure: None when all wanted stages are done.
-        shortage: What the machine lacked for this recording; the next run tries it again, until that has happened on several days.
+        shortage: What the machine lacked for this recording; the next run tries it again, until
+            that has happened on several days.
         shortage_reason: What is noted then.
     """
 
@@ -99,7 +102,10 @@ def killed_outcome(work: RecordingWork, error: WorkerError | ShortageError) -> O
 
 def given_up(outcome: Outcome, *, days: int) -> Outcome:
     """An outcome that lacked memory on so many days that the recording rests."""
-    detail = f"{outcome.shortage}; this was so on {counted(days, 'day')}, and it is skipped until its stage changes"
+    detail = (
+        f"{outcome.shortage}; this was so on {counted(days, 'day')}, "
+        "and it is skipped until its stage changes"
+    )
     stage = first_stage(outcome.work.wanted)
     failure = Failure(stage=stage, reason=outcome.shortage_reason, detail=detail)
     return replace(outcome, shortage="", failure=failure)
@@ -114,7 +120,9 @@ _ORDER = (DIARIZE, TRANSCRIBE, SECOND_OPINION, CUT, MEASURE, SCAN)
 
 
 def run_unit(unit: Unit) -> list[Outcome]:
-    """Run the wanted stages of a unit; when a model or a file fails, each recording by itself, so that one failure costs one.
+    """Run the wanted stages of a unit.
+
+    When a model or a file fails, each recording runs by itself, so that one failure costs one.
 
     Raises:
         MachineError: This machine cannot go on, as when too many files are open.
@@ -123,12 +131,15 @@ def run_unit(unit: Unit) -> list[Outcome]:
     untouched = [replace(work) for work in unit.works]
     outcomes = _run(unit.works, models)
     if len(unit.works) > 1 and any(outcome.failure or outcome.shortage for outcome in outcomes):
-        return [outcome for work in untouched for outcome in _run([work], models)]
+        return list(chain.from_iterable(_run([work], models) for work in untouched))
     return outcomes
 
 
 def _run(works: Sequence[RecordingWork], models: Models) -> list[Outcome]:
-    """Run some recordings together; a failure is said of all of them, with the stages that were done before it."""
+    """Run some recordings together.
+
+    A failure is said of all of them, with the stages that were done before it.
+    """
     began: list[tuple[str, float]] = []
     failure: Failure | None = None
     try:
@@ -150,22 +161,21 @@ def _run(works: Sequence[RecordingWork], models: Models) -> list[Outcome]:
     took = {stage: end - start for (stage, start), end in zip(began, ends, strict=True)}
     if failure is not None:
         took.pop(failure.stage)
-    return [
-        Outcome(
-            work=work,
-            seconds={
-                stage: seconds * _share(work, works, stage)
-                for stage, seconds in took.items()
-                if stage in work.wanted
-            },
-            failure=failure,
-        )
-        for work in works
-    ]
+    outcomes: list[Outcome] = []
+    for work in works:
+        shares = {
+            stage: seconds * _share(work, works, stage)
+            for stage, seconds in took.items()
+            if stage in work.wanted
+        }
+        outcomes.append(Outcome(work=work, seconds=shares, failure=failure))
+    return outcomes
 
 
 def _is_limited() -> bool:
-    """Whether this process has a limit of its own, as workers of ours do and those of a cluster do not."""
+    """Whether this process has a limit of its own, as workers of ours do and those of a cluster do
+    not.
+    """
     return resource.getrlimit(resource.RLIMIT_DATA)[0] != resource.RLIM_INFINITY
 
 
@@ -174,7 +184,10 @@ def _failure(error: Exception, *, stage: str) -> Failure:
         return Failure(stage=stage, reason=error.reason, detail=str(error))
     if isinstance(error, BackendError):
         return Failure(stage=stage, reason=DropReason.FAILED, detail=str(error))
-    detail = f"the model raised {type(error).__name__}: {error}; it is skipped until the model, its settings or its version change"
+    detail = (
+        f"the model raised {type(error).__name__}: {error}; "
+        "it is skipped until the model, its settings or its version change"
+    )
     return Failure(stage=stage, reason=DropReason.CRASHED, detail=detail)
 
 

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
+import polars as pl
 from duckdb import DuckDBPyConnection
 from prefect import flow
 from prefect.events import emit_event
 
-from annotation.settle import Answers, as_method, require_no_orphans, settle_all
-from flows.labelling.answers import read_answers
+from flows.locks import copying
 from flows.quiet_exit import quiet_child
+from flows.release.draft import draft_version, newest_version
 from flows.release.recipes import choose_recipe
 from flows.retrain.lineage_events import emit_release
 from flows.say import tell
@@ -24,35 +24,26 @@ from flows.signing.sign import sign_version, try_signing
 from flows.steps import call, in_flow_run, show_text, step
 from flows.workspace import Say, Workspace, open_workspace
 from voxdata.counted import counted
-from voxdata.dataset import Example, Split, stored_form
-from voxdata.draft import Draft, build_examples, corrected_texts, separate_by_phrase
+from voxdata.dataset import Split
+from voxdata.draft import LABEL, Draft
 from voxdata.errors import ConfigError, DropReason, NotFoundError, SplitLossError
-from voxdata.losses import SplitCounts, count_by_split, describe_losses, find_losses
+from voxdata.losses import describe_losses
 from voxdata.name_slips import find_meant_name
-from voxdata.recipe import Recipe, encode_recipe
-from voxdata.reliability import krippendorff_alpha
-from warehouse.annotations import list_simulated
-from warehouse.chain import chain_head
-from warehouse.connection import transaction
-from warehouse.consent import find_barred
-from warehouse.diffs import count_splits
-from warehouse.duplicates import duplicate_groups
-from warehouse.ledger import record_drop
-from warehouse.metadata import list_call_groups
+from voxdata.recipe import Recipe
+from warehouse.ledger import Drop, record_drops
 from warehouse.outbox import OutboxEvent, list_outbox, mark_sent
-from warehouse.privacy import list_hidden
-from warehouse.recordings import list_recordings
-from warehouse.selection import select_utterances
-from warehouse.utterances import list_utterances
+from warehouse.recordings import first_uris
+from warehouse.rows import read_rows
 from warehouse.versions import (
     CREATED_EVENT,
     DatasetVersion,
-    create_version,
+    create_from_frame,
+    holds_just,
     list_versions,
-    load_examples,
-    split_assignments,
 )
-from warehouse.voices import current_voices, divided_voices
+
+DRAFTS_FROM_COPIES = 3
+"""So often is a version drafted beside others; what changes each time meanwhile has to wait."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,129 +67,77 @@ class ReleaseSummary:
     warnings: tuple[str, ...] = ()
 
 
-def draft_version(
-    con: DuckDBPyConnection, workspace: Workspace, recipe: Recipe, *, name: str, today: date
-) -> tuple[Draft, dict[str, object]]:
-    """What a recipe makes of the votes there are; writes nothing.
-
-    Args:
-        name: The dataset whose newest version it is compared with.
-        today: Consent may have ended.
-
-    Returns:
-        The draft, and what is stored beside the version: the recipe, and what it found.
-
-    Raises:
-        NotFoundError: Nothing is labelled, or the recipe takes nothing of it.
-        AnnotationError: Votes would silently be lost.
-    """
-    answers = read_answers(con, workspace.histories)
-    require_no_orphans(answers)
-    schemes = [s for s in workspace.schemes if s.name in recipe.schemes or not recipe.schemes]
-    settled = settle_all(
-        answers, schemes, method=as_method(recipe.consensus), min_votes=recipe.min_votes
-    )
-    labelled = {scheme: found.gold for scheme, found in settled.items()}
-    if not any(labelled.values()):
-        raise NotFoundError(
-            f"nothing to release: no utterance has {counted(recipe.min_votes, 'vote')} yet; annotate in Label Studio, then `voxdata pull`"
-        )
-    barred = find_barred(con, purpose=recipe.purpose, policy=recipe.consent, today=today)
-    seconds = workspace.settings.warehouse.query_seconds
-    taken, left_out = select_utterances(con, recipe, labelled, barred=barred, seconds=seconds)
-    utterances = list_utterances(con)
-    num_labelled = len(taken) + sum(left_out.values())
-    draft = build_examples(
-        [u for u in utterances if u.utterance_id in taken],
-        labelled,
-        texts=corrected_texts((*answers.labels, *answers.decisions), list_hidden(con)),
-        audio_files={s.recording.recording_id: s.audio_file for s in list_recordings(con)},
-        fixed=_fixed(con),
-        ratios=recipe.ratios,
-        seed=recipe.seed,
-        voices=current_voices(con),
-        kin=_kin(con),
-    )
-    if len(draft.examples) < len(taken):
-        left_out["split"] = len(taken) - len(draft.examples)
-    gold_ids = {key for found in labelled.values() for key in found}
-    no_consent = Counter(
-        barred[u.recording_id]
-        for u in utterances
-        if u.utterance_id in gold_ids and u.recording_id in barred
-    )
-    draft = replace(
-        draft, left_out=left_out, barred=barred, num_labelled=num_labelled, no_consent=no_consent
-    )
-    for scheme in recipe.phrases:
-        draft = separate_by_phrase(draft, scheme, recipe, split_assignments(con))
-    if not draft.examples:
-        raise NotFoundError(
-            f"nothing to release: the recipe leaves out every labelled utterance: {draft.reasons}; widen it"
-        )
-    newest = _newest(con, name)
-    if newest is not None:
-        labels = {scheme.name: scheme.label_names for scheme in schemes}
-        lost = find_losses(_held(con, newest), count_by_split(draft.examples), labels=labels)
-        draft = replace(draft, before=newest.ref, lost=lost)
-    stored = {
-        **encode_recipe(recipe),
-        "schemes": {s.name: s.version for s in schemes},
-        "today": today.isoformat(),
-        "agreement_alpha": {
-            scheme: krippendorff_alpha(found.votes) for scheme, found in settled.items()
-        },
-        "ledger_head": chain_head(con),
-        "left_out": dict(sorted(draft.left_out.items())),
-        **({"simulated_annotators": simulated} if (simulated := _simulated(con, answers)) else {}),
-    }
-    return draft, stored
-
-
-def _held(con: DuckDBPyConnection, version: DatasetVersion) -> SplitCounts:
-    """What the splits of a version hold; what was erased for somebody is not lost by the next one."""
-    if version.num_erased:
-        return count_by_split(load_examples(con, version.version_id))
-    return count_splits(con, version.version_id)
-
-
-def _newest(con: DuckDBPyConnection, name: str) -> DatasetVersion | None:
-    return next((version for version in reversed(list_versions(con)) if version.name == name), None)
-
-
-def _simulated(con: DuckDBPyConnection, answers: Answers) -> dict[str, float]:
-    """Login -> error rate of the scripts behind the votes, so that every export says that they were no people."""
-    voters = {a.annotator for a in (*answers.labels, *answers.decisions)}
-    return {login: rate for login, rate in list_simulated(con).items() if login in voters}
-
-
 @step("cut-version")
 def cut_draft(
     workspace: Workspace, name: str, recipe: Recipe, accept_losses: bool = False
 ) -> ReleaseSummary:
-    """Draft a version and write it with its outbox row in one transaction; who was left out goes to the ledger.
+    """Draft a version and write it with its outbox row in one transaction; who was left out goes to
+    the ledger.
+
+    It is drafted from a copy of the warehouse, so that others write meanwhile.
 
     Raises:
-        SplitLossError: A split would lose all examples or all of a label, and nobody has accepted that.
+        SplitLossError: A split would lose all examples or all of a label, and nobody has accepted
+            that.
     """
+    for _ in range(DRAFTS_FROM_COPIES):
+        # Whoever forgets somebody waits until the copy is gone.
+        with copying(workspace, say=tell), workspace.copied_warehouse() as copy:
+            draft = _draft(copy, workspace, recipe, name=name, accept_losses=accept_losses)
+            drafted_at = _read_moment(copy)
+        with workspace.warehouse() as con:
+            if _read_moment(con) == drafted_at:
+                return _cut(con, workspace, name, *draft)
     with workspace.warehouse() as con:
-        draft, stored = draft_version(
-            con, workspace, recipe, name=name, today=datetime.now(UTC).date()
+        draft = _draft(con, workspace, recipe, name=name, accept_losses=accept_losses)
+        return _cut(con, workspace, name, *draft)
+
+
+def _read_moment(con: DuckDBPyConnection) -> dict[str, object]:
+    """What must not have changed since a version was drafted: versions, splits, and who may not be
+    in any; what people say meanwhile waits for the next version."""
+    (row,) = read_rows(
+        con,
+        """select (select max(seq) from dataset_version) as version,
+          (select max(seq) from split_assignment) as place,
+          (select max(seq) from forgotten) as ban""",
+    )
+    return row
+
+
+def _draft(
+    con: DuckDBPyConnection, workspace: Workspace, recipe: Recipe, *, name: str, accept_losses: bool
+) -> tuple[Draft, dict[str, object]]:
+    today = datetime.now(UTC).date()
+    draft, stored = draft_version(con, workspace, recipe, name=name, today=today)
+    if draft.lost and not accept_losses:
+        losses = describe_losses(draft.lost, before=draft.before)
+        raise SplitLossError(
+            f"nothing is released: {losses}; look at `voxdata release {name} --dry-run`, undo what "
+            "took it away (such as `voxdata voices split` after a merge), or go on with "
+            "--accept-losses"
         )
-        if draft.lost and not accept_losses:
-            raise SplitLossError(
-                f"nothing is released: {describe_losses(draft.lost, before=draft.before)}; look at `voxdata release {name} --dry-run`, "
-                "undo what took it away (such as `voxdata voices split` after a merge), or go on with --accept-losses"
-            )
-        version, created = create_version(
-            con, name, draft.examples, recipe=stored, run_id=workspace.run_id, places=draft.places
-        )
-        if created:
-            _record_left_out(con, workspace, draft, version)
+    return draft, stored
+
+
+def _cut(
+    con: DuckDBPyConnection,
+    workspace: Workspace,
+    name: str,
+    draft: Draft,
+    stored: Mapping[str, object],
+) -> ReleaseSummary:
+    version, created = create_from_frame(
+        con, name, draft.candidate, recipe=stored, run_id=workspace.run_id, places=draft.places
+    )
+    if created:
+        _record_left_out(con, workspace, draft, version)
+    counts = draft.count()
+    splits = {split: counts[split, "", ""] for split in Split if (split, "", "") in counts}
     return ReleaseSummary(
         version=version,
         created=created,
-        splits=Counter(e.split for e in draft.examples),
+        splits=splits,
         conflicts=draft.conflicts,
         left_out=draft.left_out,
         warnings=draft.warnings,
@@ -208,44 +147,26 @@ def cut_draft(
 def _record_left_out(
     con: DuckDBPyConnection, workspace: Workspace, draft: Draft, version: DatasetVersion
 ) -> None:
-    uris = {stored.recording.recording_id: stored.uri for stored in list_recordings(con)}
-    with transaction(con):
-        for recording_id, why in sorted(draft.barred.items()):
-            record_drop(
-                con,
-                stage="release",
-                subject=uris.get(recording_id, recording_id),
-                reason=DropReason.NO_CONSENT,
-                detail=why,
-                recording_id=recording_id,
-                key=version.ref,
-                run_id=workspace.run_id,
-            )
-        for voice in draft.conflicts:
-            record_drop(
-                con,
-                stage="release",
-                subject=f"voice {voice}",
-                reason=DropReason.SPLIT_CONFLICT,
-                key=version.ref,
-                run_id=workspace.run_id,
-                detail="it joins groups that earlier versions put into different splits",
-            )
-
-
-def _fixed(con: DuckDBPyConnection) -> dict[str, Split]:
-    """Voice or speaker -> the split it stays in. Of a voice that was divided only its speakers are known to have been there."""
-    divided = divided_voices(con)
-    return {name: split for name, split in split_assignments(con).items() if name not in divided}
-
-
-def _kin(con: DuckDBPyConnection) -> dict[str, list[str]]:
-    """Recording id -> the call it is part of, and the recordings it shares its sound with."""
-    kin: defaultdict[str, list[str]] = defaultdict(list)
-    for what, groups in (("call", list_call_groups(con)), ("duplicates", duplicate_groups(con))):
-        for recording_id, group in groups.items():
-            kin[recording_id].append(f"{what} {group}")
-    return dict(kin)
+    uris = first_uris(con, draft.barred)
+    barred = [
+        Drop(
+            subject=uris.get(recording_id, recording_id),
+            reason=DropReason.NO_CONSENT,
+            detail=why,
+            recording_id=recording_id,
+        )
+        for recording_id, why in sorted(draft.barred.items())
+    ]
+    torn = [
+        Drop(
+            subject=f"voice {voice}",
+            reason=DropReason.SPLIT_CONFLICT,
+            detail="it joins groups that earlier versions put into different splits",
+        )
+        for voice in draft.conflicts
+    ]
+    drops = [*barred, *torn]
+    record_drops(con, drops, stage="release", key=version.ref, run_id=workspace.run_id)
 
 
 def announce_versions(workspace: Workspace) -> int:
@@ -362,26 +283,28 @@ def preview_version(workspace: Workspace, name: str, recipe: Recipe) -> dict[str
     """What `release_version` would do: examples, minutes and class balance; nothing is written.
 
     Returns:
-        JSON values: whether it would be new, counts in all, by split, by language and by label, and why labelled utterances stay out.
+        JSON values: whether it would be new, counts in all, by split, by language and by label, and
+        why labelled utterances stay out.
     """
     with workspace.warehouse(read_only=True) as con:
         draft, _ = draft_version(con, workspace, recipe, name=name, today=datetime.now(UTC).date())
-        newest = _newest(con, name)
-        same = newest is not None and load_examples(con, newest.version_id) == sorted(
-            (stored_form(example) for example in draft.examples), key=lambda e: e.utterance_id
-        )
+        newest = newest_version(con, name)
+        is_same = newest is not None and holds_just(con, newest.version_id, draft.candidate)
+    rows = draft.rows
+    labels: dict[str, dict[str, object]] = {}
+    for scheme in draft.schemes:
+        label = pl.format("{}={}", pl.lit(scheme), LABEL + scheme)
+        labels |= _balance(rows.drop_nulls(LABEL + scheme), label)
     return {
         "name": name,
-        "new": not same,
+        "new": not is_same,
         "newest": newest.ref if newest else None,
-        "examples": len(draft.examples),
-        "minutes": _minutes(draft.examples),
-        "voices": len({e.voice for e in draft.examples}),
-        "splits": _balance(draft.examples, lambda e: [e.split.value]),
-        "languages": _balance(draft.examples, lambda e: [e.language]),
-        "labels": _balance(
-            draft.examples, lambda e: [f"{scheme}={gold.label}" for scheme, gold in e.gold.items()]
-        ),
+        "examples": len(rows),
+        "minutes": _minutes(rows),
+        "voices": rows["voice"].n_unique(),
+        "splits": _balance(rows, pl.col("split")),
+        "languages": _balance(rows, pl.col("language")),
+        "labels": dict(sorted(labels.items())),
         "left out": dict(draft.left_out),
         "conflicts": list(draft.conflicts),
         "lost": [
@@ -392,26 +315,23 @@ def preview_version(workspace: Workspace, name: str, recipe: Recipe) -> dict[str
     }
 
 
-def _minutes(examples: Iterable[Example]) -> float:
-    return sum(e.segment.duration_ms for e in examples) / 60_000
+def _minutes(rows: pl.DataFrame) -> float:
+    total_ms: int = rows.select((pl.col("end_ms") - pl.col("start_ms")).sum()).item()
+    return total_ms / 60_000
 
 
-def _balance(
-    examples: Sequence[Example], keys: Callable[[Example], Sequence[str]]
-) -> dict[str, dict[str, object]]:
+def _balance(rows: pl.DataFrame, key: pl.Expr) -> dict[str, dict[str, object]]:
     """Key -> examples and minutes in all and examples in each split, sorted by key."""
-    found: defaultdict[str, list[Example]] = defaultdict(list)
-    for example in examples:
-        for key in keys(example):
-            found[key].append(example)
-    return {
-        key: {
-            "examples": len(those),
-            "minutes": _minutes(those),
-            **{split.value: sum(e.split is split for e in those) for split in Split},
+    balance: dict[str, dict[str, object]] = {}
+    parts = rows.with_columns(balance_key=key).partition_by("balance_key", as_dict=True)
+    for (name,), part in sorted(parts.items()):
+        counts = dict(part.group_by("split").len().iter_rows())
+        balance[str(name)] = {
+            "examples": len(part),
+            "minutes": _minutes(part),
+            **{split.value: counts.get(split.value, 0) for split in Split},
         }
-        for key, those in sorted(found.items())
-    }
+    return balance
 
 
 @flow(

@@ -26,6 +26,7 @@ from voxdata.audio_digest import AudioGuard
 from voxdata.canonical import open_canonical
 from voxdata.counted import counted
 from voxdata.dataset import Example, Split
+from voxdata.durable import write_file
 from voxdata.errors import AudioError, TrainingError
 from voxdata.identity import digest
 from voxdata.ports import Labeler, TrainingJob
@@ -231,7 +232,7 @@ def _launch(
         json.dumps({"utterance_id": key, "distribution": value}, ensure_ascii=False)
         for key, value in sorted(answers.items())
     ]
-    (output / "incumbent.jsonl").write_text("".join(row + "\n" for row in rows), encoding="utf-8")
+    write_file(output / "incumbent.jsonl", "".join(row + "\n" for row in rows).encode())
     write_config(output / "config.toml", config)
     job = TrainingJob(
         config=output / "config.toml",

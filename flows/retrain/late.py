@@ -11,6 +11,7 @@ from duckdb import DuckDBPyConnection
 from flows.workspace import Workspace
 from training.feature_files import cached_features
 from voxdata.dataset import Example
+from voxdata.durable import remove
 from warehouse.gate import forgotten_among
 
 MEANWHILE = "somebody in the version was forgotten while it ran, so what it made was thrown away; train again"
@@ -25,7 +26,7 @@ def forgotten_meanwhile(con: DuckDBPyConnection, examples: Sequence[Example]) ->
 def throw_away(workspace: Workspace, output: Path, utterance_ids: Sequence[str]) -> None:
     """Delete what work on some utterances has written: its folder, and their features."""
     for path in cached_features(workspace.models_dir, utterance_ids):
-        path.unlink(missing_ok=True)
+        remove(path, missing_ok=True)
     shutil.rmtree(output, ignore_errors=True)
 
 

@@ -1,4 +1,6 @@
-"""Label Studio on this machine: how it is started for a workspace, and the credentials to reach it."""
+"""Label Studio on this machine: how it is started for a workspace, and the credentials to
+reach it.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ VERSION = "1.23.2"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabelStudioCredentials:
-    """The administrator of a workspace's Label Studio; lies in a file that its owner alone can read.
+    """The administrator of a workspace's Label Studio.
+
+    It lies in a file that its owner alone can read.
 
     Attributes:
         email: Login.
@@ -43,7 +47,10 @@ class LabelStudioCredentials:
         return hmac.new(self.secret.encode(), b"webhook", hashlib.sha256).hexdigest()
 
     def password_for(self, email: str) -> str:
-        """The password of another account of this server; always the same for one e-mail address."""
+        """The password of another account of this server.
+
+        It is always the same for one e-mail address.
+        """
         return hmac.new(self.secret.encode(), email.encode(), hashlib.sha256).hexdigest()[:24]
 
 
@@ -59,7 +66,8 @@ def label_studio_credentials(workspace: Workspace) -> LabelStudioCredentials:
         return LabelStudioCredentials(**json.loads(text))
     except (ValueError, TypeError) as error:
         raise ConfigError(
-            f"{path} is damaged ({error}); restore it, or remove {path.parent} to begin with a new server"
+            f"{path} is damaged ({error}); restore it, or remove {path.parent} to begin with a new "
+            "server"
         ) from error
 
 
@@ -71,7 +79,9 @@ def _new_credentials() -> str:
 
 
 def label_studio_spec(workspace: Workspace, *, receiver: str | None, say: Say) -> ServiceSpec:
-    """How Label Studio is started for a workspace; its environment and a migrated database are made first when absent.
+    """How Label Studio is started for a workspace.
+
+    Its environment and a migrated database are made first when absent.
 
     Args:
         receiver: Where its webhooks may go on this machine.
@@ -100,7 +110,8 @@ def label_studio_spec(workspace: Workspace, *, receiver: str | None, say: Say) -
         ),
         port=workspace.settings.services.label_studio_port,
         health_path="/health",
-        # What the server is told once, at its start, stands here, so that a change of it starts the server anew.
+        # What the server is told once, at its start, stands here, so that a change of it starts the
+        # server again.
         version=" ".join(filter(None, [VERSION, "guarded", receiver, origin])),
         cwd=data_dir,
         ready_timeout_s=300,
@@ -115,7 +126,8 @@ def label_studio_environment(
     receiver: str | None = None,
     origin: str = "",
 ) -> dict[str, str]:
-    """Variables of a server that is private to this machine: a fixed token, local files, no sign-up, no call to the outside.
+    """Variables of a server that is private to this machine: a fixed token, local files, no
+    sign-up, no call to the outside.
 
     It answers under its own address only, and fetches nothing from internal addresses.
 
@@ -124,7 +136,8 @@ def label_studio_environment(
         data_dir: The data folder of the server.
         media_dir: Root of the files it serves.
         receiver: The one internal address to which its webhooks may go.
-        origin: Another address under which people reach it, such as "https://labels.example.org"; "" for none.
+        origin: Another address under which people reach it, such as "https://labels.example.org";
+            "" for none.
 
     Returns:
         Name -> value; `{port}` stands for the port.
@@ -149,7 +162,9 @@ def label_studio_environment(
 
 
 def _gate(addresses: Sequence[str], *, receiver: str | None) -> dict[str, str]:
-    """What lets in and out; the server's own switches, and ours beside them (`annotation/server_guard`)."""
+    """What lets in and out; the server's own switches, and ours beside them
+    (`annotation/server_guard`).
+    """
     hosts = dict.fromkeys(
         str(urlsplit(address).hostname) for address in addresses if "{" not in address
     )
@@ -166,7 +181,8 @@ def _gate(addresses: Sequence[str], *, receiver: str | None) -> dict[str, str]:
 
 
 def label_studio_access(workspace: Workspace) -> tuple[str, str]:
-    """Address and token of the Label Studio in use: the one of the environment, else the one `voxdata up` started.
+    """Address and token of the Label Studio in use: the one of the environment, else the one
+    `voxdata up` started.
 
     Raises:
         ConfigError: An address is set without a token.
@@ -182,6 +198,7 @@ def label_studio_access(workspace: Workspace) -> tuple[str, str]:
     service = read_services(workspace.state_dir).get("label-studio")
     if service is None or service.url is None or not service.alive:
         raise AnnotationError(
-            "Label Studio is not up; start it with `voxdata up`, or set VOXDATA_LABEL_STUDIO_URL and _TOKEN"
+            "Label Studio is not up; start it with `voxdata up`, "
+            "or set VOXDATA_LABEL_STUDIO_URL and _TOKEN"
         )
     return service.url, label_studio_credentials(workspace).token

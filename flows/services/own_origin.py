@@ -1,7 +1,8 @@
 """A gate in front of a web application that is private to this machine.
 
-A page of the internet reaches a port of 127.0.0.1 through the browser of whoever opens it: across origins, or under a name of
-its own that it lets point to 127.0.0.1 (DNS rebinding). Both show in the headers that a browser sets by itself.
+A page of the internet reaches a port of 127.0.0.1 through the browser of whoever opens it: across
+origins, or under a name of its own that it lets point to 127.0.0.1 (DNS rebinding). Both show in
+the headers that a browser sets by itself.
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ def own_origins(port: int | str) -> tuple[str, ...]:
 
 
 class OwnOriginOnly:
-    """Refuses every request whose Host or Origin is not the server's own; programs send no Origin, and none is needed.
+    """Refuses every request whose Host or Origin is not the server's own.
+
+    Programs send no Origin, and none is needed.
 
     Args:
         app: The application behind the gate.

@@ -53,7 +53,10 @@ def ask_prefect(access: Mapping[str, str], path: str, query: Mapping[str, Any]) 
 
 
 def _send(access: Mapping[str, str], path: str, body: bytes | None, *, timeout_s: float) -> bytes:
-    """One request, past any proxy: to post when there is a body. An answer other than 2xx is an OSError."""
+    """One request, past any proxy: to post when there is a body.
+
+    An answer other than 2xx is an OSError.
+    """
     login = base64.b64encode(":".join(basic_auth(access)).encode()).decode()
     request = Request(  # noqa: S310 - the URL is ours
         f"{access['PREFECT_API_URL']}/{path}",

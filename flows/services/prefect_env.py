@@ -1,4 +1,6 @@
-"""The environment variables under which Prefect runs here: its own home, its own port, no call to the outside."""
+"""The environment variables under which Prefect runs here: its own home, its own port, no call to
+the outside.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,9 @@ LOGIN_FILE = "prefect-login"
 
 
 def prefect_login(state_dir: Path) -> str:
-    """What a client of the workspace's Prefect server has to know, as "user:password"; made when there is none.
+    """What a client of the workspace's Prefect server has to know, as "user:password".
+
+    It is made when there is none.
 
     Whoever can call that server's API can run a shell with it.
     """
@@ -32,9 +36,10 @@ def basic_auth(environment: Mapping[str, str]) -> tuple[str, str]:
 def prefect_environment(*, home: Path, port: int | str, login: str) -> dict[str, str]:
     """Variables for the server, the worker and every client of one workspace.
 
-    They let in nobody without `login` and no page of another origin, keep all of Prefect's files in `home`, switch telemetry
-    and advertising off, point the web page at the right port (it calls 4200 otherwise), allow slow machines a slow start, let
-    the recorder keep up with mapped tasks, and shorten the polling that delays a triggered run.
+    They let in nobody without `login` and no page of another origin, keep all of Prefect's files in
+    `home`, switch telemetry and advertising off, point the web page at the right port (it calls
+    4200 otherwise), allow slow machines a slow start, let the recorder keep up with mapped tasks,
+    and shorten the polling that delays a triggered run.
 
     Args:
         home: Folder of Prefect's database, results and profiles.

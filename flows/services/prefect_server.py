@@ -2,8 +2,8 @@
 
     python -m flows.services.prefect_server --port PORT
 
-Started by `voxdata up` with the variables of `flows.services.prefect_env`. It does what `prefect server start` does in the foreground; that
-command has no place for a gate.
+Started by `voxdata up` with the variables of `flows.services.prefect_env`. It does what `prefect
+server start` does in the foreground; that command has no place for a gate.
 """
 
 from __future__ import annotations

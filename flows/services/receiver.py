@@ -1,9 +1,11 @@
-"""Receiver: takes Label Studio's webhooks, and has changes pulled at once instead of at the next schedule.
+"""Receiver: takes Label Studio's webhooks, and has changes pulled at once instead of at the next
+schedule.
 
     python -m flows.services.receiver ROOT --port PORT
 
-Started by `voxdata up`. An event is a hint to pull, never the truth: Label Studio sends each once, inside the annotator's save, without a
-signature and without trying again. So it is answered in milliseconds, after the hint is on disk, and what was said is read from the server.
+Started by `voxdata up`. An event is a hint to pull, never the truth: Label Studio sends each once,
+inside the annotator's save, without a signature and without trying again. So it is answered in
+milliseconds, after the hint is on disk, and what was said is read from the server.
 """
 
 from __future__ import annotations
@@ -41,7 +43,8 @@ LONGEST_PULL_S = 600.0
 
 
 class PullWaker:
-    """Runs one pull at a time, soon after events, until one has succeeded that began after the newest of them.
+    """Runs one pull at a time, soon after events, until one has succeeded that began after the
+    newest of them.
 
     Args:
         inbox: Where events wait.
@@ -164,7 +167,10 @@ def build_app(
 
 
 def read_event(payload: dict[str, Any]) -> dict[str, object]:
-    """What is kept of an event: names and numbers. What people said is private, and is read from the server."""
+    """What is kept of an event: names and numbers.
+
+    What people said is private, and is read from the server.
+    """
     annotation = payload.get("annotation")
     several = (
         [annotation]
@@ -179,7 +185,8 @@ def read_event(payload: dict[str, Any]) -> dict[str, object]:
 
 
 def pull_apart(root: Path) -> None:
-    """Pull in a process of its own: nothing that happens to it, Prefect included, can end the receiver or slow its answers.
+    """Pull in a process of its own: nothing that happens to it, Prefect included, can end the
+    receiver or slow its answers.
 
     Raises:
         TransientError: It did not succeed; its own words are in the log.

@@ -182,15 +182,15 @@ def _ask_standings(
     standings = []
     for name, cron in crons.items():
         deployment = deployments.get(name)
-        found = ScheduleStanding(name=name, cron=cron)
+        standing = ScheduleStanding(name=name, cron=cron)
         if deployment is not None:
-            found = replace(
-                found,
+            standing = replace(
+                standing,
                 last_success=_run_time(access, deployment, "COMPLETED", "END_TIME_DESC"),
                 running_since=_at_work(access, deployment, since=since),
                 next_tick=_run_time(access, deployment, "SCHEDULED", "EXPECTED_START_TIME_ASC"),
             )
-        standings.append(judge_schedule(found, since=since, now=now))
+        standings.append(judge_schedule(standing, since=since, now=now))
     return standings
 
 

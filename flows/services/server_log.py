@@ -1,4 +1,6 @@
-"""Errors of Prefect's scheduler in the server's log: with them a server looks well, and no schedule fires."""
+"""Errors of Prefect's scheduler in the server's log: with them a server looks well, and no schedule
+fires.
+"""
 
 from __future__ import annotations
 
@@ -47,10 +49,10 @@ def read_server_log(service: Service, *, most_bytes: int = 20_000_000) -> str:
 
 def _with_cause(lines: list[str], place: int) -> str:
     """An error's own words, and the exception that ends the traceback below it."""
-    said = lines[place].split(" - ", 1)[-1].strip()
+    message = lines[place].split(" - ", 1)[-1].strip()
     for line in lines[place + 1 :]:
         if " | " in line:
             break
         if line and not line[0].isspace() and not line.startswith("Traceback"):
-            return f"{said}: {line.strip()}"
-    return said
+            return f"{message}: {line.strip()}"
+    return message

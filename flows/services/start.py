@@ -1,5 +1,6 @@
-"""The services of a workspace on this machine: a Prefect server, the worker that serves the deployments, Label Studio, and the receiver of
-its webhooks."""
+"""The services of a workspace on this machine: a Prefect server, the worker that serves the
+deployments, Label Studio, and the receiver of its webhooks.
+"""
 
 from __future__ import annotations
 
@@ -42,9 +43,12 @@ __all__ = [
 
 
 def start_services(workspace: Workspace, *, say: Say) -> list[Service]:
-    """Start what is not running yet, and wait until everything answers; safe to repeat, also twice at once.
+    """Start what is not running yet, and wait until everything answers.
 
-    A Label Studio given by VOXDATA_LABEL_STUDIO_URL is used as it is: none is started here, and no receiver, which it could not reach.
+    This is safe to repeat, also twice at once.
+
+    A Label Studio given by VOXDATA_LABEL_STUDIO_URL is used as it is: none is started here, and no
+    receiver, which it could not reach.
 
     Returns:
         Every service of this workspace, in order of start.
@@ -96,7 +100,8 @@ def prefect_home(workspace: Workspace) -> Path:
 
 def prefect_spec(workspace: Workspace) -> ServiceSpec:
     """How the Prefect server is started."""
-    # A new login needs a new server. Of a secret this long a few digits of a digest give nothing away.
+    # A new login needs a new server. Of a secret this long a few digits of a digest give nothing
+    # away.
     login = hashlib.sha256(prefect_login(workspace.state_dir).encode()).hexdigest()[:8]
     return ServiceSpec(
         name="prefect-server",
@@ -115,7 +120,10 @@ def prefect_spec(workspace: Workspace) -> ServiceSpec:
 
 
 def worker_spec(workspace: Workspace, server: Service) -> ServiceSpec:
-    """How the worker is started; it belongs to one server process, so a new server gets a new worker."""
+    """How the worker is started.
+
+    It belongs to one server process, so a new server gets a new worker.
+    """
     if server.port is None:
         raise ValueError("the Prefect server listens on a port")
     environment = _prefect_variables(workspace, port=server.port)
@@ -138,7 +146,10 @@ def _deployed(workspace: Workspace) -> str:
 
 
 def receiver_spec(workspace: Workspace, server: Service | None = None) -> ServiceSpec:
-    """How the receiver of Label Studio's webhooks is started; its pulls show on one Prefect server, so a new server gets a new receiver."""
+    """How the receiver of Label Studio's webhooks is started.
+
+    Its pulls show on one Prefect server, so a new server gets a new receiver.
+    """
     return ServiceSpec(
         name="receiver",
         command=(

@@ -1,8 +1,9 @@
-"""Background services of one workspace: started detached, found again by a state file, stopped with all their children.
+"""Background services of one workspace: started detached, found again by a state file, stopped with
+all their children.
 
-A service is known by its pid together with the moment its process started, so a pid that the system gave to somebody else is
-never taken for ours and never killed. Each child also carries a mark in its environment, by which orphans are found after a
-crash.
+A service is known by its pid together with the moment its process started, so a pid that the system
+gave to somebody else is never taken for ours and never killed. Each child also carries a mark in
+its environment, by which orphans are found after a crash.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from pathlib import Path
 import psutil
 
 from flows.locks import hold_lock
+from voxdata.durable import move, remove, write_file
 from voxdata.errors import ServiceError
 
 Say = Callable[[str], None]
@@ -104,8 +106,8 @@ def process_identity(pid: int) -> str | None:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
         return None if fields[0] in "ZX" else f"{boot}:{fields[19]}"
     try:
-        found = psutil.Process(pid)
-        return None if found.status() == psutil.STATUS_ZOMBIE else f"{found.create_time():.2f}"
+        process = psutil.Process(pid)
+        return None if process.status() == psutil.STATUS_ZOMBIE else f"{process.create_time():.2f}"
     except psutil.Error:
         return None
 
@@ -127,9 +129,12 @@ def service_lock(state_dir: Path, *, say: Say, timeout_s: float = 600.0) -> Iter
 
 
 def read_services(state_dir: Path) -> dict[str, Service]:
-    """Services of the state file by name, in order of start; they need not be alive. A damaged file counts as empty.
+    """Services of the state file by name, in order of start; they need not be alive.
 
-    A file that came with a copied or moved workspace speaks of another folder's processes: those are not ours.
+    A damaged file counts as empty.
+
+    A file that came with a copied or moved workspace speaks of another folder's processes: those
+    are not ours.
     """
     folder, services = read_state(state_dir)
     if folder is not None and folder != state_dir.resolve():
@@ -142,7 +147,9 @@ def read_services(state_dir: Path) -> dict[str, Service]:
 
 
 def read_state(state_dir: Path) -> tuple[Path | None, dict[str, Service]]:
-    """The state file as it is: the folder for which it was written (None in one of an earlier version), and its services."""
+    """The state file as it is: the folder for which it was written (None in one of an earlier
+    version), and its services.
+    """
     try:
         content = json.loads((state_dir / STATE_FILE).read_text(encoding="utf-8"))
         services = {row["name"]: Service(**row) for row in content["services"]}
@@ -164,16 +171,13 @@ def write_services(state_dir: Path, services: Mapping[str, Service]) -> None:
     """Replace the state file in one step; without services, remove it."""
     path = state_dir / STATE_FILE
     if not services:
-        path.unlink(missing_ok=True)
+        remove(path, missing_ok=True)
         return
-    draft = path.with_suffix(".json.new")
-    draft.touch(mode=0o600)
     content = {
         "folder": str(state_dir.resolve()),
         "services": [asdict(service) for service in services.values()],
     }
-    draft.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    draft.replace(path)
+    write_file(path, (json.dumps(content, indent=2) + "\n").encode(), mode=0o600)
 
 
 def service_status(state_dir: Path) -> list[Service]:
@@ -206,15 +210,16 @@ def ensure_running(state_dir: Path, spec: ServiceSpec, *, say: Say) -> Service:
         say: Told about the progress.
 
     Raises:
-        ServiceError: It died while starting, or was not ready in time; the message ends with its last log lines.
+        ServiceError: It died while starting, or was not ready in time; the message ends with its
+            last log lines.
     """
     services = read_services(state_dir)
-    known = services.get(spec.name)
-    if known is not None and known.alive and known.version == spec.version:
-        _wait_ready(known, spec, say=say)
-        say(f"{spec.name}: running{_at(known)}")
-        return known
-    _stop(state_dir, spec.name, known, say=say)
+    running = services.get(spec.name)
+    if running is not None and running.alive and running.version == spec.version:
+        _wait_ready(running, spec, say=say)
+        say(f"{spec.name}: running{_at(running)}")
+        return running
+    _stop(state_dir, spec.name, running, say=say)
     began = time.monotonic()
     for attempt in range(1, ATTEMPTS + 1):
         service, child = _launch(state_dir, spec, say=say)
@@ -233,14 +238,17 @@ def ensure_running(state_dir: Path, spec: ServiceSpec, *, say: Say) -> Service:
             if attempt == ATTEMPTS or not _lost_its_port(service):
                 raise
             say(
-                f"{spec.name}: another program was faster at port {service.port}; starting again on another"
+                f"{spec.name}: another program was faster at port {service.port}; "
+                "starting again on another"
             )
     say(f"{spec.name}: ready after {time.monotonic() - began:.0f} s{_at(service)}")
     return service
 
 
 def stop_all(state_dir: Path, *, say: Say, grace_s: float = 20.0) -> list[str]:
-    """Stop every service of the state file, the last one started first. Hold `service_lock` around it.
+    """Stop every service of the state file, the last one started first.
+
+    Hold `service_lock` around it.
 
     Returns:
         Names of those that were running.
@@ -259,8 +267,8 @@ def stop_all(state_dir: Path, *, say: Say, grace_s: float = 20.0) -> list[str]:
 def stop_moved(state_dir: Path, *, say: Say, grace_s: float = 20.0) -> list[str]:
     """Deal with a state file of another folder. Hold `service_lock` around it.
 
-    Of a workspace that was moved, the services that still run in it are stopped, since they know its old place. Of one that was
-    copied, they are the original's, and are left alone.
+    Of a workspace that was moved, the services that still run in it are stopped, since they know
+    its old place. Of one that was copied, they are the original's, and are left alone.
 
     Returns:
         Names of those that were stopped.
@@ -270,7 +278,8 @@ def stop_moved(state_dir: Path, *, say: Say, grace_s: float = 20.0) -> list[str]
         return []
     if folder.exists():
         say(
-            f"{state_dir / STATE_FILE} came with a copy of {folder.parent}; the services of that workspace are left alone"
+            f"{state_dir / STATE_FILE} came with a copy of {folder.parent}; "
+            "the services of that workspace are left alone"
         )
         return []
     moved = [name for name in reversed(services) if _runs_in(state_dir, services[name])]
@@ -281,7 +290,10 @@ def stop_moved(state_dir: Path, *, say: Say, grace_s: float = 20.0) -> list[str]
 
 
 def _runs_in(state_dir: Path, service: Service) -> bool:
-    """Whether a process works in this very workspace; a folder that is moved takes its processes along."""
+    """Whether a process works in this very workspace.
+
+    A folder that is moved takes its processes along.
+    """
     try:
         return service.alive and Path(psutil.Process(service.pid).cwd()).is_relative_to(
             state_dir.parent.resolve()
@@ -299,7 +311,7 @@ def _launch(
     log = state_dir / "logs" / f"{spec.name}.log"
     log.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     if log.exists() and log.stat().st_size > LOG_LIMIT_BYTES:
-        log.replace(log.with_suffix(".log.1"))
+        move(log, log.with_suffix(".log.1"))
     fill = str(port)
     env = {
         **os.environ,
@@ -354,11 +366,13 @@ def _wait_ready(service: Service, spec: ServiceSpec, *, say: Say) -> None:
             )
         if now - began > spec.ready_timeout_s:
             raise ServiceError(
-                f"{service.name} was not ready within {spec.ready_timeout_s:.0f} s; log {service.log}:\n{_tail(service)}"
+                f"{service.name} was not ready within {spec.ready_timeout_s:.0f} s; "
+                f"log {service.log}:\n{_tail(service)}"
             )
         if now - told >= 10:
             say(
-                f"{service.name}: still starting ({now - began:.0f} s of at most {spec.ready_timeout_s:.0f} s)"
+                f"{service.name}: still starting ({now - began:.0f} s of at most "
+                f"{spec.ready_timeout_s:.0f} s)"
             )
             told = now
         time.sleep(0.2)
@@ -428,7 +442,10 @@ def _stop(
 
 def _signal(target: psutil.Process, verb: str) -> None:
     try:
-        target.terminate() if verb == "terminate" else target.kill()
+        if verb == "terminate":
+            target.terminate()
+        else:
+            target.kill()
     except psutil.NoSuchProcess:
         return
 
@@ -438,14 +455,14 @@ def _mark(state_dir: Path, name: str) -> str:
 
 
 def _marked(mark: str) -> list[psutil.Process]:
-    found = []
+    marked = []
     for candidate in psutil.process_iter():
         try:
             if candidate.pid != os.getpid() and candidate.environ().get(MARK) == mark:
-                found.append(candidate)
+                marked.append(candidate)
         except (psutil.Error, OSError):
             continue
-    return found
+    return marked
 
 
 def _tail(service: Service, *, lines: int = 20) -> str:

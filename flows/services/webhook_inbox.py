@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from secrets import token_hex
 
+from voxdata.durable import remove, sync, write_file
+
 
 class WebhookInbox:
-    """A folder with one file for each event. A file is there whole or not at all, also after `kill -9`.
+    """A folder with one file for each event.
+
+    A file is there whole or not at all, also after `kill -9`.
 
     Args:
         folder: Made when absent; readable by its owner alone.
@@ -21,17 +24,18 @@ class WebhookInbox:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._folder = folder
         for partial in folder.glob("*.partial"):
-            partial.unlink(missing_ok=True)
+            remove(partial, missing_ok=True)
 
     def put(self, event: Mapping[str, object]) -> None:
-        """Keep an event, durably: temporary file, fsync, rename."""
-        name = f"{time.time_ns():020}-{token_hex(4)}"
-        partial = self._folder / f"{name}.partial"
-        with partial.open("w", encoding="utf-8") as file:
-            json.dump(dict(event), file, ensure_ascii=True)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.rename(self._folder / f"{name}.json")
+        """Keep an event, durably.
+
+        Raises:
+            MachineError: The disk refuses; nothing of it is there.
+        """
+        name = f"{time.time_ns():020}-{token_hex(4)}.json"
+        content = json.dumps(dict(event), ensure_ascii=True)
+        write_file(self._folder / name, content.encode("ascii"))
+        sync(self._folder)
 
     def names(self) -> list[str]:
         """Events waiting, oldest first."""
@@ -40,4 +44,4 @@ class WebhookInbox:
     def remove(self, names: list[str]) -> None:
         """Forget events that were dealt with."""
         for name in names:
-            (self._folder / name).unlink(missing_ok=True)
+            remove(self._folder / name, missing_ok=True)

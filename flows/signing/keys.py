@@ -1,7 +1,8 @@
 """The keys of a workspace: made when something is signed for the first time, exchanged on record.
 
-They lie in `.voxdata/signing`: `first.pub` and a signed statement for each key that followed, which together say whom to believe; and the
-private key in use, readable by its owner alone, unless that is kept on another machine.
+They lie in `.voxdata/signing`: `first.pub` and a signed statement for each key that followed, which
+together say whom to believe; and the private key in use, readable by its owner alone, unless that
+is kept on another machine.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from flows.folders.secret_file import PRIVATE, read_or_make_secret
 from flows.workspace import Workspace
-from voxdata.durable import write_file
+from voxdata.durable import remove, write_file
 from voxdata.errors import ConfigError, StatementError
 from voxdata.signature import (
     key_id,
@@ -82,31 +83,28 @@ def read_keys(workspace: Workspace) -> Keys | None:
     first = read_public_file(folder / FIRST_PUBLIC)
     rotations = tuple(read_envelope(path) for path in sorted(folder.glob("rotation-*.json")))
     chain = follow_rotations(first, rotations)
-    private = next(
-        (
-            key
-            for path in sorted(folder.glob("*.pem"))
-            if public_of(key := read_key_file(path)) == chain[-1]
-        ),
-        None,
-    )
+    privates = (read_key_file(path) for path in sorted(folder.glob("*.pem")))
+    private = next((key for key in privates if public_of(key) == chain[-1]), None)
     return Keys(chain=chain, rotations=rotations, private=private)
 
 
 def make_keys(workspace: Workspace) -> Keys:
-    """The keys of a workspace; the first one is made when there is none, and private keys that others followed are deleted."""
+    """The keys of a workspace.
+
+    The first one is made when there is none, and private keys that others followed are deleted.
+    """
     folder = keys_folder(workspace)
     if not (folder / FIRST_PUBLIC).exists():
         pem = read_or_make_secret(folder / FIRST_PRIVATE, make_private_pem)
         public = public_of(read_private(pem, origin=str(folder / FIRST_PRIVATE)))
         write_file(folder / FIRST_PUBLIC, public_pem(public).encode())
-    found = read_keys(workspace)
-    if found is None:
+    keys = read_keys(workspace)
+    if keys is None:
         raise StatementError(f"{folder / FIRST_PUBLIC} vanished")
     for path in sorted(folder.glob("*.pem")):
-        if public_of(read_key_file(path)) in found.chain[:-1]:
-            path.unlink()  # another key followed, and this one has nothing to sign any more
-    return found
+        if public_of(read_key_file(path)) in keys.chain[:-1]:
+            remove(path)  # another key followed, and this one has nothing to sign any more
+    return keys
 
 
 def read_key_file(path: Path) -> Ed25519PrivateKey:
@@ -151,16 +149,18 @@ def write_key_pair(path: Path) -> str:
         ConfigError: Something is there already.
     """
     public_path = path.with_name(path.name + ".pub")
-    for there in (path, public_path):
-        if there.exists():
-            raise ConfigError(f"{there} is there already; name another file")
+    for place in (path, public_path):
+        if place.exists():
+            raise ConfigError(f"{place} is there already; name another file")
     public = public_of(read_private(read_or_make_secret(path, make_private_pem), origin=str(path)))
     write_file(public_path, public_pem(public).encode())
     return public
 
 
 def trust_public_key(workspace: Workspace, path: Path) -> Keys:
-    """Have a workspace believe a key that is kept elsewhere; at first alone, later as the one that follows.
+    """Have a workspace believe a key that is kept elsewhere.
+
+    At first it is believed alone, later as the one that follows.
 
     Returns:
         The keys; a key that follows counts once the rotation is signed by both.
@@ -169,27 +169,30 @@ def trust_public_key(workspace: Workspace, path: Path) -> Keys:
         StatementError: The file holds no public key.
     """
     public = read_public_file(path)
-    known = read_keys(workspace)
-    if known is None:
+    keys = read_keys(workspace)
+    if keys is None:
         write_file(keys_folder(workspace) / FIRST_PUBLIC, public_pem(public).encode())
-    elif public not in known.chain:
-        rotation = make_rotation(known.current, public)
-        if known.private is not None:
-            rotation = sign_envelope(rotation, known.private)
+    elif public not in keys.chain:
+        rotation = make_rotation(keys.current, public)
+        if keys.private is not None:
+            rotation = sign_envelope(rotation, keys.private)
         write_envelope(rotation_path(workspace, public), rotation)
     return make_keys(workspace)
 
 
 def rotate_key(workspace: Workspace) -> Keys:
-    """Let a new key follow the one in use, signed by both; the old private key is deleted, its signatures stay good.
+    """Let a new key follow the one in use, signed by both.
+
+    The old private key is deleted, its signatures stay good.
 
     Raises:
         ConfigError: The private key is kept elsewhere.
     """
-    known = make_keys(workspace)
-    if known.private is None:
+    keys = make_keys(workspace)
+    if keys.private is None:
         raise ConfigError(
-            "the key is kept elsewhere: make the next one there, then `voxdata receipts trust FILE.pub` here"
+            "the key is kept elsewhere: make the next one there, "
+            "then `voxdata receipts trust FILE.pub` here"
         )
     folder = keys_folder(workspace)
     pem = make_private_pem()
@@ -197,9 +200,7 @@ def rotate_key(workspace: Workspace) -> Keys:
     public = public_of(new)
     # The key before the statement: a death between leaves a key that nobody uses.
     write_file(folder / f"{key_id(public)[:16]}.pem", pem.encode(), mode=PRIVATE)
-    rotation = sign_envelope(
-        sign_envelope(make_rotation(known.current, public), known.private), new
-    )
+    rotation = sign_envelope(sign_envelope(make_rotation(keys.current, public), keys.private), new)
     write_envelope(rotation_path(workspace, public), rotation)
     return make_keys(workspace)
 

@@ -51,7 +51,8 @@ def version_statement(version: DatasetVersion) -> Statement:
 
 
 def model_statement(folder: Path, run: TrainingRun, version: DatasetVersion) -> Statement:
-    """What is said about a model: the digests of its files, the version that it was trained on, and how it was judged.
+    """What is said about a model: the digests of its files, the version that it was trained on, and
+    how it was judged.
 
     Args:
         folder: Its checkpoint.
@@ -87,20 +88,21 @@ def sign_version(workspace: Workspace, version: DatasetVersion) -> Envelope:
     Raises:
         StatementError: Another root was signed under its name, which is not to be done twice.
     """
-    path, said, keys = (
+    path, statement, keys = (
         version_statement_path(workspace, version.ref),
         version_statement(version),
         make_keys(workspace),
     )
     if (
         path.exists()
-        and open_statement(there := read_envelope(path)) != said
-        and signer_of(there, keys)
+        and open_statement(before := read_envelope(path)) != statement
+        and signer_of(before, keys)
     ):
         raise StatementError(
-            f"{path}: another root was signed as {version.ref}, so it was lost and made again; keep that file elsewhere"
+            f"{path}: another root was signed as {version.ref}, so it was lost and made again; "
+            "keep that file elsewhere"
         )
-    return put_statement(path, said, keys)
+    return put_statement(path, statement, keys)
 
 
 def sign_model(workspace: Workspace, run: TrainingRun, version: DatasetVersion) -> Envelope:
@@ -115,9 +117,9 @@ def put_statement(path: Path, statement: Statement, keys: Keys) -> Envelope:
     """Put a signed statement on disk; one that says the same is signed by nobody twice."""
     made = wrap_statement(statement)
     if path.exists():
-        there = read_envelope(path)
-        if there.payload == made.payload and (keys.private is None or signer_of(there, keys)):
-            return there
+        before = read_envelope(path)
+        if before.payload == made.payload and (keys.private is None or signer_of(before, keys)):
+            return before
     if keys.private is not None:
         made = sign_envelope(made, keys.private)
     write_envelope(path, made)

@@ -23,8 +23,8 @@ class IdleWatch:
     """Adds up how long processes do nothing.
 
     Time counts while a process sleeps without using a processor, since its bytes moved last. So one
-    that a busy machine lets wait its turn is never idle, nor one that computes: CPU time has a limit
-    of its own.
+    that a busy machine lets wait its turn is never idle, nor one that computes: CPU time has a
+    limit of its own.
 
     Args:
         longest_look_s: More than this never counts at once: whoever looks may have been asleep.
@@ -38,7 +38,7 @@ class IdleWatch:
         """Look at a process, and say for how many seconds it has been idle.
 
         Args:
-            key: Names the work it does; other work of the same process begins anew.
+            key: Names the work it does; other work of the same process begins again.
         """
         now = time.monotonic()
         try:

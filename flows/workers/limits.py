@@ -1,6 +1,8 @@
-"""What a child process may take: CPU time, memory and the size of its files, all counted by the kernel.
+"""What a child process may take: CPU time, memory and the size of its files, all counted by the
+kernel.
 
-Wall time is no limit, since it says how busy the machine is and not how hard a file: see `flows.workers.idle`.
+Wall time is no limit, since it says how busy the machine is and not how hard a file: see
+`flows.workers.idle`.
 """
 
 from __future__ import annotations
@@ -45,7 +47,10 @@ def _lower(kind: int, wanted: int | None) -> None:
 
 @contextmanager
 def granted_cpu(seconds: float | None) -> Iterator[None]:
-    """Let this process use so much CPU time inside, all threads together; it ends by SIGXCPU when it takes more."""
+    """Let this process use so much CPU time inside, all threads together.
+
+    It ends by SIGXCPU when it takes more.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_CPU)
     if seconds is not None:
         used = resource.getrusage(resource.RUSAGE_SELF)

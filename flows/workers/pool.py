@@ -1,6 +1,7 @@
 """Child processes that may hang or die without taking the run along.
 
-Source: pebble, whose pool replaces a worker that was killed and stops one that takes too long; the standard library's breaks as a whole.
+Source: pebble, whose pool replaces a worker that was killed and stops one that takes too long; the
+standard library's breaks as a whole.
 """
 
 from __future__ import annotations
@@ -89,8 +90,8 @@ class WorkerPool:
 
         Args:
             cpu_s: The system ends the child when it takes more CPU time than this.
-            idle_s: The child is ended when it does nothing for so long; waiting in the queue, or for
-                a processor, does not count.
+            idle_s: The child is ended when it does nothing for so long; waiting in the queue, or
+                for a processor, does not count.
         """
         try:
             future: Future[R] = self._pool.schedule(
@@ -107,7 +108,8 @@ class WorkerPool:
 
         Raises:
             WorkerError: The child hung, crashed, or took more than it may.
-            ShortageError: The child was ended from outside, as the system does when memory runs out, or got none.
+            ShortageError: The child was ended from outside, as the system does when memory runs
+                out, or got none.
             MachineError: No child can be started, or the machine lacks something else.
             Exception: Whatever the function raised.
         """
@@ -159,7 +161,10 @@ def result_of(future: Future[R]) -> R:
             raise WorkerError(
                 f"the process working on it died ({_how(error)})", reason=DropReason.CRASHED
             ) from error
-        why = f"the process working on it was ended from outside ({_how(error)}), as the system does when memory runs out"
+        why = (
+            f"the process working on it was ended from outside ({_how(error)}), "
+            "as the system does when memory runs out"
+        )
         remedy = "free memory or let fewer processes work at once"
         raise ShortageError(f"{why}; {remedy}, then {AGAIN}", reason=DropReason.KILLED) from error
     except BrokenProcessPool as error:
@@ -178,7 +183,9 @@ def result_of(future: Future[R]) -> R:
 def _call(
     function: Callable[..., R], arguments: Sequence[Any], limits: Limits, cpu_s: float | None
 ) -> R:
-    """In the child: do the work, and tell what the machine lacks from what the work may not have."""
+    """In the child: do the work, and tell what the machine lacks from what the work may not
+    have.
+    """
     try:
         with granted_cpu(cpu_s):
             return function(*arguments)
@@ -195,7 +202,10 @@ def _call(
 
 
 def _breaking(create_workers: Callable[[], None]) -> Callable[[], None]:
-    """Have a pool that can start no process break, so that its work fails; its own thread would die, and the work wait forever."""
+    """Have a pool that can start no process break, so that its work fails.
+
+    Its own thread would die, and the work wait forever.
+    """
 
     def create() -> None:
         try:
@@ -212,7 +222,8 @@ def _not_started(error: BaseException | None) -> MachineError:
     if isinstance(cause, OSError):
         return machine_error(place, cause)
     return MachineError(
-        f"{place} or die at once ({error or 'no message'}); `voxdata doctor` names what is missing. Then {AGAIN}"
+        f"{place} or die at once ({error or 'no message'}); "
+        f"`voxdata doctor` names what is missing. Then {AGAIN}"
     )
 
 

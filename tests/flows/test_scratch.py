@@ -32,9 +32,8 @@ with replacing(workspace.models_dir / "features" / "e" / "a.npz") as file:
 """,
     "a batch": """
 import warehouse.batches as batches, polars
-batches.move_into_place = die
-rows = polars.DataFrame({"stage": ["s"], "subject": ["x"]})
-batches.leave_batch(workspace.batches_dir, {"ledger": rows}, run_id="r")
+batches.move = die
+batches.leave_batch(workspace.batches_dir, {"ledger": polars.DataFrame({"stage": ["s"], "subject": ["x"]})}, run_id="r")
 """,
     "a repair": """
 import warehouse.repair as repair
@@ -48,7 +47,7 @@ repair.repair_warehouse(workspace.warehouse_path, snapshots=workspace.snapshots_
 """,
     "a compaction": """
 import warehouse.compact as compact
-compact.move_into_place = die
+compact.move = die
 compact._copy(workspace.warehouse_path, workspace.warehouse_path)
 """,
     "a source that was fetched": """

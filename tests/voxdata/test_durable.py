@@ -1,13 +1,26 @@
 from __future__ import annotations
 
+import ast
 import errno
 import os
+import resource
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from voxdata.canonical import open_canonical, read_clip, write_canonical
-from voxdata.durable import replacing, write_file
+from voxdata.durable import (
+    append_lines,
+    copy_file,
+    create_file,
+    move,
+    remove,
+    remove_tree,
+    replacing,
+    sync,
+    write_file,
+)
 from voxdata.errors import AudioError, DropReason, MachineError, ShortageError
 from voxdata.machine import ended_from_outside, find_fault, named_errno
 from voxdata.testing import tone
@@ -87,3 +100,91 @@ def test_open_canonical_blames_no_recording_when_its_file_may_not_be_read(tmp_pa
     with pytest.raises(AudioError) as caught:
         read_clip(tmp_path / "gone.flac")
     assert caught.value.reason is DropReason.MISSING
+
+
+def test_append_lines_takes_back_what_does_not_fit(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    append_lines(path, b"one\n")
+    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (6, hard))
+    try:
+        with pytest.raises(MachineError, match="File too large"):
+            append_lines(path, b"two\nthree\n")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+    assert path.read_bytes() == b"one\n"
+
+
+def test_append_lines_begins_a_line_of_its_own_after_one_that_was_cut_short(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(b"one\ntw")
+    append_lines(path, b"three\n")
+    assert path.read_bytes() == b"one\ntw\nthree\n"
+
+
+def test_create_file_leaves_alone_what_is_there(tmp_path: Path) -> None:
+    path = tmp_path / "folder" / "key"
+    assert create_file(path, b"mine", mode=0o600)
+    assert not create_file(path, b"theirs", mode=0o600)
+    assert path.read_bytes() == b"mine"
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert [each.name for each in path.parent.iterdir()] == ["key"]
+
+
+@pytest.mark.parametrize(
+    "verb",
+    [
+        sync,
+        remove,
+        remove_tree,
+        lambda path: move(path, path.with_name("b")),
+        lambda path: copy_file(path, path.with_name("b")),
+    ],
+)
+def test_verbs_name_the_folder_when_nothing_is_there(
+    tmp_path: Path, verb: Callable[[Path], None]
+) -> None:
+    with pytest.raises(MachineError, match=f"{tmp_path}: No such file or directory"):
+        verb(tmp_path / "a")
+    assert list(tmp_path.iterdir()) == []
+
+
+BY_HAND = {
+    "os": {"fsync", "fdatasync", "pwrite", "replace", "rename", "unlink", "remove", "link"},
+    "method": {"unlink", "hardlink_to", "symlink_to"},
+    "one path": {"rename", "replace"},
+}
+"""Calls that write, move or delete a file past the door; the last with one path as argument."""
+
+NO_FILES = {
+    ("voxdata/audit/groups.py", "replace"),
+    ("voxdata/spreadsheet.py", "rename"),
+}
+"""What is called so there replaces values or renames columns of a table."""
+
+
+def test_nothing_but_the_door_moves_syncs_or_deletes_a_file() -> None:
+    root = Path(__file__).parents[2]
+    past_the_door: list[str] = []
+    for package in ("voxdata", "warehouse", "annotation", "training", "flows"):
+        for path in sorted((root / package).rglob("*.py")):
+            name = path.relative_to(root).as_posix()
+            if name in {"voxdata/durable.py", "voxdata/scratch.py"}:
+                continue
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                called = _call_by_hand(node)
+                if called and (name, called) not in NO_FILES:
+                    past_the_door.append(f"{name}: {called}")
+    assert past_the_door == []
+
+
+def _call_by_hand(node: ast.AST) -> str:
+    if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
+        return ""
+    called, owner = node.func.attr, node.func.value
+    if isinstance(owner, ast.Name) and owner.id == "os":
+        return called if called in BY_HAND["os"] else ""
+    takes_one_path = len(node.args) == 1 and not node.keywords
+    if called in BY_HAND["method"] or (called in BY_HAND["one path"] and takes_one_path):
+        return called
+    return ""

@@ -5,12 +5,13 @@ import random
 from collections import Counter
 
 import numpy as np
+import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from voxdata.dataset import Split
-from voxdata.split import _Measure, assign_splits, find_conflicts, fix_groups, group_voices
+from voxdata.split import _Measure, assign_splits, group_voices, place_groups
 
 RATIOS = {Split.TRAIN: 0.7, Split.VALIDATION: 0.15, Split.TEST: 0.15}
 
@@ -219,14 +220,10 @@ def test_assign_splits_gives_nothing_new_to_a_split_without_a_share() -> None:
             assign_splits(groups, fixed={}, ratios=ratios, seed=0)
 
 
-def test_find_conflicts_names_groups_that_touch_two_splits() -> None:
-    groups = {"a": "g", "b": "g", "c": "g", "d": "h"}
-    assigned = {
-        "a": Split.TEST,
-        "b": Split.VALIDATION,
-        "d": Split.TEST,
-        "gone": Split.TRAIN,
-    }
-    assert find_conflicts(groups, assigned) == {"g": {Split.TEST: ("a",), Split.VALIDATION: ("b",)}}
-    assert fix_groups(groups, assigned) == {"g": Split.VALIDATION, "h": Split.TEST}
-    assert find_conflicts(groups, {"a": Split.TEST, "b": Split.TEST}) == {}
+def test_place_groups_tells_groups_that_touch_two_splits() -> None:
+    groups = pl.DataFrame({"voice": ["a", "b", "c", "d", "e"], "group": ["g", "g", "g", "h", "i"]})
+    fixed = {"a": "test", "b": "validation", "d": "test", "gone": "train"}
+    frame = pl.DataFrame({"name": list(fixed), "split": list(fixed.values())})
+    assert place_groups(groups, frame).rows() == [("g", "validation", True), ("h", "test", False)]
+    at_home = pl.DataFrame({"name": ["a", "b"], "split": ["test", "test"]})
+    assert place_groups(groups, at_home).rows() == [("g", "test", False)]

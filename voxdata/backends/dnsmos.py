@@ -90,5 +90,6 @@ def _load() -> Any:
         )
     except Exception as error:  # onnxruntime raises classes of its own that share no parent
         raise BackendError(
-            f"DNSMOS cannot be loaded ({error}); reinstall speechmos at the version of requirements.lock"
+            f"DNSMOS cannot be loaded ({error}); reinstall speechmos at the version of "
+            "requirements.lock"
         ) from error

@@ -1,1 +1,3 @@
-"""Exchange: dataset versions in the formats of others, written and read back. Equal versions give equal bytes."""
+"""Exchange: dataset versions in the formats of others, written and read back. Equal versions give
+equal bytes.
+"""

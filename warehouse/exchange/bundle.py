@@ -1,4 +1,6 @@
-"""What every format writes: a version's examples with their clips, and the header by which anybody can verify them."""
+"""What every format writes: a version's examples with their clips, and the header by which anybody
+can verify them.
+"""
 
 from __future__ import annotations
 
@@ -61,7 +63,9 @@ class FolderFormat:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabelSet:
-    """A scheme as a version knows it: with every label in use, also those that the workspace's scheme has no more or never had."""
+    """A scheme as a version knows it: with every label in use, also those that the workspace's
+    scheme has no more or never had.
+    """
 
     name: str
     version: int
@@ -76,22 +80,24 @@ class LabelSet:
 
 
 def complete_scheme(name: str, used: Iterable[str], schemes: Sequence[Scheme]) -> LabelSet:
-    """The workspace's scheme of a name, with the labels in use that it lacks at its end, sorted; version 0 when there is no such scheme."""
-    known = next((scheme for scheme in schemes if scheme.name == name), None)
-    labels = known.labels if known else ()
+    """The workspace's scheme of a name, with the labels in use that it lacks at its end, sorted;
+    version 0 when there is no such scheme.
+    """
+    current = next((scheme for scheme in schemes if scheme.name == name), None)
+    labels = current.labels if current else ()
     missing = sorted(set(used) - {label.name for label in labels})
     added = tuple(
         SchemeLabel(name=label, description="In use in this version; not in the scheme today.")
         for label in missing
     )
-    if known is None:
+    if current is None:
         return LabelSet(name=name, version=0, labels=added, title=name)
     return LabelSet(
         name=name,
-        version=known.version,
+        version=current.version,
         labels=(*labels, *added),
-        title=known.title,
-        choice=known.choice,
+        title=current.title,
+        choice=current.choice,
     )
 
 
@@ -109,7 +115,8 @@ class Bundle:
         terms: Under which it may be used.
         wav_root: What the paths of a Kaldi folder begin with: where it will lie, as seen from where
             somebody works in a split's folder.
-        for_excel: Whether a CSV is made for spreadsheets, with an apostrophe before what these would take for a formula.
+        for_excel: Whether a CSV is made for spreadsheets, with an apostrophe before what these
+            would take for a formula.
     """
 
     version: DatasetVersion
@@ -130,14 +137,17 @@ class Bundle:
     def splits(self) -> Iterator[tuple[Split, list[Example]]]:
         """Splits that have examples, in order."""
         for split in Split:
-            if found := self.of(split):
-                yield split, found
+            examples = self.of(split)
+            if examples:
+                yield split, examples
 
     def samples(self, example: Example) -> Samples:
-        """The sound of an example: (num_samples,) float32 at 16 kHz, sample for sample what the canonical recording has.
+        """The sound of an example: (num_samples,) float32 at 16 kHz, sample for sample what the
+        canonical recording has.
 
         Raises:
-            AudioError: The recording is missing, damaged or another, or its id or a link leads out of the audio folder.
+            AudioError: The recording is missing, damaged or another, or its id or a link leads out
+                of the audio folder.
         """
         try:
             path = canonical_path(self.audio_root, example.recording_id)
@@ -146,7 +156,10 @@ class Bundle:
                 path, channel=example.channel, segment=example.segment, expected=expected
             )
         except AudioError as error:
-            message = f"utterance {example.utterance_id}: {error}; `voxdata ingest` decodes its source again"
+            message = (
+                f"utterance {example.utterance_id}: {error}; "
+                "`voxdata ingest` decodes its source again"
+            )
             raise AudioError(
                 message, reason=error.reason, recording_id=example.recording_id
             ) from error
@@ -174,19 +187,22 @@ class Bundle:
     def description(self) -> str:
         """What it is and how to verify it, and whether scripts labelled it, in a few sentences."""
         scripts: Any = self.version.recipe.get("simulated_annotators") or {}
-        said = (
-            f" {len(scripts)} of its annotators were simulated by scripts: its labels show nothing about people."
-            if scripts
-            else ""
-        )
+        warning = ""
+        if scripts:
+            warning = (
+                f" {len(scripts)} of its annotators were simulated by scripts: "
+                "its labels show nothing about people."
+            )
         return (
-            f"Dataset version {self.version.ref}: {len(self.examples)} labelled utterances. Merkle root {self.version.root}; "
-            f"{ROWS} and {HEADER} are enough to compute it again (`voxdata import --check FOLDER`).{said}"
+            f"Dataset version {self.version.ref}: {len(self.examples)} labelled utterances. Merkle "
+            f"root {self.version.root}; {ROWS} and {HEADER} are enough to compute it again "
+            f"(`voxdata import --check FOLDER`).{warning}"
         )
 
 
 def canonical_path(audio_root: Path, recording_id: str) -> Path:
-    """Where the canonical audio of a recording lies: made of its id, whatever a row says of its file.
+    """Where the canonical audio of a recording lies: made of its id, whatever a row says of its
+    file.
 
     Raises:
         AudioError: OUTSIDE: that is no id, or a link leads out of the folder.
@@ -215,7 +231,8 @@ def read_bundle(
 
     Raises:
         NotFoundError: There is no such version.
-        WarehouseError: An utterance or a recording of it has no proper id, of which file names are made.
+        WarehouseError: An utterance or a recording of it has no proper id, of which file names are
+            made.
     """
     version = find_version(con, ref)
     examples = load_examples(con, version.version_id)
@@ -241,8 +258,10 @@ def _require_ids(version: DatasetVersion, examples: Sequence[Example]) -> None:
     for example in examples:
         if not (is_digest(example.utterance_id) and is_digest(example.recording_id)):
             raise WarehouseError(
-                f"{version.ref}: utterance {example.utterance_id!r} of recording {example.recording_id!r} has no proper id, so no "
-                "file can be named by it; it can only have come by an import that did not check it: `voxdata rollback` to a version before"
+                f"{version.ref}: utterance {example.utterance_id!r} of recording "
+                f"{example.recording_id!r} has no proper id, so no file can be named by it; it can "
+                "only have come by an import that did not check it: `voxdata rollback` to a "
+                "version before"
             )
 
 
@@ -262,7 +281,9 @@ def write_rows(bundle: Bundle, folder: Path) -> None:
 
 
 def write_header(bundle: Bundle, folder: Path, *, format_name: str) -> None:
-    """Write the header: which version, what its labels mean, how to verify it, and the hash of every other file."""
+    """Write the header: which version, what its labels mean, how to verify it, and the hash of
+    every other file.
+    """
     header: dict[str, object] = {
         "format": FORMAT,
         "written_as": format_name,
@@ -286,8 +307,8 @@ def write_header(bundle: Bundle, folder: Path, *, format_name: str) -> None:
 
 def header_hash(header: Mapping[str, object]) -> str:
     """SHA-256 over everything a header says but this hash itself."""
-    said = {name: value for name, value in header.items() if name != "sha256"}
-    return hashlib.sha256(canonical_json(said).encode()).hexdigest()
+    hashed = {name: value for name, value in header.items() if name != "sha256"}
+    return hashlib.sha256(canonical_json(hashed).encode()).hexdigest()
 
 
 def encode_scheme(scheme: LabelSet) -> dict[str, object]:
@@ -344,11 +365,13 @@ def check_names(bundle: Bundle, format_name: str, taken: frozenset[str]) -> None
     odd = [scheme.name for scheme in bundle.schemes if not SCHEME_NAME.fullmatch(scheme.name)]
     if odd:
         raise WarehouseError(
-            f"scheme {odd[0]!r} cannot name a column or a file; import its labels under a name of letters, digits and _"
+            f"scheme {odd[0]!r} cannot name a column or a file; import its labels under a name of "
+            "letters, digits and _"
         )
     if clash := sorted({scheme.name for scheme in bundle.schemes} & taken):
         raise WarehouseError(
-            f"scheme {clash[0]!r} clashes with what {format_name} calls so; rename it in voxdata.toml, or choose another --format"
+            f"scheme {clash[0]!r} clashes with what {format_name} calls so; rename it in "
+            "voxdata.toml, or choose another --format"
         )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from warehouse.exchange.bundle import Bundle, hash_file
 from warehouse.exchange.table import flat_rows
@@ -26,6 +27,13 @@ _SAYS = {
 }
 
 
+_TABLE_ENCODINGS = {
+    "jsonl": "application/jsonlines",
+    "csv": "text/csv",
+    "parquet": "application/x-parquet",
+}
+
+
 def write_croissant(
     bundle: Bundle, folder: Path, *, table: str, kind: str, output: str = NAME
 ) -> None:
@@ -39,84 +47,35 @@ def write_croissant(
     import mlcroissant as mlc  # type: ignore[import-untyped]
 
     context = mlc.Context()
-    formats = {
-        "jsonl": "application/jsonlines",
-        "csv": "text/csv",
-        "parquet": "application/x-parquet",
-    }
-    files = sorted(
-        path
-        for path in folder.rglob("*")
-        if path.is_file() and path.name not in (output, "voxdata.json")
+    terms, version = bundle.terms, bundle.version
+    creators = [mlc.Organization(ctx=context, name=terms.creator)] if terms.creator else []
+    records = mlc.RecordSet(
+        ctx=context,
+        id="utterances",
+        name="utterances",
+        key=["utterances/utterance_id"],
+        fields=_fields(mlc, context, bundle, table),
     )
-    distribution = [
-        mlc.FileObject(
-            ctx=context,
-            id=path.relative_to(folder).as_posix(),
-            name=path.relative_to(folder).as_posix(),
-            content_url=path.relative_to(folder).as_posix(),
-            encoding_formats=[formats[kind] if path.name == table else _encoding(path)],
-            sha256=hash_file(path),
-        )
-        for path in files
-        if path.relative_to(folder).as_posix() == table or path.suffix not in (".wav",)
-    ]
-    columns = list(flat_rows(bundle.examples)[0]) if bundle.examples else []
-    fields = [
-        mlc.Field(
-            ctx=context,
-            id=f"utterances/{name}",
-            name=name,
-            description=_SAYS.get(name, f"{name.replace('_', ' ')} of the utterance."),
-            data_types=[
-                mlc.DataType.INTEGER
-                if _TYPES.get(name) == "int" or name.endswith("_votes")
-                else mlc.DataType.TEXT
-            ],
-            source=mlc.Source(
-                ctx=context, file_object=table, extract=mlc.Extract(ctx=context, column=name)
-            ),
-        )
-        for name in columns
-    ]
-    schemes = [
-        f"{s.name} (version {s.version}): {', '.join(s.label_names)}" for s in bundle.schemes
-    ]
-    votes = [gold.num_votes for example in bundle.examples for gold in example.gold.values()]
-    created = bundle.version.created_at
+    created = version.created_at
     metadata = mlc.Metadata(
         ctx=context,
-        name=bundle.version.name,
-        description=" ".join(
-            part for part in (bundle.terms.description, bundle.description) if part
-        ),
-        version=f"{bundle.version.number}.0.0",
-        url=f"urn:voxdata:{bundle.version.root}",
-        license=[bundle.terms.licence_url],
-        creators=[mlc.Organization(ctx=context, name=bundle.terms.creator)]
-        if bundle.terms.creator
-        else [],
-        cite_as=f"voxdata {bundle.version.ref}, Merkle root {bundle.version.root}",
+        name=version.name,
+        description=" ".join(filter(None, (terms.description, bundle.description))),
+        version=f"{version.number}.0.0",
+        url=f"urn:voxdata:{version.root}",
+        license=[terms.licence_url],
+        creators=creators,
+        cite_as=f"voxdata {version.ref}, Merkle root {version.root}",
         date_published=datetime(created.year, created.month, created.day),
         in_language=sorted({example.language for example in bundle.examples if example.language}),
-        distribution=distribution,
-        record_sets=[
-            mlc.RecordSet(
-                ctx=context,
-                id="utterances",
-                name="utterances",
-                key=["utterances/utterance_id"],
-                fields=fields,
-            )
-        ],
-        data_annotation_protocol=[
-            f"Consensus: {bundle.version.recipe.get('consensus', 'unknown')}. Schemes: {'; '.join(schemes)}"
-        ],
+        distribution=_distribution(mlc, context, folder, table=table, kind=kind, output=output),
+        record_sets=[records],
+        data_annotation_protocol=[_protocol(bundle)],
         data_annotation_platform=["Label Studio"],
-        annotations_per_item=f"{min(votes)} to {max(votes)}" if votes else "none",
+        annotations_per_item=_votes(bundle),
         personal_sensitive_information=[
             "Human voices and what they say; a person may ask to be forgotten.",
-            bundle.terms.consent_sentence,
+            terms.consent_sentence,
         ],
         data_use_cases=_use_cases(bundle),
     )
@@ -124,6 +83,69 @@ def write_croissant(
         json.dumps(metadata.to_json(), ensure_ascii=False, indent=1, default=str) + "\n",
         encoding="utf-8",
     )
+
+
+def _distribution(
+    mlc: Any, context: Any, folder: Path, *, table: str, kind: str, output: str
+) -> list[Any]:
+    """The files of an export; clips in WAV are left out, since there is one for each utterance."""
+    files = sorted(
+        path
+        for path in folder.rglob("*")
+        if path.is_file() and path.name not in (output, "voxdata.json")
+    )
+    objects = []
+    for path in files:
+        name = path.relative_to(folder).as_posix()
+        if path.suffix == ".wav" and name != table:
+            continue
+        encoding = _TABLE_ENCODINGS[kind] if path.name == table else _encoding(path)
+        file_object = mlc.FileObject(
+            ctx=context,
+            id=name,
+            name=name,
+            content_url=name,
+            encoding_formats=[encoding],
+            sha256=hash_file(path),
+        )
+        objects.append(file_object)
+    return objects
+
+
+def _fields(mlc: Any, context: Any, bundle: Bundle, table: str) -> list[Any]:
+    """The columns of the flat table."""
+    columns = list(flat_rows(bundle.examples)[0]) if bundle.examples else []
+    fields = []
+    for name in columns:
+        counted = _TYPES.get(name) == "int" or name.endswith("_votes")
+        field = mlc.Field(
+            ctx=context,
+            id=f"utterances/{name}",
+            name=name,
+            description=_SAYS.get(name, f"{name.replace('_', ' ')} of the utterance."),
+            data_types=[mlc.DataType.INTEGER if counted else mlc.DataType.TEXT],
+            source=mlc.Source(
+                ctx=context, file_object=table, extract=mlc.Extract(ctx=context, column=name)
+            ),
+        )
+        fields.append(field)
+    return fields
+
+
+def _protocol(bundle: Bundle) -> str:
+    consensus = bundle.version.recipe.get("consensus", "unknown")
+    schemes = [
+        f"{s.name} (version {s.version}): {', '.join(s.label_names)}" for s in bundle.schemes
+    ]
+    return f"Consensus: {consensus}. Schemes: {'; '.join(schemes)}"
+
+
+def _votes(bundle: Bundle) -> str:
+    """The fewest and the most votes of a label."""
+    votes: list[int] = []
+    for example in bundle.examples:
+        votes += [gold.num_votes for gold in example.gold.values()]
+    return f"{min(votes)} to {max(votes)}" if votes else "none"
 
 
 def _use_cases(bundle: Bundle) -> list[str]:

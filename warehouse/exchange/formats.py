@@ -1,4 +1,6 @@
-"""The formats that a version can be exported in: built-ins and a stranger's format use the same door."""
+"""The formats that a version can be exported in: built-ins and a stranger's format use the same
+door.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,8 @@ def load_format(name: str) -> FolderFormat:
     """The folder format of a name.
 
     Raises:
-        ConfigError: There is none, or its package cannot be imported; the message says which there are.
+        ConfigError: There is none, or its package cannot be imported; the message says which there
+            are.
     """
     outside = {entry.name: entry.value for entry in entry_points(group=GROUP)}
     target = BUILT_IN.get(name) or outside.get(name)

@@ -1,4 +1,4 @@
-"""Hugging Face datasets: Parquet with the sound inside, loaded by `datasets.load_dataset(FOLDER)`."""
+"""Hugging Face datasets: Parquet with the sound inside, for `datasets.load_dataset(FOLDER)`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ _PLAIN = ("utterance_id", "recording_id", "voice", "group", "text", "language")
 
 
 def write_huggingface(bundle: Bundle, folder: Path) -> None:
-    """`data/<split>.parquet` with columns audio (FLAC), the plain ones, and one of class labels for each scheme; and a dataset card."""
+    """`data/<split>.parquet` with columns audio (FLAC), the plain ones, and one of class labels for
+    each scheme; and a dataset card.
+    """
     (folder / "data").mkdir()
     schema = _schema(bundle)
     for split, examples in bundle.splits():
@@ -73,19 +75,10 @@ def _card(bundle: Bundle) -> str:
     labels = "\n".join(
         f"- {s.name} (version {s.version}): {', '.join(s.label_names)}" for s in bundle.schemes
     )
-    licence = bundle.terms.licence
-    plain = licence and "://" not in licence
-    terms = (
-        f"license: {licence.lower()}\n"
-        if plain
-        else f"license: other\nlicense_link: {licence}\n"
-        if licence
-        else ""
-    )
-    languages = "\n".join(
-        f"  - {json.dumps(one_line(language), ensure_ascii=False)}"
-        for language in sorted({e.language for e in bundle.examples if e.language})
-    )
+    spoken = sorted({e.language for e in bundle.examples if e.language})
+    quoted = [json.dumps(one_line(language), ensure_ascii=False) for language in spoken]
+    languages = "\n".join(f"  - {language}" for language in quoted)
+    terms = _licence_lines(bundle.terms.licence)
     return f"""---
 pretty_name: {json.dumps(bundle.version.ref, ensure_ascii=False)}
 {terms}language:
@@ -106,8 +99,18 @@ configs:
 
 {bundle.terms.consent_sentence}
 
-Splits share no voice, no call and no near-duplicate recording. The recipe of the version is in `voxdata.json`.
+Splits share no voice, no call and no near-duplicate recording. \
+The recipe of the version is in `voxdata.json`.
 """
+
+
+def _licence_lines(licence: str) -> str:
+    """The lines of a dataset card about the licence: an SPDX id, or a URL."""
+    if not licence:
+        return ""
+    if "://" in licence:
+        return f"license: other\nlicense_link: {licence}\n"
+    return f"license: {licence.lower()}\n"
 
 
 HUGGINGFACE = FolderFormat(write=write_huggingface, taken=frozenset({"audio"}))

@@ -1,7 +1,8 @@
-"""Kaldi data folders: one a split, sorted as Kaldi sorts, with WAV clips beside them."""
+"""Kaldi data folders: one per split, sorted as Kaldi sorts, with WAV clips beside them."""
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -12,9 +13,11 @@ from warehouse.exchange.bundle import Bundle, FolderFormat, one_line
 
 
 def write_kaldi(bundle: Bundle, folder: Path) -> None:
-    """`<split>/` with wav.scp, text, utt2spk, spk2utt, utt2dur, utt2lang and a utt2<scheme> each; ids are "<voice>-<utterance>".
+    """`<split>/` with wav.scp, text, utt2spk, spk2utt, utt2dur, utt2lang and a utt2<scheme> each;
+    ids are "<voice>-<utterance>".
 
-    Paths in wav.scp are relative to the split's folder. Line breaks in texts become spaces, since a row is a line.
+    Paths in wav.scp are relative to the split's folder. Line breaks in texts become spaces, since a
+    row is a line.
     """
     (folder / "wav").mkdir()
     names = _speakers(example.voice for example in bundle.examples)
@@ -58,13 +61,20 @@ def write_kaldi(bundle: Bundle, folder: Path) -> None:
 
 
 def _speakers(voices: Iterable[str]) -> dict[str, str]:
-    """Voice -> how Kaldi can name it, without white space and slashes; voices that would be called alike get part of a digest."""
-    plain = {voice: "".join(c if c.isalnum() else "_" for c in voice) or "_" for voice in voices}
-    times = Counter(plain.values())
-    return {
-        voice: name if times[name] == 1 else f"{name}_{digest(voice)[:8]}"
-        for voice, name in plain.items()
-    }
+    """Voice -> how Kaldi can name it, without white space and slashes; voices that would be called
+    alike get part of a digest.
+    """
+    names = {voice: _plain(voice) for voice in voices}
+    times = Counter(names.values())
+    for voice, name in names.items():
+        if times[name] > 1:
+            names[voice] = f"{name}_{digest(voice)[:8]}"
+    return names
+
+
+def _plain(voice: str) -> str:
+    """A voice's name in which everything but letters and digits is "_"."""
+    return re.sub(r"[^\w]", "_", voice) or "_"
 
 
 def _key(speaker: str, example: Example) -> str:

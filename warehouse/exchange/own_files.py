@@ -1,4 +1,6 @@
-"""Which files of a folder an export put there: the header lists them with their digests, so everything else is somebody else's."""
+"""Which files of a folder an export put there: the header lists them with their digests, so
+everything else is somebody else's.
+"""
 
 from __future__ import annotations
 
@@ -36,13 +38,16 @@ class Header:
 def parse_header(text: str | bytes) -> Header | None:
     """Read a header; None when it is none of ours, or names a file outside its folder."""
     try:
-        said = json.loads(text)
-        if said["format"] != FORMAT:
+        stated = json.loads(text)
+        if stated["format"] != FORMAT:
             return None
-        files = {str(name): str(sha256) for name, sha256 in said["files"].items()}
-        sound = said.get("sha256") == header_hash(said)
+        files = {str(name): str(sha256) for name, sha256 in stated["files"].items()}
+        sound = stated.get("sha256") == header_hash(stated)
         header = Header(
-            version_id=str(said["version_id"]), root=str(said["root"]), files=files, is_sound=sound
+            version_id=str(stated["version_id"]),
+            root=str(stated["root"]),
+            files=files,
+            is_sound=sound,
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
@@ -59,10 +64,11 @@ def read_header(folder: Path) -> Header | None:
 
 
 def walk_files(folder: Path) -> Iterator[Path]:
-    """Everything below a folder that is no folder, sorted. Links are not followed, whatever they lead to; a folder that cannot be looked
-    into stands for itself.
+    """Everything below a folder that is no folder, sorted. Links are not followed, whatever they
+    lead to; a folder that cannot be looked into stands for itself.
     """
-    if not os.path.isdir(folder):  # noqa: PTH112 - unlike Path.is_dir() it is no error where access is denied
+    # Unlike Path.is_dir() it is no error where access is denied.
+    if not os.path.isdir(folder):  # noqa: PTH112
         return
     try:
         with os.scandir(folder) as scan:
@@ -78,7 +84,9 @@ def walk_files(folder: Path) -> Iterator[Path]:
 
 
 def own_files(folder: Path, header: Header) -> dict[Path, str]:
-    """The files of an export that are there, each with the digest that it had; the header is left out."""
+    """The files of an export that are there, each with the digest that it had; the header is left
+    out.
+    """
     listed = {folder / name: sha256 for name, sha256 in sorted(header.files.items())}
     return {
         path: sha256
@@ -91,13 +99,6 @@ def other_files(folder: Path, header: Header) -> list[Path]:
     """What somebody else put into the folder of an export."""
     own = {*own_files(folder, header), folder / HEADER}
     return [path for path in walk_files(folder) if path not in own]
-
-
-def remove_export(folder: Path, header: Header) -> None:
-    """Take an export out of its folder, the header last; the folder goes when nothing else is in it."""
-    for path in (*own_files(folder, header), folder / HEADER):
-        path.unlink()
-    remove_empty(folder)
 
 
 def remove_empty(folder: Path) -> None:

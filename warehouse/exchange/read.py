@@ -27,7 +27,6 @@ TOLERANCE_MS = 100
 
 AGAIN = "export the version again"
 
-
 HEADER_FIELDS: Readers = {
     "format": (str, "text"),
     "files": (as_mapping, "SHA-256 by file"),
@@ -82,7 +81,8 @@ def read_export(folder: Path, *, origin: str = "") -> Export:
         link = find_link(folder)
         if link is not None:
             raise ManifestError(
-                f"{origin}: {link.relative_to(folder).as_posix()!r} is a link or no file, which no export has; do not import it"
+                f"{origin}: {link.relative_to(folder).as_posix()!r} is a link or no file, which no "
+                "export has; do not import it"
             )
         header = _read_header(folder, origin)
         expected, erased = header["files"], [str(leaf) for leaf in header["erased"]]
@@ -91,7 +91,8 @@ def read_export(folder: Path, *, origin: str = "") -> Export:
     except FileNotFoundError as error:
         missing = Path(str(error.filename)).name
         raise ManifestError(
-            f"{origin}: is no export, since {missing} is missing; name the folder that `voxdata export` wrote"
+            f"{origin}: is no export, since {missing} is missing; name the folder that `voxdata "
+            "export` wrote"
         ) from error
     except (OSError, *FAULTS) as error:
         raise ManifestError(f"{origin}: is malformed: {in_words(error)}; {AGAIN}") from error
@@ -100,11 +101,11 @@ def read_export(folder: Path, *, origin: str = "") -> Export:
             f"{origin}: {HEADER} is not as it was exported; export the version again"
         )
     _check_header(header, expected, origin)
-    there = file_hashes(folder)
+    present = file_hashes(folder)
     changed = sorted(
-        name for name, sha in {**expected, **there}.items() if expected.get(name) != sha
+        name for name, sha in {**expected, **present}.items() if expected.get(name) != sha
     )
-    missing_files = sorted(set(expected) - set(there))
+    missing_files = sorted(set(expected) - set(present))
     if changed or missing_files:
         named = ", ".join(repr(name) for name in (*missing_files, *changed)[:5])
         raise ManifestError(
@@ -112,7 +113,8 @@ def read_export(folder: Path, *, origin: str = "") -> Export:
         )
     if root != header["root"]:
         raise ManifestError(
-            f"{origin}: its rows give root {root[:12]}, its header says {str(header['root'])[:12]}; export the version again"
+            f"{origin}: its rows give root {root[:12]}, its header says "
+            f"{str(header['root'])[:12]}; export the version again"
         )
     check_voices(((example.voice, example.split) for example in examples), origin=origin)
     return Export(header=header, examples=examples, folder=folder, origin=origin)
@@ -124,22 +126,24 @@ def _read_header(folder: Path, origin: str) -> dict[str, Any]:
         header = parse_json((folder / HEADER).read_text(encoding="utf-8"))
         if header["format"] != FORMAT:
             raise ManifestError(
-                f"{origin}: {HEADER} says format {header['format']!r}, this release reads {FORMAT!r}"
+                f"{origin}: {HEADER} says format {header['format']!r}, this release reads "
+                f"{FORMAT!r}"
             )
         for name, (read, _) in HEADER_FIELDS.items():
             read(header[name])
     except FAULTS as error:
         why = in_words(error) if header is None else name_fault(header, HEADER_FIELDS, error)
         raise ManifestError(f"{origin}: {HEADER}: {why}; {AGAIN}") from error
-    found: dict[str, Any] = header
-    return found
+    checked: dict[str, Any] = header
+    return checked
 
 
 def _check_header(header: Mapping[str, object], files: Iterable[str], origin: str) -> None:
     named = NAME.fullmatch(str(header.get("name"))) and isinstance(header.get("number"), int)
     if not named:
         raise ManifestError(
-            f"{origin}: {HEADER} gives the version no proper name and number; export the version again"
+            f"{origin}: {HEADER} gives the version no proper name and number; export the version "
+            "again"
         )
     for name in files:
         if why := why_outside(name):

@@ -72,7 +72,10 @@ class Clips:
                     raise AudioError(message, reason=DropReason.INVALID_FORMAT)
                 return np.asarray(file.read(dtype="float32"), dtype=np.float32)
         except (soundfile.SoundFileError, OSError, ValueError) as error:
-            message = f"{self.origin}: the clip of {example.utterance_id} cannot be read ({error}); export the version again"
+            message = (
+                f"{self.origin}: the clip of {example.utterance_id} cannot be read ({error}); "
+                "export the version again"
+            )
             raise AudioError(message, reason=DropReason.UNDECODABLE) from error
 
     def _bytes(self, example: Example) -> bytes:
@@ -93,7 +96,10 @@ class Clips:
                 f"{self.origin}: has no clip of utterance {name}; export with --audio clips"
             )
         if len(content) > most:
-            message = f"{self.origin}: the clip of {name} is larger than {most} bytes, more than its segment can hold"
+            message = (
+                f"{self.origin}: the clip of {name} is larger than {most} bytes, "
+                "more than its segment can hold"
+            )
             raise AudioError(message, reason=DropReason.INVALID_FORMAT)
         return content
 

@@ -28,11 +28,11 @@ def read_rows(path: Path, *, origin: str) -> tuple[Example, ...]:
         origin: What to call the export in messages.
 
     Raises:
-        ManifestError: A line is malformed, or says what voxdata would never write; names line and field.
+        ManifestError: A line is malformed, or says what voxdata would never write; names line and
+            field.
     """
-    lines = (
-        path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
-    )  # a transcript may hold U+2028 and its like
+    # Not splitlines(): a transcript may hold U+2028 and its like.
+    lines = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
     examples = []
     for number, line in enumerate(lines, start=1):
         if not line:
@@ -67,29 +67,20 @@ def _example(number: int, row: Mapping[str, object], origin: str) -> Example:
     recording_id, utterance_id = str(row["recording_id"]), str(row["utterance_id"])
     channel = read_whole(row["channel"])
     start_ms, end_ms = read_whole(row["start_ms"]), read_whole(row["end_ms"])
-    for name, key in (("recording_id", recording_id), ("utterance_id", utterance_id)):
-        if not is_digest(key):
-            raise _strange(
-                origin, number, f"{name} {key!r} is none: ids have 32 hexadecimal digits"
-            )
-    if utterance_id != digest(recording_id, channel, start_ms, end_ms):
-        raise _strange(
-            origin,
-            number,
-            f"utterance_id {utterance_id} is not that of its recording, channel, start and end",
+    trouble = _wrong_ids(recording_id, utterance_id)
+    if not trouble and utterance_id != digest(recording_id, channel, start_ms, end_ms):
+        trouble = (
+            f"utterance_id {utterance_id} is not that of its recording, channel, start and end"
         )
-    if row["audio_file"] != canonical_file(recording_id):
-        raise _strange(
-            origin, number, f"audio_file {row['audio_file']!r} is not that of its recording"
-        )
-    if not 0 <= channel < MAX_CANONICAL_CHANNELS or not 0 <= start_ms < end_ms:
-        raise _strange(
-            origin,
-            number,
-            f"channel {channel}, {start_ms} to {end_ms} ms, cannot be in a recording",
-        )
-    if not str(row["voice"]).strip() or not _HEX.fullmatch(str(row["salt"])):
-        raise _strange(origin, number, "its voice or its salt is none")
+    if not trouble and row["audio_file"] != canonical_file(recording_id):
+        trouble = f"audio_file {row['audio_file']!r} is not that of its recording"
+    possible = 0 <= channel < MAX_CANONICAL_CHANNELS and 0 <= start_ms < end_ms
+    if not trouble and not possible:
+        trouble = f"channel {channel}, {start_ms} to {end_ms} ms, cannot be in a recording"
+    if not trouble and (not str(row["voice"]).strip() or not _HEX.fullmatch(str(row["salt"]))):
+        trouble = "its voice or its salt is none"
+    if trouble:
+        raise _strange(origin, number, trouble)
     gold = _read_gold(row["gold"])
     if not all(map(_is_sound, gold.values())):
         raise _strange(origin, number, "its gold labels have shares or votes that cannot be")
@@ -109,6 +100,14 @@ def _example(number: int, row: Mapping[str, object], origin: str) -> Example:
     )
 
 
+def _wrong_ids(recording_id: str, utterance_id: str) -> str:
+    """What is wrong with the form of ids; "" when nothing is."""
+    for name, value in (("recording_id", recording_id), ("utterance_id", utterance_id)):
+        if not is_digest(value):
+            return f"{name} {value!r} is none: ids have 32 hexadecimal digits"
+    return ""
+
+
 def _is_sound(gold: GoldLabel) -> bool:
     shares = (*gold.distribution.values(), *gold.posterior.values())
     return gold.num_votes >= 0 and all(0 <= share <= 1 for share in shares)
@@ -116,5 +115,6 @@ def _is_sound(gold: GoldLabel) -> bool:
 
 def _strange(origin: str, number: int, trouble: str) -> ManifestError:
     return ManifestError(
-        f"{origin}: line {number} of {ROWS}: {trouble}; voxdata did not write this: do not import it"
+        f"{origin}: line {number} of {ROWS}: {trouble}; voxdata did not write this: do not import "
+        "it"
     )

@@ -1,4 +1,6 @@
-"""Lhotse Shar: cuts and their recordings side by side, read by `lhotse.CutSet.from_shar(in_dir=FOLDER / split)`."""
+"""Lhotse Shar: cuts and their recordings side by side, read by
+`lhotse.CutSet.from_shar(in_dir=FOLDER / split)`.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ from warehouse.exchange.webdataset import SHARD_EXAMPLES, add_bytes
 
 
 def write_shar(bundle: Bundle, folder: Path) -> None:
-    """`<split>/cuts.<number>.jsonl.gz` with one supervision a cut, and `<split>/recording.<number>.tar` with FLAC; times in seconds."""
+    """`<split>/cuts.<number>.jsonl.gz` with one supervision a cut, and
+    `<split>/recording.<number>.tar` with FLAC; times in seconds.
+    """
     rows = bundle.rows()
     for split, examples in bundle.splits():
         place = folder / split.value

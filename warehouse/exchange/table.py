@@ -1,4 +1,6 @@
-"""A dataset version as files: flat tables for anyone, a manifest for the trainer. Equal versions give equal bytes."""
+"""A dataset version as files: flat tables for anyone, a manifest for the trainer. Equal versions
+give equal bytes.
+"""
 
 from __future__ import annotations
 
@@ -73,24 +75,24 @@ def write_version_manifest(
 def flat_rows(examples: Sequence[Example]) -> list[dict[str, object]]:
     """Examples as flat rows, each with the same columns: JSON values, distributions as JSON text.
 
-    For each scheme there are three columns: `<scheme>` (the gold label), `<scheme>_distribution` (shares of the votes) and
-    `<scheme>_votes`; null where an example has no gold label. `gold` and `salt` are what the leaf of the row is made of.
+    For each scheme there are three columns: `<scheme>` (the gold label), `<scheme>_distribution`
+    (shares of the votes) and `<scheme>_votes`; null where an example has no gold label. `gold` and
+    `salt` are what the leaf of the row is made of.
 
     Raises:
         WarehouseError: A scheme is named like a column.
     """
-    schemes = sorted({scheme for example in examples for scheme in example.gold})
-    columns = [
-        *PLAIN,
-        *(
-            column
-            for scheme in schemes
-            for column in (scheme, f"{scheme}_distribution", f"{scheme}_votes")
-        ),
-    ]
+    labelled: set[str] = set()
+    for example in examples:
+        labelled.update(example.gold)
+    schemes = sorted(labelled)
+    columns = list(PLAIN)
+    for scheme in schemes:
+        columns += [scheme, f"{scheme}_distribution", f"{scheme}_votes"]
     if len({*columns, *LAST}) < len(columns) + len(LAST):
         raise WarehouseError(
-            f"schemes {', '.join(schemes)} clash with the columns of an export; rename one in voxdata.toml"
+            f"schemes {', '.join(schemes)} clash with the columns of an export; rename one in "
+            "voxdata.toml"
         )
     rows = []
     for example in examples:
@@ -129,7 +131,8 @@ def write_table(
     """Write the flat rows as one file.
 
     Args:
-        kind: "parquet" (its footer carries the version's id under `voxdata_version_id`), "jsonl" or "csv".
+        kind: "parquet" (its footer carries the version's id under `voxdata_version_id`), "jsonl" or
+            "csv".
         path: Replaced when it exists.
         for_excel: Whether a CSV is one for spreadsheets.
 

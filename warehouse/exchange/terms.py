@@ -62,8 +62,8 @@ def count_consent(
     """
     consent: Counter[str] = Counter()
     purposes: Counter[str] = Counter()
-    for said in metadata.values():
-        read = read_consent(said)
+    for stated in metadata.values():
+        read = read_consent(stated)
         if read.problem:
             consent["not understood"] += 1
         elif read.given is None:

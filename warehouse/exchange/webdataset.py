@@ -13,7 +13,9 @@ SHARD_EXAMPLES = 2_000
 
 
 def write_webdataset(bundle: Bundle, folder: Path) -> None:
-    """`<split>-<number>.tar`, for each utterance `<id>.flac` and `<id>.json`, which is its row in the flat table."""
+    """`<split>-<number>.tar`, for each utterance `<id>.flac` and `<id>.json`, which is its row in
+    the flat table.
+    """
     rows = bundle.rows()
     for split, examples in bundle.splits():
         for number, start in enumerate(range(0, len(examples), SHARD_EXAMPLES)):

@@ -1,4 +1,6 @@
-"""Export: write a dataset version in one of the formats, whole or not at all, here or on object storage."""
+"""Export: write a dataset version in one of the formats, whole or not at all, here or on object
+storage.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +12,10 @@ from typing import Any, Literal
 from fsspec.core import url_to_fs  # type: ignore[import-untyped]
 
 from voxdata.counted import counted
-from voxdata.durable import scratch_folder, sync, writing
-from voxdata.errors import ConfigError, VoxdataError
+from voxdata.durable import move, scratch_folder, sync, writing
+from voxdata.errors import ConfigError, MachineError, VoxdataError
 from voxdata.machine import find_fault
 from voxdata.register import Written
-from voxdata.scratch import move_into_place
 from voxdata.stores import explain_store
 from warehouse.exchange.bundle import (
     HEADER,
@@ -34,7 +35,6 @@ from warehouse.exchange.own_files import (
     other_files,
     parse_header,
     read_header,
-    remove_export,
     shown_names,
 )
 from warehouse.exchange.table import write_table
@@ -44,7 +44,9 @@ Audio = Literal["none", "clips"]
 BUCKETS = frozenset(
     {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oss", "oci", "obs", "cos", "b2"}
 )
-"""Protocols of stores whose first folder is a bucket or container, which somebody pays for and says who may read."""
+"""Protocols of stores whose first folder is a bucket or container, which somebody pays for and says
+who may read.
+"""
 
 
 def export_bundle(
@@ -55,21 +57,25 @@ def export_bundle(
     audio: Audio = "none",
     absolute_paths: bool = False,
 ) -> Path:
-    """Write a version as a file or a folder, with Croissant metadata; the same version gives the same bytes.
+    """Write a version as a file or a folder, with Croissant metadata; the same version gives the
+    same bytes.
 
-    Tables without clips are one file (with `<file>.croissant.json` beside it); everything else is a folder, which also holds the flat
-    table rows.jsonl and the header voxdata.json.
+    Tables without clips are one file (with `<file>.croissant.json` beside it); everything else is a
+    folder, which also holds the flat table rows.jsonl and the header voxdata.json.
 
     Args:
-        output: The file or folder. A file is replaced; a folder only when it holds an export and nothing else, or nothing.
+        output: The file or folder. A file is replaced; a folder only when it holds an export and
+            nothing else, or nothing.
         audio: Whether a table gets its clips, too; the other formats always have them.
-        absolute_paths: Whether a Kaldi folder names its files by absolute path, which makes its bytes depend on the place.
+        absolute_paths: Whether a Kaldi folder names its files by absolute path, which makes its
+            bytes depend on the place.
 
     Returns:
         What was written.
 
     Raises:
-        ConfigError: `output` is a folder with something else in it, a folder for a file, or the reverse.
+        ConfigError: `output` is a folder with something else in it, a folder for a file, or the
+            reverse.
         AudioError: A recording is missing; nothing was written then.
         WarehouseError: A scheme is called like something else in the format.
         MachineError: The disk is full or mounted read-only; what was there before still is.
@@ -79,9 +85,7 @@ def export_bundle(
         bundle = replace(bundle, wav_root=str(output.absolute()))
     try:
         return _export(bundle, format_name, output, audio)
-    except (
-        Exception
-    ) as error:  # every format has a library that raises exceptions of its own about a full disk
+    except Exception as error:  # the library of a format has its own for a full disk
         fault = find_fault(error, place=output.parent)
         if fault is not None:
             raise fault from error
@@ -102,31 +106,36 @@ def _export(bundle: Bundle, format_name: str, output: Path, audio: Audio) -> Pat
         return _export_file(bundle, format_name, output)
     check_clips(bundle, bundle.examples)
     _require_ours(output)
-    with bundle.register.unfinished(output, version=bundle.version.version_id) as folder:
+    version_id = bundle.version.version_id
+    with (
+        bundle.register.unfinished(output, version=version_id) as folder,
+        bundle.register.unfinished(output, version=version_id) as aside,
+    ):
         _fill(bundle, format_name, folder)
         for path in folder.rglob("*"):
             if path.is_file():
                 sync(path)
         _require_ours(output)  # hours may have passed
         with bundle.register.noting(_written(bundle, output, folder / HEADER, kind="folder")):
-            _clear(output)
-            move_into_place(folder, output)
+            _put_in_place(folder, output, aside=aside)
         sync(output.parent)
     return output
 
 
 def publish_bundle(bundle: Bundle, *, format_name: str, url: str, audio: Audio = "none") -> str:
-    """Write a version to object storage through fsspec, partitioned by version; readers look for the header, which comes last.
+    """Write a version to object storage through fsspec, partitioned by version; readers look for
+    the header, which comes last.
 
     Args:
-        url: Such as "s3://bucket/datasets"; the version goes to `<url>/<name>/version=<number>-<id>/`.
+        url: Such as "s3://bucket/datasets"; the version goes to
+            `<url>/<name>/version=<number>-<id>/`.
 
     Returns:
         The version's place; a table is `part-00000.<format>` in it.
 
     Raises:
-        ConfigError: Another version is there, or files that no export put there; there is no such bucket, or the store is unknown or
-            refuses access.
+        ConfigError: Another version is there, or files that no export put there; there is no such
+            bucket, or the store is unknown or refuses access.
         TransientError: The store cannot be reached.
     """
     _check_names(bundle, format_name)
@@ -158,14 +167,18 @@ def publish_bundle(bundle: Bundle, *, format_name: str, url: str, audio: Audio =
 
 
 def has_buckets(filesystem: Any) -> bool:
-    """Whether a store keeps objects in buckets: it has no folders to make, and to make one could make the bucket."""
+    """Whether a store keeps objects in buckets: it has no folders to make, and to make one could
+    make the bucket.
+    """
     protocols = filesystem.protocol
     names = {protocols} if isinstance(protocols, str) else set(protocols)
     return bool(names & BUCKETS)
 
 
 def _require_bucket(filesystem: Any, root: str, place: str) -> None:
-    """Make sure, before clips are cut for hours, that there is a bucket; a store that does not let one look is taken at its word."""
+    """Make sure, before clips are cut for hours, that there is a bucket; a store that does not let
+    one look is taken at its word.
+    """
     if not has_buckets(filesystem):
         return
     try:
@@ -179,7 +192,8 @@ def _require_bucket(filesystem: Any, root: str, place: str) -> None:
 
 def _no_bucket(place: str, root: str) -> ConfigError:
     return ConfigError(
-        f"{place}: there is no bucket {root.split('/', 1)[0]!r}; make it, or choose another --output"
+        f"{place}: there is no bucket {root.split('/', 1)[0]!r}; make it, or choose another "
+        "--output"
     )
 
 
@@ -218,21 +232,18 @@ def _put(filesystem: Any, root: str, folder: Path, place: str, former: set[str])
 
 
 def _former_files(filesystem: Any, root: str, place: str, expected: str) -> set[str]:
-    """Names of what earlier exports of the version have there, finished or not. All else there is somebody's, so nothing is sent then.
+    """Names of what earlier exports of the version have there, finished or not. All else there is
+    somebody's, so nothing is sent then.
 
     Raises:
         ConfigError: Another version is there, or files that its header does not list.
     """
     listed = filesystem.find(root) if filesystem.exists(root) else []
     # A listing may name what lies elsewhere: that is not ours to judge.
-    there = {
-        name
-        for path in listed
-        if path.startswith(f"{root}/")
-        and ".." not in (name := path.removeprefix(f"{root}/")).split("/")
-    }
+    inside = [path.removeprefix(f"{root}/") for path in listed if path.startswith(f"{root}/")]
+    present = {name for name in inside if ".." not in name.split("/")}
     header = None
-    if HEADER in there:
+    if HEADER in present:
         header = parse_header(filesystem.cat_file(f"{root}/{HEADER}"))
         if header is None:
             raise ConfigError(f"{place}/{HEADER} is malformed; remove it, or choose another URL")
@@ -240,15 +251,18 @@ def _former_files(filesystem: Any, root: str, place: str, expected: str) -> set[
             raise ConfigError(
                 f"{place} holds another version ({header.root[:12]}); choose another URL"
             )
-    begun = (
-        _begun_files(filesystem.cat_file(f"{root}/{UNFINISHED}")) if UNFINISHED in there else set()
-    )
-    if others := sorted(there - {HEADER, UNFINISHED, *(header.files if header else ()), *begun}):
+    own = {HEADER, UNFINISHED}
+    if header is not None:
+        own |= set(header.files)
+    if UNFINISHED in present:
+        own |= _begun_files(filesystem.cat_file(f"{root}/{UNFINISHED}"))
+    others = sorted(present - own)
+    if others:
         raise ConfigError(
-            f"{place} holds {counted(len(others), 'file')} that no export of this version put there: {shown_names(others)}; "
-            "move them away, or choose another URL"
+            f"{place} holds {counted(len(others), 'file')} that no export of this version put "
+            f"there: {shown_names(others)}; move them away, or choose another URL"
         )
-    return there
+    return present
 
 
 def _begun_files(listed: bytes) -> set[str]:
@@ -285,7 +299,8 @@ def _fill(
 def _export_file(bundle: Bundle, format_name: str, output: Path) -> Path:
     if output.is_dir():
         raise ConfigError(
-            f"{output} is a folder; name the file that the {format_name} goes to, or ask for --audio clips"
+            f"{output} is a folder; name the file that the {format_name} goes to, or ask for "
+            "--audio clips"
         )
     with bundle.register.unfinished(output, version=bundle.version.version_id) as folder:
         names = (output.name, f"{output.name}.{CROISSANT}")
@@ -306,7 +321,7 @@ def _export_file(bundle: Bundle, format_name: str, output: Path) -> Path:
             )
         ):
             for name in names:
-                move_into_place(folder / name, output.with_name(name))
+                move(folder / name, output.with_name(name))
     sync(output.parent)
     return output
 
@@ -319,10 +334,15 @@ def _written(
     )
 
 
-def _require_ours(output: Path) -> None:
-    """Make sure that an export takes the place of nothing but an export."""
+def _require_ours(output: Path, *, shown: Path | None = None) -> None:
+    """Make sure that an export takes the place of nothing but an export.
+
+    Args:
+        shown: What messages call it, when that is not `output`.
+    """
+    shown = shown or output
     if output.is_file():
-        raise ConfigError(f"{output} is a file; this format is a folder: name another place")
+        raise ConfigError(f"{shown} is a file; this format is a folder: name another place")
     if not output.exists() or not any(output.iterdir()):
         return
     header = read_header(output)
@@ -333,19 +353,35 @@ def _require_ours(output: Path) -> None:
     )
     if header is None:
         raise ConfigError(
-            f"{output} holds something else than an export; name an empty or new folder"
+            f"{shown} holds something else than an export; name an empty or new folder"
         )
     if others:
         raise ConfigError(
-            f"{output} holds {counted(len(others), 'file that is', 'files that are')} no part of its export: {shown_names(others)}; "
-            "move them away, or name an empty or new folder"
+            f"{shown} holds {counted(len(others), 'file that is', 'files that are')} no part of "
+            f"its export: {shown_names(others)}; move them away, or name an empty or new folder"
         )
 
 
-def _clear(output: Path) -> None:
-    """Take an export away whose place another takes; files that came in this moment stop it."""
-    if not output.exists():
+def _put_in_place(folder: Path, output: Path, *, aside: Path) -> None:
+    """Move a finished export to its place.
+
+    An earlier one there is moved aside as a whole, and comes back when anything is refused.
+
+    Args:
+        aside: An empty folder on the same disk, which is deleted later.
+
+    Raises:
+        ConfigError: Somebody put a file into the earlier export in this moment.
+        MachineError: The system refuses.
+    """
+    if output.is_symlink() or not output.exists():
+        move(folder, output)  # a link is never replaced
         return
-    header = read_header(output)
-    if header is not None:
-        remove_export(output, header)
+    former = aside / "former"
+    move(output, former)
+    try:
+        _require_ours(former, shown=output)
+        move(folder, output)
+    except (ConfigError, MachineError):
+        move(former, output)
+        raise

@@ -493,12 +493,11 @@ def test_forget_during_release(stage: Stage, monkeypatch: pytest.MonkeyPatch) ->
         threads.append(threading.Thread(target=stage.forget, daemon=True))
         threads[0].start()
 
-    # A release reads and writes in one opening of the warehouse, so whoever forgets meanwhile comes
-    # after it.
+    # A release is drafted from a copy, and drafted again when somebody was forgotten meanwhile.
     at(monkeypatch, flows.release.flow, "draft_version", forget_meanwhile, after=True)
     summary = release_version(stage.workspace, "calls", say=quiet)
     threads[0].join(120)
-    assert summary.version.num_examples == 4
+    assert summary.version.num_examples in (2, 4)
     stage.assert_gone()
     with stage.workspace.warehouse() as con:
         assert len(load_examples(con, summary.version.version_id)) == 2

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from annotation.budget import fit_lead_times
-from annotation.settle import Answers
+from annotation.settle import Answers, settle_all
 from flows.labelling.choose import Budget
 from flows.labelling.plan import HeldBack, PushPlan, Reason, plan_push
 from flows.labelling.push_state import PushState
@@ -32,7 +32,6 @@ SCHEME = Scheme(
     version=1,
     labels=(SchemeLabel(name="ask"), SchemeLabel(name="tell")),
 )
-NOBODY_SAID = Answers(labels=(), checks=(), decisions=())
 PRIOR = fit_lead_times([])
 
 
@@ -60,7 +59,7 @@ def state_of(*utterances: Utterance, **fields: Any) -> PushState:
         pushed={},
         pushed_before={},
         answered=frozenset(),
-        answers=NOBODY_SAID,
+        settled={},
         returning={},
         lead_times=PRIOR,
         private={u.utterance_id: () for u in utterances},
@@ -203,7 +202,7 @@ def test_plan_push_draws_a_known_clip_beside_a_new_one_and_disguises_it() -> Non
         before,
         utterances=(heard, new),
         private={heard.utterance_id: (), new.utterance_id: ()},
-        answers=replace(NOBODY_SAID, labels=labels),
+        settled=settle_all(Answers(labels=labels, checks=(), decisions=()), (SCHEME,)),
         answered=frozenset([heard.utterance_id]),
     )
     plan = plan_push(state)

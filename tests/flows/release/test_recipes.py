@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -24,10 +25,10 @@ from flows.settings import template
 from flows.workspace import Workspace, open_workspace
 from voxdata.canonical import write_canonical
 from voxdata.consent import Consent, read_consent, why_not
-from voxdata.dataset import Example, GoldLabel, Split
+from voxdata.dataset import Example, Split
 from voxdata.errors import ConfigError, DropReason, NotFoundError, WarehouseError
 from voxdata.label import Annotation
-from voxdata.phrases import phrase_of, separate_phrases
+from voxdata.phrases import Separated, phrase_of, separate_phrases
 from voxdata.recording import canonical_file
 from voxdata.segment import Segment
 from voxdata.testing import make_recording
@@ -452,6 +453,16 @@ def test_commands_about_versions(workspace: Workspace, tmp_path: Path) -> None:
     assert content["outputs"][0]["facets"]["version"]["datasetVersion"] == shown["root"]
 
 
+DRAFT_COLUMNS = (
+    "utterance_id",
+    "text",
+    "split",
+    "label/emotion",
+    "gold/emotion",
+    "label/intent",
+    "gold/intent",
+)
+
 golds = st.sampled_from(["question", "answer"])
 
 
@@ -471,55 +482,35 @@ golds = st.sampled_from(["question", "answer"])
 def test_separate_phrases_labels_each_phrase_in_one_split(
     rows: list[tuple[str, Split, str]], seed: int
 ) -> None:
-    examples = [
-        Example(
-            utterance_id=f"u{i}",
-            recording_id="r",
-            channel=0,
-            segment=Segment(start_ms=i, end_ms=i + 1),
-            voice=f"v{i}",
-            group="g",
-            audio_file="a",
-            text=text,
-            language="en",
-            split=split,
-            gold={
-                "intent": GoldLabel(label=label, distribution={label: 1.0}, num_votes=1),
-                **(
-                    {"emotion": GoldLabel(label="sad", distribution={"sad": 1.0}, num_votes=1)}
-                    if i % 2
-                    else {}
-                ),
-            },
-        )
-        for i, (text, split, label) in enumerate(rows)
-    ]
-    separated = separate_phrases(
-        examples,
-        scheme="intent",
-        fixed={},
-        ratios=dict.fromkeys(Split, 1.0),
-        seed=seed,
+    frame = pl.DataFrame(
+        [
+            {
+                "utterance_id": f"u{i}",
+                "text": text,
+                "split": split.value,
+                "label/emotion": "sad" if i % 2 else None,
+                "gold/emotion": "{}" if i % 2 else None,
+                "label/intent": label,
+                "gold/intent": "{}",
+            }
+            for i, (text, split, label) in enumerate(rows)
+        ],
+        schema=dict.fromkeys(DRAFT_COLUMNS, pl.String),
     )
-    sides: dict[str, set[Split]] = {}
-    for e in separated.examples:
-        if "intent" in e.gold and phrase_of(e.text):
-            sides.setdefault(phrase_of(e.text), set()).add(e.split)
+
+    def separate(rows: pl.DataFrame, fixed: dict[str, Split], seed: int) -> Separated:
+        ratios = dict.fromkeys(Split, 1.0)
+        return separate_phrases(rows, scheme="intent", fixed=fixed, ratios=ratios, seed=seed)
+
+    separated = separate(frame, {}, seed)
+    sides: dict[str, set[str]] = {}
+    for row in separated.rows.drop_nulls("label/intent").iter_rows(named=True):
+        if phrase_of(row["text"]):
+            sides.setdefault(phrase_of(row["text"]), set()).add(row["split"])
     assert all(len(splits) == 1 for splits in sides.values())
-    assert sum("emotion" in e.gold for e in separated.examples) == sum(
-        "emotion" in e.gold for e in examples
-    )
-    assert separated.num_taken == sum("intent" in e.gold for e in examples) - sum(
-        "intent" in e.gold for e in separated.examples
-    )
-    assert (
-        separate_phrases(
-            separated.examples,
-            scheme="intent",
-            fixed=separated.places,
-            ratios=dict.fromkeys(Split, 1.0),
-            seed=9,
-        ).num_taken
-        == 0
-    )
+    assert separated.rows["gold/emotion"].count() == frame["gold/emotion"].count()
+    assert separated.num_taken == frame.height - separated.rows["label/intent"].count()
+    assert separated.rows["label/intent"].count() == separated.rows["gold/intent"].count()
+    places = {name: Split(split) for name, split in separated.places.iter_rows()}
+    assert separate(separated.rows, places, 9).num_taken == 0
     assert "yes" not in sides

@@ -1,8 +1,10 @@
+import json
 from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import polars as pl
 import pytest
 from click.testing import Result
 from hypothesis import given, settings
@@ -17,12 +19,13 @@ from flows.prelabel.link_voices import link_voices
 from flows.release.flow import ReleaseSummary, preview_version, release, release_version
 from flows.settings import template
 from flows.workspace import Workspace, open_workspace
-from voxdata.dataset import Split
-from voxdata.draft import build_examples, corrected_texts
+from voxdata.dataset import Example, Split
+from voxdata.draft import Draft, build_examples, corrected_texts, gold_columns
 from voxdata.errors import ConfigError, DropReason, SplitLossError
 from voxdata.fingerprint import NearDuplicate
 from voxdata.label import Annotation, Gold
 from voxdata.losses import find_losses
+from voxdata.manifest import decode_example
 from voxdata.segment import Segment
 from voxdata.testing import make_recording
 from voxdata.utterance import Utterance
@@ -53,37 +56,67 @@ def utterance(recording: str, speaker: str, number: int) -> Utterance:
     )
 
 
-def gold(utterances: list[Utterance], label: str = "question") -> dict[str, dict[str, Gold]]:
-    found = {
-        u.utterance_id: Gold(
-            utterance_id=u.utterance_id,
-            scheme="intent",
-            label=label,
-            distribution={label: 1.0},
-            num_votes=1,
-        )
-        for u in utterances
-    }
-    return {"intent": found}
-
-
 def build(
     utterances: list[Utterance],
     fixed: dict[str, Split] | None = None,
     texts: dict[str, str] | None = None,
-    **more,
-):
-    files = {u.recording_id: f"{u.recording_id}.flac" for u in utterances}
+    voices: dict[tuple[str, int, str], str] | None = None,
+    kin: dict[str, list[str]] | None = None,
+    labelled: list[Utterance] | None = None,
+) -> Draft:
+    """A draft of utterances that are all questions."""
+    golds = {
+        u.utterance_id: Gold(
+            utterance_id=u.utterance_id,
+            scheme="intent",
+            label="question",
+            distribution={"question": 1.0},
+            num_votes=1,
+        )
+        for u in (utterances if labelled is None else labelled)
+    }
+    rows = [
+        {
+            "utterance_id": u.utterance_id,
+            "recording_id": u.recording_id,
+            "channel": u.channel,
+            "speaker": u.speaker,
+            "start_ms": u.segment.start_ms,
+            "end_ms": u.segment.end_ms,
+            "text": (texts or {}).get(u.utterance_id, u.text),
+            "language": u.language,
+            "audio_file": f"{u.recording_id}.flac",
+            "voice": (voices or {}).get((u.recording_id, u.channel, u.speaker)),
+        }
+        for u in utterances
+    ]
+    frame = pl.DataFrame(rows, schema_overrides={"voice": pl.String})
+    ties = [(name, tie) for name, shared in (kin or {}).items() for tie in shared]
+    places = [(name, split.value) for name, split in (fixed or {}).items()]
     return build_examples(
-        utterances,
-        gold(utterances),
-        texts=texts or {},
-        audio_files=files,
-        fixed=fixed or {},
+        frame.join(
+            gold_columns(golds, "intent"), on="utterance_id", how="left", maintain_order="left"
+        ),
+        fixed=pl.DataFrame(places, schema={"name": pl.String, "split": pl.String}, orient="row"),
         ratios=RATIOS,
         seed=0,
-        **more,
+        kin=pl.DataFrame(
+            ties, schema={"recording_id": pl.String, "shared": pl.String}, orient="row"
+        ),
     )
+
+
+def examples_of(draft: Draft) -> list[Example]:
+    """The examples of a draft as values."""
+    return [
+        decode_example({**row, "gold": json.loads(row["gold"]), "salt": ""})
+        for row in draft.candidate.iter_rows(named=True)
+    ]
+
+
+def places_of(draft: Draft) -> dict[str, Split]:
+    """Where the speakers of a draft stay."""
+    return {name: Split(split) for name, split in draft.places.iter_rows()}
 
 
 @given(
@@ -100,7 +133,7 @@ def test_build_examples_never_divides_a_voice_or_a_recording(pairs: list[tuple[i
     ]
     draft = build(utterances)
     assert draft.conflicts == ()
-    examples = draft.examples
+    examples = examples_of(draft)
     assert len(examples) == len(utterances)
     for key in ("voice", "recording_id", "group"):
         pairs = {(getattr(e, key), e.split) for e in examples}
@@ -109,25 +142,15 @@ def test_build_examples_never_divides_a_voice_or_a_recording(pairs: list[tuple[i
 
 
 def test_build_examples_leaves_out_what_nobody_labelled() -> None:
-    labelled = utterance("r1", "S0", 0)
-    unlabelled = utterance("r1", "S0", 1)
-    examples = build_examples(
-        [labelled, unlabelled],
-        gold([labelled]),
-        texts={},
-        audio_files={"r1": "a"},
-        fixed={},
-        ratios=RATIOS,
-        seed=0,
-    ).examples
+    labelled, unlabelled = utterance("r1", "S0", 0), utterance("r1", "S0", 1)
+    examples = examples_of(build([labelled, unlabelled], labelled=[labelled]))
     assert [e.utterance_id for e in examples] == [labelled.utterance_id]
 
 
 def test_build_examples_keeps_an_earlier_split() -> None:
     utterances = [utterance(f"r{i}", "S0", i) for i in range(5)]
-    examples = build(utterances, fixed={"r0/S0": Split.TEST}).examples
-    splits = {e.split for e in examples if e.recording_id == "r0"}
-    assert splits == {Split.TEST}
+    examples = examples_of(build(utterances, fixed={"r0/S0": Split.TEST}))
+    assert {e.split for e in examples if e.recording_id == "r0"} == {Split.TEST}
 
 
 def test_build_examples_leaves_out_a_group_whose_voices_were_split_before() -> None:
@@ -138,7 +161,7 @@ def test_build_examples_leaves_out_a_group_whose_voices_were_split_before() -> N
     ]
     draft = build(utterances, fixed={"r0/S0": Split.TEST, "r0/S1": Split.TRAIN})
     assert draft.conflicts == ("r0/S0", "r0/S1")
-    assert {e.recording_id for e in draft.examples} == {"r1"}
+    assert {e.recording_id for e in examples_of(draft)} == {"r1"}
 
 
 def test_build_examples_keeps_a_voice_a_call_and_copies_on_one_side() -> None:
@@ -154,7 +177,7 @@ def test_build_examples_keeps_a_voice_a_call_and_copies_on_one_side() -> None:
         "r4": ["duplicates r4"],
         "r5": ["duplicates r4", "call 7"],
     }
-    examples = {e.recording_id: e for e in build(utterances, voices=voices, kin=kin).examples}
+    examples = {e.recording_id: e for e in examples_of(build(utterances, voices=voices, kin=kin))}
     assert examples["r0"].voice == examples["r1"].voice == "v"
     assert examples["r0"].split == examples["r1"].split
     assert len({examples[f"r{i}"].split for i in (2, 3, 4, 5)}) == 1
@@ -168,9 +191,10 @@ def test_build_examples_keeps_a_speaker_where_it_was_when_it_gets_a_voice() -> N
     utterances = [utterance(f"r{i}", "S0", i) for i in range(6)]
     first = build(utterances)
     voices = {(f"r{i}", 0, "S0"): f"v{i}" for i in range(6)}
-    again = build(utterances, fixed=dict(first.places), voices=voices)
-    splits_by_recording_id = {e.recording_id: e.split for e in again.examples}
-    assert splits_by_recording_id == {e.recording_id: e.split for e in first.examples}
+    again = build(utterances, fixed=places_of(first), voices=voices)
+    assert {e.recording_id: e.split for e in examples_of(again)} == {
+        e.recording_id: e.split for e in examples_of(first)
+    }
     assert again.conflicts == ()
 
 
@@ -183,7 +207,7 @@ def test_build_examples_leaves_out_a_voice_that_turns_out_to_be_on_both_sides() 
         voices={("r0", 0, "S0"): "v", ("r1", 0, "S0"): "v"},
     )
     assert draft.conflicts == ("v",)
-    assert {e.recording_id for e in draft.examples} == {"r2"}
+    assert {e.recording_id for e in examples_of(draft)} == {"r2"}
 
 
 @settings(deadline=None, max_examples=40)
@@ -220,50 +244,42 @@ def test_build_examples_moves_nothing_and_divides_nothing_as_data_and_voices_com
     }
     kin = {f"r{recording}": ties for recording, ties in shared.items()}
     first = build(utterances[:half], kin=kin) if utterances[:half] else None
-    fixed = dict(first.places) if first else {}
-    second = build(
-        utterances,
-        fixed=fixed,
-        voices=voices,
-        kin=kin,
-    )
+    fixed = places_of(first) if first else {}
+    second = build(utterances, fixed=fixed, voices=voices, kin=kin)
     sides: dict[str, set[Split]] = {}
-    for e in second.examples:
+    for e in examples_of(second):
         for name in (e.voice, e.recording_id, e.group, *kin.get(e.recording_id, ())):
             sides.setdefault(name, set()).add(e.split)
     assert all(len(found) == 1 for found in sides.values())
-    before = {e.utterance_id: e.split for e in first.examples} if first else {}
-    assert all(before.get(e.utterance_id, e.split) is e.split for e in second.examples)
+    before = {e.utterance_id: e.split for e in examples_of(first)} if first else {}
+    assert all(before.get(e.utterance_id, e.split) is e.split for e in examples_of(second))
     out = set(second.conflicts)
-    utterance_ids = {e.utterance_id for e in second.examples}
-    assert utterance_ids == {
+    assert {e.utterance_id for e in examples_of(second)} == {
         u.utterance_id
         for u in utterances
         if voices.get((u.recording_id, 0, u.speaker), f"{u.recording_id}/{u.speaker}") not in out
     }
     again = build(
         utterances,
-        fixed=fixed | dict(second.places) | {e.voice: e.split for e in second.examples},
+        fixed=fixed | places_of(second) | {e.voice: e.split for e in examples_of(second)},
         voices=voices,
         kin=kin,
     )
-    assert again == second
+    assert again.rows.equals(second.rows)
+    assert (places_of(again), again.conflicts) == (places_of(second), second.conflicts)
 
 
 def test_build_examples_keeps_a_speaker_where_it_was_when_it_is_split_from_its_voice() -> None:
     utterances = [utterance(f"r{i}", "S0", i) for i in range(6)]
     together = {("r0", 0, "S0"): "v", ("r1", 0, "S0"): "v"}
     first = build(utterances, voices=together)
-    fixed = {e.voice: e.split for e in first.examples} | dict(first.places)
-    second = build(
-        utterances,
-        fixed=fixed,
-        voices={**together, ("r1", 0, "S0"): "w"},
-    )
+    fixed = {e.voice: e.split for e in examples_of(first)} | places_of(first)
+    second = build(utterances, fixed=fixed, voices={**together, ("r1", 0, "S0"): "w"})
     assert second.conflicts == ()
-    splits_by_recording_id = {e.recording_id: e.split for e in second.examples}
-    assert splits_by_recording_id == {e.recording_id: e.split for e in first.examples}
-    assert len({e.group for e in second.examples}) == 6
+    assert {e.recording_id: e.split for e in examples_of(second)} == {
+        e.recording_id: e.split for e in examples_of(first)
+    }
+    assert len({e.group for e in examples_of(second)}) == 6
 
 
 @pytest.fixture
@@ -533,7 +549,7 @@ def test_find_losses_takes_a_label_that_the_scheme_no_longer_has_for_none() -> N
 
 def test_build_examples_prefers_a_corrected_text() -> None:
     u = utterance("r0", "S0", 0)
-    examples = build([u], texts={u.utterance_id: "您好"}).examples
+    examples = examples_of(build([u], texts={u.utterance_id: "您好"}))
     assert examples[0].text == "您好"
 
 

@@ -55,7 +55,8 @@ def _numbered(words: str, *, start: int = 0, step: int = 1) -> dict[str, int]:
 
 _FRENCH = Lexicon(
     small=_numbered(
-        "zéro/zero un/une deux trois quatre cinq six sept huit neuf dix onze douze treize quatorze quinze seize"
+        "zéro/zero un/une deux trois quatre cinq six sept huit neuf dix onze douze treize quatorze "
+        "quinze seize"
     ),
     tens=_numbered("vingt/vingts trente quarante cinquante soixante", start=20, step=10)
     | {"septante": 70, "huitante": 80, "octante": 80, "nonante": 90},

@@ -1,4 +1,6 @@
-"""Names of people: by a packaged English model, a Chinese dictionary, and the phrases with which people introduce themselves."""
+"""Names of people: by a packaged English model, a Chinese dictionary, and the phrases with which
+people introduce themselves.
+"""
 
 from __future__ import annotations
 
@@ -17,21 +19,27 @@ _CAPITAL = r"[A-ZÀ-ÖØ-Þ][\w'’-]{1,40}+"
 _TWO = r"\w[\w'’-]{1,40}+(?: \w[\w'’-]{1,40}+)?"
 _INTRODUCTIONS = {
     "en": re.compile(
-        r"(?i:my (?:full |first |last )?name(?: is|'s|’s)|(?:first|last|maiden|sur|the) ?name is|call me|ask for|speak(?:ing)? (?:with|to)"
-        rf"|talk(?:ing)? to|named)\s{{1,3}}(?P<span>(?!(?:Mrs?|Ms|Miss|Dr|Doctor|Professor)\b){_CAPITAL}(?: {_CAPITAL}){{0,2}})"
+        r"(?i:my (?:full |first |last )?name(?: is|'s|’s)|(?:first|last|maiden|sur|the) ?name is"
+        r"|call me|ask for|speak(?:ing)? (?:with|to)"
+        rf"|talk(?:ing)? to|named)\s{{1,3}}(?P<span>"
+        rf"(?!(?:Mrs?|Ms|Miss|Dr|Doctor|Professor)\b){_CAPITAL}(?: {_CAPITAL}){{0,2}})"
         r"|(?i:my (?:full |first |last )?name(?: is|'s|’s)|last name|first name is)\s{1,3}"
         r"(?P<low>(?!not|the|a|on|in|and|please)[a-z][\w'’-]{1,40}+)(?! (?:on|in|at)\b)"
-        rf"|(?i:this is|i am|i'm|i’m|it's|it’s)\s{{1,3}}(?P<here>{_TWO})(?= (?i:speaking|calling|from|here)\b)"
+        rf"|(?i:this is|i am|i'm|i’m|it's|it’s)\s{{1,3}}(?P<here>{_TWO})"
+        r"(?= (?i:speaking|calling|from|here)\b)"
         r"|(?i:\b(?:mr|mrs|ms|miss|mister|missus|dr|doctor|professor))\.? "
         r"(?P<title>(?!(?:who|in|at|and|is|the|will|can|said|appointment)\b)[\w'’-]{2,40}+)"
-        r"|(?i:(?:spell|spelled|spelt|name)[^.?!]{0,30}?)(?P<letters>(?:\b[A-Za-z][ ,.-]{1,2}){2,60}[A-Za-z]\b)"
+        r"|(?i:(?:spell|spelled|spelt|name)[^.?!]{0,30}?)"
+        r"(?P<letters>(?:\b[A-Za-z][ ,.-]{1,2}){2,60}[A-Za-z]\b)"
     ),
     "de": re.compile(
-        rf"(?i:ich heiße|ich heisse|mein name ist|hier (?:spricht|ist))\s{{1,3}}(?P<span>{_CAPITAL}(?: {_CAPITAL})?)"
+        rf"(?i:ich heiße|ich heisse|mein name ist|hier (?:spricht|ist))\s{{1,3}}"
+        rf"(?P<span>{_CAPITAL}(?: {_CAPITAL})?)"
         rf"|(?:Herrn?|Frau) (?P<title>{_CAPITAL})"
     ),
     "fr": re.compile(
-        rf"(?i:je m'appelle|je m’appelle|mon nom est|ici)\s{{1,3}}(?P<span>{_CAPITAL}(?: {_CAPITAL})?)"
+        rf"(?i:je m'appelle|je m’appelle|mon nom est|ici)\s{{1,3}}"
+        rf"(?P<span>{_CAPITAL}(?: {_CAPITAL})?)"
         rf"|(?i:monsieur|madame|mademoiselle) (?P<title>{_CAPITAL})"
     ),
     "es": re.compile(
@@ -39,13 +47,16 @@ _INTRODUCTIONS = {
         rf"|(?i:señora?|señorita|don|doña) (?P<title>{_CAPITAL})"
     ),
     "it": re.compile(
-        rf"(?i:mi chiamo|il mio nome è)\s{{1,3}}(?P<span>{_CAPITAL}(?: {_CAPITAL})?)|(?i:signora?|signor) (?P<title>{_CAPITAL})"
+        rf"(?i:mi chiamo|il mio nome è)\s{{1,3}}(?P<span>{_CAPITAL}(?: {_CAPITAL})?)"
+        rf"|(?i:signora?|signor) (?P<title>{_CAPITAL})"
     ),
     "pt": re.compile(
-        rf"(?i:me chamo|chamo-me|meu nome é)\s{{1,3}}(?P<span>{_CAPITAL}(?: {_CAPITAL})?)|(?i:senhora?) (?P<title>{_CAPITAL})"
+        rf"(?i:me chamo|chamo-me|meu nome é)\s{{1,3}}(?P<span>{_CAPITAL}(?: {_CAPITAL})?)"
+        rf"|(?i:senhora?) (?P<title>{_CAPITAL})"
     ),
     "nl": re.compile(
-        rf"(?i:ik heet|mijn naam is|u spreekt met)\s{{1,3}}(?P<span>{_CAPITAL}(?: {_CAPITAL})?)|(?i:meneer|mevrouw) (?P<title>{_CAPITAL})"
+        rf"(?i:ik heet|mijn naam is|u spreekt met)\s{{1,3}}(?P<span>{_CAPITAL}(?: {_CAPITAL})?)"
+        rf"|(?i:meneer|mevrouw) (?P<title>{_CAPITAL})"
     ),
 }
 PIECE = 4_000
@@ -61,7 +72,8 @@ _SURNAMES = (
     "熊白孟秦邱侯江尹薛闫段雷龙黎史陶贺毛郝顾龚邵万覃武钱戴严莫孔向常汤康易乔赖文"
 )
 _INTRODUCTION_CN = re.compile(
-    rf"(?:我叫|名字叫|名字是|姓名是|本人)(?P<full>{_HAN}{{2,3}})(?=[，。,.！!？?\s、]|$|今年|电话|手机|在|住|我|想|是)|(?:我姓|免贵姓|姓)(?P<sur>[{_SURNAMES}])"
+    rf"(?:我叫|名字叫|名字是|姓名是|本人)(?P<full>{_HAN}{{2,3}})(?=[，。,.！!？?\s、]|$|今年|电话|手机|在|住|我|想|是)"
+    rf"|(?:我姓|免贵姓|姓)(?P<sur>[{_SURNAMES}])"
     rf"|(?:叫我|我是|找)[小老](?P<known>[{_SURNAMES}])(?![\u4e00-\u9fff]{{0,1}}[子大小])"
 )
 _TITLE_CN = re.compile(r"先生|女士|小姐|太太|经理|老师|医生|师傅|阿姨|同学")
@@ -115,7 +127,8 @@ def _model_names(text: str) -> Iterator[PrivateText]:
 
 
 def cut_text(text: str) -> Iterator[tuple[int, str]]:
-    """(start, piece) of a long text: pieces of at most PIECE characters, each with the end of the one before.
+    """(start, piece) of a long text: pieces of at most PIECE characters, each with the end of the
+    one before.
 
     What a library takes more than linear time or memory for is given to it in pieces.
     """
@@ -168,7 +181,9 @@ def _english_model() -> Any:
 
 @contextmanager
 def _torch_hidden() -> Iterator[None]:
-    """Keep spaCy from importing torch: seconds and 450 MB in every worker, for layers that this model has not."""
+    """Keep spaCy from importing torch: seconds and 450 MB in every worker, for layers that this
+    model has not.
+    """
     hidden = "torch" not in sys.modules
     if hidden:
         sys.modules["torch"] = None  # type: ignore[assignment]

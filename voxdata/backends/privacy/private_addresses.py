@@ -36,7 +36,8 @@ _PATTERNS = (
         rf"(?P<span>(?:[A-Z][a-z']{{1,30}}+ ){{1,3}}(?i:{_STREET})(?!\w){_REST})"
     ),
     re.compile(
-        r"(?i:(?<!\w)(?:p\.? ?o\.? box|flat|apartment|apt\.?|suite) (?:number )?\d{1,5}[a-z]?(?!\w))"
+        r"(?i:(?<!\w)(?:p\.? ?o\.? box|flat|apartment|apt\.?|suite) (?:number )?\d{1,5}[a-z]?"
+        r"(?!\w))"
     ),
     # British and Canadian postcodes, also spelled: "S W 1 A 1 A A".
     re.compile(r"(?<![A-Za-z0-9])[A-Z]{1,2}\d[A-Z\d]? ?\d[A-Z]{2}(?![A-Za-z0-9])"),
@@ -66,14 +67,17 @@ _LEVELS_CN = 5
 """Province, city, district, county and town: more stand before no street."""
 
 _STATES = (
-    "alabama|alaska|arizona|arkansas|california|colorado|connecticut|delaware|florida|georgia|hawaii"
-    "|idaho|illinois|indiana|iowa|kansas|kentucky|louisiana|maine|maryland|massachusetts|michigan"
-    "|minnesota|mississippi|missouri|montana|nebraska|nevada|new hampshire|new jersey|new mexico"
-    "|new york|north carolina|north dakota|ohio|oklahoma|oregon|pennsylvania|rhode island"
-    "|south carolina|south dakota|tennessee|texas|utah|vermont|virginia|washington|west virginia"
-    "|wisconsin|wyoming|d\\.?c\\.?"
+    "alabama|alaska|arizona|arkansas|california|colorado|connecticut|delaware|florida|georgia"
+    "|hawaii|idaho|illinois|indiana|iowa|kansas|kentucky|louisiana|maine|maryland|massachusetts"
+    "|michigan|minnesota|mississippi|missouri|montana|nebraska|nevada|new hampshire|new jersey"
+    "|new mexico|new york|north carolina|north dakota|ohio|oklahoma|oregon|pennsylvania"
+    "|rhode island|south carolina|south dakota|tennessee|texas|utah|vermont|virginia|washington"
+    "|west virginia|wisconsin|wyoming|d\\.?c\\.?"
 )
-_STATES_SHORT = "A[KLRZ]|C[AOT]|D[CE]|FL|GA|HI|I[ADLN]|K[SY]|LA|M[ADEINOST]|N[CDEHJMVY]|O[HKR]|PA|RI|S[CD]|T[NX]|UT|V[AT]|W[AIVY]"
+_STATES_SHORT = (
+    "A[KLRZ]|C[AOT]|D[CE]|FL|GA|HI|I[ADLN]|K[SY]|LA|M[ADEINOST]|N[CDEHJMVY]|O[HKR]|PA|RI|S[CD]"
+    "|T[NX]|UT|V[AT]|W[AIVY]"
+)
 _NO_PLACE = (
     "Windows|Room|Flight|Route|Highway|Order|Ticket|Case|Invoice|Page|Box|Number|Code|Version|Model"
     "|Unit|Line|Step|Press|Dial|Extension|About|Over|Only|Almost|Nearly|Some|Another|Yes|No|Okay"
@@ -99,7 +103,8 @@ _ZIPS = (
 _PLACE = r"[A-ZÀ-ÖØ-Þ][a-zà-öø-ÿß]{2,30}+"
 _POSTCODE_BEFORE_PLACE = {
     "de": re.compile(
-        rf"(?:(?i:in|nach|aus|bei|wohn\w{{0,4}}|ort)|,) (?!\d\d000)(?P<span>\d{{5}} (?!(?:{_COUNTED})(?!\w)){_PLACE})"
+        rf"(?:(?i:in|nach|aus|bei|wohn\w{{0,4}}|ort)|,) (?!\d\d000)"
+        rf"(?P<span>\d{{5}} (?!(?:{_COUNTED})(?!\w)){_PLACE})"
     ),
     "fr": re.compile(
         rf"(?<!\d)(?!\d\d000 )(?P<span>\d{{5}} {_PLACE})|{_PLACE},? (?P<after>\d{{5}})(?!\d)"

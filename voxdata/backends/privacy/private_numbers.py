@@ -1,4 +1,6 @@
-"""Personal numbers in what was said: patterns over the digits view, and check digits where there are any."""
+"""Personal numbers in what was said: patterns over the digits view, and check digits where there
+are any.
+"""
 
 from __future__ import annotations
 
@@ -37,11 +39,14 @@ _SECRET = re.compile(
     r"|account|member|policy|reference|booking|confirmation|order (?:number|is)|social security"
     r"|passport|licen[cs]e|customer number|\bid\b"
     r"|验证码|密码|尾号|后四位|账号|账户|订单|会员"
-    r"|kundennummer|kontonummer|vertragsnummer|bestellnummer|geheimzahl|prüfziffer|passwort|kennwort"
+    r"|kundennummer|kontonummer|vertragsnummer|bestellnummer|geheimzahl|prüfziffer|passwort"
+    r"|kennwort"
     r"|letzten (?:vier|4)|kartennummer|ausweis"
-    r"|numéro de (?:compte|client|dossier|contrat|carte)|code (?:secret|confidentiel|pin)|mot de passe"
+    r"|numéro de (?:compte|client|dossier|contrat|carte)|code (?:secret|confidentiel|pin)"
+    r"|mot de passe"
     r"|quatre derniers|derniers chiffres|référence"
-    r"|número de (?:cuenta|cliente|pedido|socio|tarjeta)|contraseña|\bclave|código (?:es|pin|de seguridad)"
+    r"|número de (?:cuenta|cliente|pedido|socio|tarjeta)|contraseña|\bclave"
+    r"|código (?:es|pin|de seguridad)"
     r"|últim[oa]s cuatro|referencia|\bdni\b|\bnif\b"
 )
 _POSTCODE = re.compile(
@@ -49,9 +54,10 @@ _POSTCODE = re.compile(
 )
 _MONEY_BEFORE = re.compile(r"[$€£¥₹]\s?$")
 _UNIT_AFTER = re.compile(
-    r"\s?(?:%|percent|dollars?|bucks|euros?|pounds?|cents?|people|users|times|miles|kilomet|met(?:er|re)s?|hours?|minutes?|seconds?|years?"
-    r"|square|millones|millions?|personnes|habitants|personas|habitantes|horas|minutos|heures|años|ans\b|leute|menschen"
-    r"|einwohner|stunden|minuten|jahre|元|块|万|人|次|米|公里|小时|分钟|年|美元|欧元)"
+    r"\s?(?:%|percent|dollars?|bucks|euros?|pounds?|cents?|people|users|times|miles|kilomet"
+    r"|met(?:er|re)s?|hours?|minutes?|seconds?|years?"
+    r"|square|millones|millions?|personnes|habitants|personas|habitantes|horas|minutos|heures"
+    r"|años|ans\b|leute|menschen|einwohner|stunden|minuten|jahre|元|块|万|人|次|米|公里|小时|分钟|年|美元|欧元)"
 )
 _RUN = re.compile(r"\d{3,}")
 _ID_CN = re.compile(r"(?<!\d)\d{17}[\dXx](?!\d)")
@@ -59,14 +65,15 @@ _IBAN = re.compile(
     r"(?<![A-Za-z0-9])[A-Z]{2}\d{2}(?:[ -]?[A-Z0-9]{4}){2,7}(?:[ -]?[A-Z0-9]{1,3})?(?![A-Za-z0-9])"
 )
 _PLATE_CN = re.compile(
-    r"[京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘晋蒙陕吉闽贵粤青藏川宁琼][A-Z][ ·]?(?=[A-Z]{0,5}\d)[A-Z\d]{5,6}"
-    r"(?![A-Za-z\d])"
+    r"[京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘晋蒙陕吉闽贵粤青藏川宁琼][A-Z][ ·]?"
+    r"(?=[A-Z]{0,5}\d)[A-Z\d]{5,6}(?![A-Za-z\d])"
 )
 _SPELLED_CODE = re.compile(
     r"(?<![\w'-])(?:[A-Z][ -]{1,2}){2,3}\d{3,8}(?!\w)|(?<![\w'-])[B-HJ-Z][ -]\d{4,8}(?!\w)"
 )
 _CODE = re.compile(
-    r"(?<![\w-])(?=(?:[A-Z -]{0,4}\d){4})[A-Z]{1,3}[ -]?\d{4,12}[A-Z]?(?![\w-])|(?<!\w)[A-Z]{2} ?(?:\d\d ?){3}[A-D](?!\w)"
+    r"(?<![\w-])(?=(?:[A-Z -]{0,4}\d){4})[A-Z]{1,3}[ -]?\d{4,12}[A-Z]?(?![\w-])"
+    r"|(?<!\w)[A-Z]{2} ?(?:\d\d ?){3}[A-D](?!\w)"
 )
 
 
@@ -113,7 +120,9 @@ def _judge(digits: str, at: tuple[int, int], text: str, *, language: str) -> tup
 
 
 def is_phone(digits: str, *, international: bool, language: str) -> bool:
-    """Whether digits are a valid phone number where the language is spoken, or anywhere when it begins with a plus."""
+    """Whether digits are a valid phone number where the language is spoken, or anywhere when it
+    begins with a plus.
+    """
     import phonenumbers
 
     tries: list[tuple[str, str | None]] = (

@@ -16,7 +16,9 @@ _LETTERS = re.compile(
 )
 _FEW_LETTERS = re.compile(rf"(?<![\w'’.])(?:{_LETTER}{_APART}){{1,2}}{_LETTER}(?![\w'’])")
 _SPELLED_AFTER = 60
-"""Two or three letters are spelled when they give a word that stands at most so many characters before them."""
+"""Two or three letters are spelled when they give a word that stands at most so many characters
+before them.
+"""
 _NO_SECRET = frozenset(
     {
         "www",
@@ -93,8 +95,8 @@ _GAP = re.compile(r"[\s,.;-]{0,4}(?:and |und |et |y )?")
 
 
 def find_spelled(text: str) -> Iterator[PrivateText]:
-    """What is spelled: four and more single letters, fewer after the word that they give, letters with a word for each, Chinese
-    characters explained.
+    """What is spelled: four and more single letters, fewer after the word that they give, letters
+    with a word for each, Chinese characters explained.
     """
     for match in _LETTERS.finditer(text):
         if not _is_common(
@@ -142,7 +144,9 @@ def _is_initial(match: re.Match[str]) -> bool:
 
 
 def _is_common(letters: str) -> bool:
-    """An abbreviation that everybody knows, one letter again and again, or a stretch of the alphabet."""
+    """An abbreviation that everybody knows, one letter again and again, or a stretch of the
+    alphabet.
+    """
     follows = all(ord(b) - ord(a) == 1 for a, b in itertools.pairwise(letters))
     return letters in _NO_SECRET or len(set(letters)) < 2 or follows
 

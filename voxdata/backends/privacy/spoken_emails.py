@@ -1,4 +1,6 @@
-"""E-mail addresses, written or spoken: "john dot smith at gmail dot com", "j o h n 42 at acme.de", "wang 艾特 qq 点 com"."""
+"""E-mail addresses, written or spoken: "john dot smith at gmail dot com", "j o h n 42 at acme.de",
+"wang 艾特 qq 点 com".
+"""
 
 from __future__ import annotations
 
@@ -17,17 +19,21 @@ _TOP = (
 )
 _DOT = r"(?:\s{0,3}(?:dot|punkt|point|punto|点)\s{0,3}|\.)"
 _DOMAIN = re.compile(
-    rf"(?<![a-z])(?:at|@|艾特|arobase|arroba|ät)\s{{0,3}}+(?P<name>[a-z0-9-]{{1,63}}(?: [a-z0-9-]{{1,63}})?)"
+    rf"(?<![a-z])(?:at|@|艾特|arobase|arroba|ät)\s{{0,3}}+"
+    rf"(?P<name>[a-z0-9-]{{1,63}}(?: [a-z0-9-]{{1,63}})?)"
     rf"(?P<dot>{_DOT}){_TOP}(?!\w)(?:{_DOT}{_TOP}(?!\w))?",
     re.IGNORECASE,
 )
 """A part of a domain has at most 63 characters."""
 
 _RUN_TOGETHER = re.compile(
-    rf"(?<![\w.-])(?:[\w.-]{{1,60}}|\w{{1,40}} (?:or|and|that) )(?:gmail|hotmail|icloud|gmx|protonmail)\.{_TOP}(?!\w)",
+    rf"(?<![\w.-])(?:[\w.-]{{1,60}}|\w{{1,40}} (?:or|and|that) )"
+    rf"(?:gmail|hotmail|icloud|gmx|protonmail)\.{_TOP}(?!\w)",
     re.IGNORECASE,
 )
-"""A transcriber may write a spoken address as one word: nobody's web page is at www.janegmail.com."""
+"""A transcriber may write a spoken address as one word: nobody's web page is at
+www.janegmail.com.
+"""
 _FREE_MAIL = re.compile(
     r"gmail|g mail|hotmail|yahoo|outlook|icloud|proton|gmx|qq|163|126|live|aol|foxmail|mail",
     re.IGNORECASE,
@@ -83,7 +89,9 @@ _STOP = frozenset(
 
 
 def find_emails(text: str) -> Iterator[PrivateText]:
-    """E-mail addresses; a web address after "at" is taken for one only where mail is spoken of, or its dot is spoken."""
+    """E-mail addresses; a web address after "at" is taken for one only where mail is spoken of, or
+    its dot is spoken.
+    """
     for match in _WRITTEN.finditer(text):
         yield PrivateText(kind="email", start=match.start(), end=match.end(), score=1.0)
     for match in _RUN_TOGETHER.finditer(text):

@@ -1,6 +1,8 @@
-"""Numbers as they are spoken, rewritten as digits, with the way back to the characters they came from.
+"""Numbers as they are spoken, rewritten as digits, with the way back to the characters they came
+from.
 
-"four two double four" and "四二四四" both become "4244", and so does "4-2, 44": what follows need only look for digits.
+"four two double four" and "四二四四" both become "4244", and so does "4-2, 44": what follows need
+only look for digits.
 """
 
 from __future__ import annotations
@@ -173,7 +175,10 @@ def _pieces(text: str) -> list[_Piece]:
 
 
 def _written_number(written: str, start: int) -> list[_Piece]:
-    """Digits with points and commas between them; what ends in groups of three is a sum and no run of digits."""
+    """Digits with points and commas between them.
+
+    What ends in groups of three is a sum and no run of digits.
+    """
     parts = list(_DIGITS_OR_SIGN.finditer(written))
     first = len(parts) - 1
     while first > 0 and len(parts[first][0]) == 3 and len(parts[first - 2][0]) <= 3:
@@ -226,7 +231,9 @@ def _words_from(pieces: list[_Piece], at: int) -> list[str]:
 
 
 def _combine(pieces: list[_Piece], *, says_oh: bool) -> list[_Piece]:
-    """ "double four" is 44, "twenty three" is 23, "oh" among numbers is 0, "eight hundred" is 800; a lone Chinese digit is a word.
+    """ "double four" is 44, "twenty three" is 23, "oh" among numbers is 0, "eight hundred" is 800.
+
+    A lone Chinese digit is a word.
 
     "two thousand and three" is the year 2003.
     """

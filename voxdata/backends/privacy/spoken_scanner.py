@@ -1,7 +1,8 @@
-"""Personal data in what was said on the phone: rules that know spoken forms, phonenumbers, a packaged model of English names.
+"""Personal data in what was said on the phone: rules that know spoken forms, phonenumbers, a
+packaged model of English names.
 
-Presidio was tried and left: its patterns expect written text (of spoken numbers and addresses it finds none), and importing it costs
-ten seconds and 200 MB in every worker (docs/benchmarks.md).
+Presidio was tried and left: its patterns expect written text (of spoken numbers and addresses it
+finds none), and importing it costs ten seconds and 200 MB in every worker (docs/benchmarks.md).
 """
 
 from __future__ import annotations
@@ -28,9 +29,10 @@ RULES = 4
 class SpokenScanner:
     """The PrivacyScanner port.
 
-    Names are found in English by a model, in Chinese by a dictionary, in six more languages only where people introduce themselves or are
-    addressed with a title. Numbers, e-mail addresses and cards are found in any language written in digits; as words in English,
-    Chinese, French, Spanish and German.
+    Names are found in English by a model, in Chinese by a dictionary, in six more languages only
+    where people introduce themselves or are addressed with a title. Numbers, e-mail addresses and
+    cards are found in any language written in digits; as words in English, Chinese, French, Spanish
+    and German.
     """
 
     @property
@@ -65,7 +67,10 @@ class SpokenScanner:
 
 
 def join_overlapping(found: Iterable[PrivateText]) -> list[PrivateText]:
-    """One span where several overlap, with the kind of the surest, of equals the longest; sorted by start."""
+    """One span where several overlap, with the kind of the surest, of equals the longest.
+
+    They are sorted by start.
+    """
     out: list[PrivateText] = []
     for span in sorted(found, key=lambda s: (s.start, s.end, s.kind)):
         if out and span.start < out[-1].end:

@@ -26,7 +26,8 @@ def load_script(name: str) -> Script:
         converter = OpenCC(CONFIGURATIONS[name])
     except (ImportError, OSError, RuntimeError) as error:
         raise BackendError(
-            f"OpenCC does not load ({error}); install from requirements.lock, or set [transcriber] chinese = 'as heard'"
+            f"OpenCC does not load ({error}); install from requirements.lock, "
+            "or set [transcriber] chinese = 'as heard'"
         ) from error
     return Script(
         name=name,
