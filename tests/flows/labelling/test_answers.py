@@ -177,7 +177,7 @@ def test_a_label_in_use_does_not_vanish_without_a_word(tmp_path: Path) -> None:
     with pytest.raises(
         AnnotationError, match=r"3 annotations name 'refund'.*\[\[schemes.changes\]\]"
     ):
-        require_no_orphans(found.orphans)
+        require_no_orphans(answers.orphans)
     with pytest.raises(AnnotationError, match="refund"):
         push_pending(shrunk, say=lambda line: None)
     renamed = make(
@@ -187,9 +187,9 @@ def test_a_label_in_use_does_not_vanish_without_a_word(tmp_path: Path) -> None:
         changes='changes = [{ to_version = 2, rename = { refund = "money" } }]',
     )
     with renamed.warehouse() as con:
-        found = read_answers(con, renamed.histories)
-    assert [dict(a.labels) for a in found.labels] == [{"intent": ("money",)}] * 3
-    require_no_orphans(found.orphans)
+        answers = read_answers(con, renamed.histories)
+    assert [dict(a.labels) for a in answers.labels] == [{"intent": ("money",)}] * 3
+    require_no_orphans(answers.orphans)
 
 
 def test_settings_refuse_a_change_that_leads_nowhere(tmp_path: Path) -> None:

@@ -136,8 +136,8 @@ def test_build_examples_never_divides_a_voice_or_a_recording(pairs: list[tuple[i
     examples = examples_of(draft)
     assert len(examples) == len(utterances)
     for key in ("voice", "recording_id", "group"):
-        pairs = {(getattr(e, key), e.split) for e in examples}
-        splits = Counter(held for held, _ in pairs)
+        sides = {(getattr(e, key), e.split) for e in examples}
+        splits = Counter(held for held, _ in sides)
         assert max(splits.values()) == 1
 
 
