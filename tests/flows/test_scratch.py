@@ -33,7 +33,8 @@ with replacing(workspace.models_dir / "features" / "e" / "a.npz") as file:
     "a batch": """
 import warehouse.batches as batches, polars
 batches.move = die
-batches.leave_batch(workspace.batches_dir, {"ledger": polars.DataFrame({"stage": ["s"], "subject": ["x"]})}, run_id="r")
+rows = polars.DataFrame({"stage": ["s"], "subject": ["x"]})
+batches.leave_batch(workspace.batches_dir, {"ledger": rows}, run_id="r")
 """,
     "a repair": """
 import warehouse.repair as repair
