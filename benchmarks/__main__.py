@@ -26,7 +26,9 @@ NAMES = (
 
 
 def main() -> int:
-    """Run the benchmarks named, or all; each in a process of its own, so that memory and threads do not mix."""
+    """Run the benchmarks named, or all; each in a process of its own, so that memory and threads do
+    not mix.
+    """
     chosen = sys.argv[1:] or list(NAMES)
     unknown = [name for name in chosen if name not in NAMES]
     if unknown:

@@ -1,7 +1,8 @@
-"""Labels saved by choosing what to hear next, on held-out voices: python -m benchmarks.active_learning [--features DIR].
+"""Labels saved by choosing what to hear next, on held-out voices:
+python -m benchmarks.active_learning [--features DIR].
 
-Half of the held-out voices choose the strategy, the other half report. The learner is the same everywhere: a logistic regression on
-frozen features, trained again in every round.
+Half of the held-out voices choose the strategy, the other half report. The learner is the same
+everywhere: a logistic regression on frozen features, trained again in every round.
 """
 
 from __future__ import annotations
@@ -56,7 +57,8 @@ class Plan:
         step: Labels of every later one.
         budget: Labels at the end.
         num_seeds: Repetitions of every split.
-        choosing: Held-out voices of each split that picks the strategy; `reporting` shares no held-out voice with it.
+        choosing: Held-out voices of each split that picks the strategy; `reporting` shares no
+            held-out voice with it.
     """
 
     start: int
@@ -68,10 +70,13 @@ class Plan:
 
 
 def plan_corpus(corpus: CachedFeatures, *, num_seeds: int) -> Plan:
-    """RAVDESS: four actors held out of sixteen, four ways a half. FSDD: one speaker of four, two ways a half, twice the seeds."""
+    """RAVDESS: four actors held out of sixteen, four ways a half. FSDD: one speaker of four, two
+    ways a half, twice the seeds.
+    """
     names = tuple(np.unique(corpus.voices).tolist())
     if corpus.name == "fsdd":
-        choosing, reporting = ((names[0],), (names[1],)), ((names[2],), (names[3],))
+        choosing = ((names[0],), (names[1],))
+        reporting = ((names[2],), (names[3],))
         return Plan(
             start=20,
             step=20,
@@ -96,7 +101,9 @@ def plan_corpus(corpus: CachedFeatures, *, num_seeds: int) -> Plan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fold:
-    """What may be labelled, and the held-out voices. Features are standardised and reduced by the pool alone, without its labels."""
+    """What may be labelled, and the held-out voices. Features are standardised and reduced by the
+    pool alone, without its labels.
+    """
 
     pool: Floats
     pool_targets: npt.NDArray[np.int64]
@@ -111,7 +118,8 @@ def fold_corpus(corpus: CachedFeatures, held_out: Sequence[str]) -> Fold:
     """Split by voice."""
     held = np.isin(corpus.voices, held_out)
     scaler = StandardScaler().fit(corpus.values[~held])
-    pool, test = scaler.transform(corpus.values[~held]), scaler.transform(corpus.values[held])
+    pool = scaler.transform(corpus.values[~held])
+    test = scaler.transform(corpus.values[held])
     reduction = PCA(MAX_DIMENSIONS, random_state=0).fit(pool)
     return Fold(
         pool=reduction.transform(pool),
@@ -139,13 +147,22 @@ def play(fold: Fold, strategy: str, plan: Plan, *, seed: int) -> list[tuple[int,
 
 
 def learn(fold: Fold, labelled: npt.NDArray[np.bool_]) -> tuple[Floats, float]:
-    """Train on what is labelled: (pool_size, num_labels) probabilities of the pool, and UAR on the held-out voices."""
-    model = LogisticRegression(C=REGULARISATION, class_weight="balanced", max_iter=500, tol=1e-3)
+    """Train on what is labelled: (pool_size, num_labels) probabilities of the pool, and UAR on the
+    held-out voices.
+    """
+    model = LogisticRegression(
+        C=REGULARISATION,
+        class_weight="balanced",
+        max_iter=500,
+        tol=1e-3,
+    )
     model.fit(fold.pool[labelled], fold.pool_targets[labelled])
     answers = np.zeros((len(fold.pool), len(fold.labels)))
     answers[:, model.classes_] = model.predict_proba(fold.pool)
     confusion = confusion_matrix(
-        fold.test_targets, model.predict(fold.test), num_labels=len(fold.labels)
+        fold.test_targets,
+        model.predict(fold.test),
+        num_labels=len(fold.labels),
     )
     return answers, float(average_recall(confusion))
 
@@ -174,10 +191,8 @@ def _choose(
             embedding=fold.pool[row],
         )
 
-    waiting, heard = (
-        [candidate(row) for row in np.flatnonzero(~labelled)],
-        [candidate(row) for row in np.flatnonzero(labelled)],
-    )
+    waiting = [candidate(row) for row in np.flatnonzero(~labelled)]
+    heard = [candidate(row) for row in np.flatnonzero(labelled)]
     if strategy == WITH_CONTROL:
         ids = [
             choice.utterance_id
@@ -245,7 +260,11 @@ def mean_curve(
     for row in rows:
         table[units.index(row.unit), rounds.index(row.num_labels)] = row.score
     draws = np.random.default_rng(0).integers(len(units), size=(num_draws, len(units)))
-    low, high = np.percentile(table[draws].mean(axis=1), [2.5, 97.5], axis=0)
+    low, high = np.percentile(
+        table[draws].mean(axis=1),
+        [2.5, 97.5],
+        axis=0,
+    )
     return np.array(rounds, dtype=float), table.mean(axis=0), low, high
 
 
@@ -260,12 +279,14 @@ def print_table(
     units = len({row.unit for row in scores["random"]})
     last = mean_curve(scores["random"])
     print(
-        f"\n{name}, {units} runs (splits x seeds); random's score at {last[0][-1]:.0f} labels: UAR {last[1][-1]:.3f};",
+        f"\n{name}, {units} runs (splits x seeds); random's score at {last[0][-1]:.0f} "
+        f"labels: UAR {last[1][-1]:.3f};",
         end=" ",
     )
     print(f"at all {pool}: {ceiling:.3f}")
     print(
-        f"  {'strategy':<24} {'labels for it':>13}   {'random':>6}   {'saved':>6}   95 %               UAR at the end   mean UAR"
+        f"  {'strategy':<24} {'labels for it':>13}   {'random':>6}   {'saved':>6}   95 %     "
+        "          UAR at the end   mean UAR"
     )
     for strategy, rows in scores.items():
         _, mean, low, high = mean_curve(rows)
@@ -277,7 +298,8 @@ def print_table(
         low_share, high_share = s.interval or (float("nan"), float("nan"))
         interval = f"[{low_share:6.1%}, {high_share:6.1%}]"
         print(
-            f"  {strategy:<24} {s.active_labels:13.0f}   {s.random_labels:6.0f}   {s.share:6.1%}   {interval:<17}  {end}"
+            f"  {strategy:<24} {s.active_labels:13.0f}   {s.random_labels:6.0f}   "
+            f"{s.share:6.1%}   {interval:<17}  {end}"
         )
 
 
@@ -305,22 +327,44 @@ def draw_curves(path: Path, figures: Mapping[str, Scores]) -> None:
         )
     )
     figure, panels = plt.subplots(
-        1, len(figures), figsize=(7 * len(figures), 5), squeeze=False, layout="constrained"
+        1,
+        len(figures),
+        figsize=(7 * len(figures), 5),
+        squeeze=False,
+        layout="constrained",
     )
     for panel, (title, scores) in zip(panels[0], figures.items(), strict=True):
         for name, rows in scores.items():
             num_labels, mean, low, high = mean_curve(rows)
             strong = name in ("random", "hybrid")
             panel.plot(
-                num_labels, mean, color=colours[name], label=name, linewidth=2.4 if strong else 1.2
+                num_labels,
+                mean,
+                color=colours[name],
+                label=name,
+                linewidth=2.4 if strong else 1.2,
             )
             if strong:
                 panel.fill_between(
-                    num_labels, low, high, color=colours[name], alpha=0.15, linewidth=0
+                    num_labels,
+                    low,
+                    high,
+                    color=colours[name],
+                    alpha=0.15,
+                    linewidth=0,
                 )
         end = mean_curve(scores["random"])[1][-1]
-        panel.axhline(end, color="#555555", linestyle=":", linewidth=1)
-        panel.set(title=f"{title}: held-out voices", xlabel="labels", ylabel="UAR")
+        panel.axhline(
+            end,
+            color="#555555",
+            linestyle=":",
+            linewidth=1,
+        )
+        panel.set(
+            title=f"{title}: held-out voices",
+            xlabel="labels",
+            ylabel="UAR",
+        )
         panel.grid(alpha=0.25)
     panels[0][0].legend(loc="lower right", fontsize=9)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -329,7 +373,9 @@ def draw_curves(path: Path, figures: Mapping[str, Scores]) -> None:
 
 
 def main() -> int:
-    """Choose on one half of the held-out voices, report on the other; fail unless the chosen one beats random and margin alone."""
+    """Choose on one half of the held-out voices, report on the other; fail unless the chosen one
+    beats random and margin alone.
+    """
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -348,11 +394,8 @@ def main() -> int:
     parser.add_argument("--picture", type=Path, default=OUT / "active_learning.png")
     options = parser.parse_args()
     began = monotonic()
-    corpora = [
-        c
-        for c in (cached_features(name, folder=options.features) for name in ("ravdess", "fsdd"))
-        if c is not None
-    ]
+    cached = [cached_features(name, folder=options.features) for name in ("ravdess", "fsdd")]
+    corpora = [corpus for corpus in cached if corpus is not None]
     if not corpora:
         return 0
     plans = {c.name: plan_corpus(c, num_seeds=options.seeds) for c in corpora}
@@ -360,11 +403,10 @@ def main() -> int:
         c.name: summarise(play_all(c, plans[c.name].choosing, plans[c.name], said="choosing"))
         for c in corpora
     }
-    shares = {
-        name: float(np.mean([saved[name].share for saved in rehearsals.values()]))
-        for name in STRATEGIES
-        if name != "random"
-    }
+    shares = {}
+    for name in STRATEGIES:
+        if name != "random":
+            shares[name] = float(np.mean([saved[name].share for saved in rehearsals.values()]))
     best = max((name for name in shares if name != WITH_CONTROL), key=lambda name: shares[name])
     print(
         "Half that chooses, labels saved on average: "
@@ -374,28 +416,42 @@ def main() -> int:
     figures, beaten = {}, []
     for corpus in corpora:
         scores = play_all(
-            corpus, plans[corpus.name].reporting, plans[corpus.name], said="reporting"
+            corpus,
+            plans[corpus.name].reporting,
+            plans[corpus.name],
+            said="reporting",
         )
         saved = summarise(scores)
         folds = [fold_corpus(corpus, held_out) for held_out in plans[corpus.name].reporting]
-        ceiling = float(
-            np.mean([learn(fold, np.ones(len(fold.pool), dtype=bool))[1] for fold in folds])
+        ceilings = []
+        for fold in folds:
+            everything = np.ones(len(fold.pool), dtype=bool)
+            _, score = learn(fold, everything)
+            ceilings.append(score)
+        ceiling = float(np.mean(ceilings))
+        print_table(
+            corpus.name.upper(),
+            scores,
+            saved,
+            ceiling=ceiling,
+            pool=len(folds[0].pool),
         )
-        print_table(corpus.name.upper(), scores, saved, ceiling=ceiling, pool=len(folds[0].pool))
         if best != "margin":
             alone = labels_saved(
                 [*scores[best], *(replace(row, arm="random") for row in scores["margin"])]
             )
             low, high = alone.interval or (float("nan"), float("nan"))
             print(
-                f"  {best} instead of margin alone, up to UAR {alone.score:.3f}: {alone.share:.1%} of labels saved [{low:.1%}, {high:.1%}]"
+                f"  {best} instead of margin alone, up to UAR {alone.score:.3f}: "
+                f"{alone.share:.1%} of labels saved [{low:.1%}, {high:.1%}]"
             )
         figures[corpus.name.upper()] = scores
         low, _ = saved[best].interval or (float("nan"), float("nan"))
         beaten.append(low > 0 and saved[best].share >= saved["margin"].share)
     draw_curves(options.picture, figures)
     print(
-        f"\nCurves: {options.picture}. {monotonic() - began:.0f} s. Repeat: VOXDATA_CORPORA=... python -m benchmarks.active_learning"
+        f"\nCurves: {options.picture}. {monotonic() - began:.0f} s. Repeat: "
+        "VOXDATA_CORPORA=... python -m benchmarks.active_learning"
     )
     return 0 if all(beaten) else 1
 

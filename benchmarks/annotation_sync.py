@@ -1,8 +1,10 @@
-"""The sync with a real Label Studio: push beside the raw import of the same payload, kills, pull, and the proof.
+"""The sync with a real Label Studio: push beside the raw import of the same payload, kills, pull,
+and the proof.
 
     python -m benchmarks.annotation_sync [--clips 2000] [--kills 10] [--pull-clips 5000]
 
-Starts a server of its own in a temporary folder. Nothing is simulated but the people: answers are written through the server's API.
+Starts a server of its own in a temporary folder. Nothing is simulated but the people: answers are
+written through the server's API.
 """
 
 from __future__ import annotations
@@ -50,7 +52,9 @@ def import_raw(workspace: Workspace, payload: Sequence[dict[str, Any]], *, title
     )
     address = f"{url}/api/projects/{queue.project_id}/import"
     with httpx.Client(
-        headers={"Authorization": f"Token {token}"}, timeout=600, trust_env=False
+        headers={"Authorization": f"Token {token}"},
+        timeout=600,
+        trust_env=False,
     ) as session:
         began = time.perf_counter()
         for start in range(0, len(payload), IMPORT_CHUNK):
@@ -61,8 +65,8 @@ def import_raw(workspace: Workspace, payload: Sequence[dict[str, Any]], *, title
 def measure_push(workspace: Workspace, *, repeats: int) -> dict[str, object]:
     """The raw import of a payload, and the push that sends the same, in turns.
 
-    "push" is the step that validates, encodes, asks the tripwire, imports, confirms and records; "voxdata push" reads the warehouse and
-    compares before it, and compares again after it.
+    "push" is the step that validates, encodes, asks the tripwire, imports, confirms and records;
+    "voxdata push" reads the warehouse and compares before it, and compares again after it.
     """
     began = time.perf_counter()
     summary = push_pending(workspace, say=quiet)
@@ -106,7 +110,9 @@ def timed_steps(into: list[float]) -> Iterator[None]:
 
 
 def measure_kills(workspace: Workspace, *, clips: int, kills: int, seed: int) -> dict[str, object]:
-    """Kill `voxdata push` into an empty project at a random point, run it again, count copies on the server; and again."""
+    """Kill `voxdata push` into an empty project at a random point, run it again, count copies on
+    the server; and again.
+    """
     rng = random.Random(seed)
     command = [sys.executable, "-m", "flows.cli", "--dir", str(workspace.root), "push"]
     workspace = rename(workspace, "not-killed")
@@ -117,7 +123,10 @@ def measure_kills(workspace: Workspace, *, clips: int, kills: int, seed: int) ->
     while killed < kills:
         workspace = rename(workspace, f"killed-{len(kept)}-{rng.randrange(10**6)}")
         process = subprocess.Popen(
-            command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+            command,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
         )
         try:
             process.wait(timeout=rng.uniform(0.3, 1.0) * whole_s)
@@ -154,7 +163,8 @@ def measure_pull(workspace: Workspace, *, clips: int) -> dict[str, object]:
     whole = pull_changes(workspace, say=quiet)
     whole_s = time.perf_counter() - began
     print(
-        f"pulled {whole.current} annotations in {whole_s:.1f} s; waiting until the cursor has left them behind",
+        f"pulled {whole.current} annotations in {whole_s:.1f} s; waiting until the cursor "
+        "has left them behind",
         flush=True,
     )
     time.sleep(OVERLAP.total_seconds() + 1)
@@ -201,13 +211,13 @@ def _payload(workspace: Workspace) -> list[dict[str, Any]]:
     """What the server was sent, as it was sent."""
     queue = build_queue(workspace)
     keep = ("model_version", "score", "result")
-    return [
-        {
-            "data": task["data"],
-            "predictions": [{name: p[name] for name in keep} for p in task["predictions"]],
-        }
-        for task in queue.server.list_tasks(queue.project_id)
-    ]
+    payload: list[dict[str, Any]] = []
+    for task in queue.server.list_tasks(queue.project_id):
+        predictions = []
+        for prediction in task["predictions"]:
+            predictions.append({name: prediction[name] for name in keep})
+        payload.append({"data": task["data"], "predictions": predictions})
+    return payload
 
 
 def main() -> int:
@@ -220,12 +230,25 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        small = make_workspace(Path(folder) / "small", clips=chosen.clips, name="first")
-        large = make_workspace(Path(folder) / "large", clips=chosen.pull_clips, name="large")
+        small = make_workspace(
+            Path(folder) / "small",
+            clips=chosen.clips,
+            name="first",
+        )
+        large = make_workspace(
+            Path(folder) / "large",
+            clips=chosen.pull_clips,
+            name="large",
+        )
         with running_server(small):
             push = measure_push(small, repeats=chosen.repeats)
             print(json.dumps(push, indent=2), flush=True)
-            kills = measure_kills(small, clips=chosen.clips, kills=chosen.kills, seed=chosen.seed)
+            kills = measure_kills(
+                small,
+                clips=chosen.clips,
+                kills=chosen.kills,
+                seed=chosen.seed,
+            )
             print(json.dumps(kills, indent=2), flush=True)
         with running_server(large):
             pull = measure_pull(large, clips=chosen.pull_clips)

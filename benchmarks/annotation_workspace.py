@@ -1,7 +1,10 @@
-"""A workspace full of clips and proposals, and a Label Studio of its own, for the benchmarks and tests of the sync."""
+"""A workspace full of clips and proposals, and a Label Studio of its own, for the benchmarks and
+tests of the sync.
+"""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +23,12 @@ from warehouse.labels import add_predictions
 from warehouse.recordings import add_recording, add_source
 from warehouse.stages import record_stage
 from warehouse.utterances import store_utterances
+
+SHARES = {
+    "intent": {"ask": 0.6, "tell": 0.3, "complain": 0.1},
+    "emotion": {"neutral": 0.7, "angry": 0.2, "happy": 0.1},
+}
+"""What a made-up proposal gives each label, by scheme."""
 
 SETTINGS = """
 [project]
@@ -106,14 +115,10 @@ def make_workspace(root: Path, *, clips: int, name: str) -> Workspace:
                 Prediction(
                     utterance_id=u.utterance_id,
                     scheme=scheme,
-                    distribution=shares,
+                    distribution=SHARES[scheme],
                     model=models[scheme],
                 )
-                for u in utterances
-                for scheme, shares in (
-                    ("intent", {"ask": 0.6, "tell": 0.3, "complain": 0.1}),
-                    ("emotion", {"neutral": 0.7, "angry": 0.2, "happy": 0.1}),
-                )
+                for u, scheme in itertools.product(utterances, SHARES)
             ]
             add_predictions(con, predictions, scheme_versions=workspace.scheme_versions, run_id="b")
     return workspace
@@ -123,7 +128,9 @@ def make_workspace(root: Path, *, clips: int, name: str) -> Workspace:
 def running_server(workspace: Workspace) -> Iterator[None]:
     """Label Studio for the workspace, stopped at the end."""
     ensure_running(
-        workspace.state_dir, label_studio_spec(workspace, receiver=None, say=print), say=quiet
+        workspace.state_dir,
+        label_studio_spec(workspace, receiver=None, say=print),
+        say=quiet,
     )
     try:
         yield

@@ -1,4 +1,5 @@
-"""What digests of canonical audio cost: reading pieces with and without, comparing whole files, and decoding them, for scale.
+"""What digests of canonical audio cost: reading pieces with and without, comparing whole files, and
+decoding them, for scale.
 
 python -m benchmarks.audio_digests
 """
@@ -43,7 +44,10 @@ def main() -> int:
         def read_all(*, compared: bool) -> None:
             for path, digest in digests.items():
                 for at in range(CLIPS):
-                    segment = Segment(start_ms=at * CLIP_MS, end_ms=(at + 1) * CLIP_MS)
+                    segment = Segment(
+                        start_ms=at * CLIP_MS,
+                        end_ms=(at + 1) * CLIP_MS,
+                    )
                     read_clip(path, segment=segment, expected=digest if compared else None)
 
         def check_all() -> None:
@@ -56,17 +60,18 @@ def main() -> int:
 
         total_mb = sum(digest.size_bytes for digest in digests.values()) / 1e6
         clips = CLIPS * RECORDINGS
-        plain, compared = (
-            best_s(lambda: read_all(compared=False)),
-            best_s(lambda: read_all(compared=True)),
-        )
-        whole, decoded = best_s(check_all), best_s(decode_all)
+        plain = best_s(lambda: read_all(compared=False))
+        compared = best_s(lambda: read_all(compared=True))
+        whole = best_s(check_all)
+        decoded = best_s(decode_all)
         print(f"{RECORDINGS} recordings of {MINUTES} min, {total_mb:.1f} MB; CPU, best of {ROUNDS}")
         print(
-            f"a clip of 3 s read: {plain / clips * 1e3:.3f} ms; with size and head compared: {compared / clips * 1e3:.3f} ms"
+            f"a clip of 3 s read: {plain / clips * 1e3:.3f} ms; with size and head compared: "
+            f"{compared / clips * 1e3:.3f} ms"
         )
         print(
-            f"an hour of audio compared whole: {whole * 60 / RECORDINGS / MINUTES * 1e3:.1f} ms ({total_mb / whole:.0f} MB/s)"
+            f"an hour of audio compared whole: {whole * 60 / RECORDINGS / MINUTES * 1e3:.1f} "
+            f"ms ({total_mb / whole:.0f} MB/s)"
         )
         print(f"an hour of audio decoded: {decoded * 60 / RECORDINGS / MINUTES * 1e3:.1f} ms")
     return 0

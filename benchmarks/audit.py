@@ -1,13 +1,15 @@
 """What `voxdata audit` finds and what it cries wolf at: python -m benchmarks.audit.
 
-Splits of RAVDESS and FSDD by speaker, over several seeds, should be clean; splits by clip, corpora whose speakers give the label away,
-altered copies across the split and wrong labels should be found. The bounds on the correlation of copies and on the cosine of voices were
-chosen on these two corpora: figures on others may differ.
+Splits of RAVDESS and FSDD by speaker, over several seeds, should be clean; splits by clip, corpora
+whose speakers give the label away, altered copies across the split and wrong labels should be
+found. The bounds on the correlation of copies and on the cosine of voices were chosen on these two
+corpora: figures on others may differ.
 """
 
 from __future__ import annotations
 
 import csv
+import itertools
 import subprocess
 import sys
 import tempfile
@@ -59,7 +61,7 @@ def silent(_: str) -> None:
 def read_rows(folder: Path) -> Rows:
     """Every clip, all in training."""
     with (folder / "MANIFEST.tsv").open(encoding="utf-8", newline="") as file:
-        known = list(csv.DictReader(file, delimiter="\t"))
+        rows = list(csv.DictReader(file, delimiter="\t"))
     return [
         {
             "audio": r["path"],
@@ -68,7 +70,7 @@ def read_rows(folder: Path) -> Rows:
             "text": r["transcript"],
             "split": "train",
         }
-        for r in known
+        for r in rows
     ]
 
 
@@ -81,42 +83,50 @@ def split_rows(rows: Rows, *, by: str, seed: int) -> Rows:
 
 def without(rows: Rows, column: str) -> Rows:
     """The rows without a column."""
-    return [{key: value for key, value in row.items() if key != column} for row in rows]
+    bare: list[dict[str, object]] = []
+    for row in rows:
+        bare.append({key: value for key, value in row.items() if key != column})
+    return bare
 
 
 def give_away(rows: Rows, *, share: float, seed: int) -> Rows:
-    """Labels that follow the speaker in `share` of the rows, and differ from the speaker's in the others."""
+    """Labels that follow the speaker in `share` of the rows, and differ from the speaker's in the
+    others.
+    """
     draws = np.random.default_rng(seed)
-    labels, speakers = (
-        sorted({str(row["label"]) for row in rows}),
-        sorted({str(row["speaker"]) for row in rows}),
-    )
+    labels = sorted({str(row["label"]) for row in rows})
+    speakers = sorted({str(row["speaker"]) for row in rows})
     own = {speaker: labels[i % len(labels)] for i, speaker in enumerate(speakers)}
-    return [
-        {
-            **row,
-            "label": own[str(row["speaker"])]
-            if draws.random() < share
-            else str(draws.choice([a for a in labels if a != own[str(row["speaker"])]])),
-        }
-        for row in rows
-    ]
+    given: list[dict[str, object]] = []
+    for row in rows:
+        label = own[str(row["speaker"])]
+        if draws.random() >= share:
+            label = str(draws.choice([other for other in labels if other != label]))
+        given.append({**row, "label": label})
+    return given
 
 
 def audit(rows: Rows, folder: Path, *, with_audio: bool, seed: int = 0) -> Audit:
     """The whole audit, as the command runs it."""
     table = check_rows(rows, origin=folder.name)
     return audit_table(
-        table, audio_root=folder, with_audio=with_audio, max_clips=MAX_CLIPS, seed=seed, say=silent
+        table,
+        audio_root=folder,
+        with_audio=with_audio,
+        max_clips=MAX_CLIPS,
+        seed=seed,
+        say=silent,
     )
 
 
 def tell(what: str, audits: Sequence[Audit], *, wanted: str) -> None:
     """One line of the table of verdicts."""
-    leaks = sorted({f.check for a in audits for f in a.findings if f.severity is Severity.LEAK})
-    warned = sorted({f.check for a in audits for f in a.findings if f.severity is Severity.WARNING})
+    findings = list(itertools.chain.from_iterable(a.findings for a in audits))
+    leaks = sorted({f.check for f in findings if f.severity is Severity.LEAK})
+    warned = sorted({f.check for f in findings if f.severity is Severity.WARNING})
     print(
-        f"{what:<58}{sum(a.has_leak for a in audits)} of {len(audits)} leak ({wanted}); leaks: {', '.join(leaks) or 'none'}; "
+        f"{what:<58}{sum(a.has_leak for a in audits)} of {len(audits)} leak ({wanted}); "
+        f"leaks: {', '.join(leaks) or 'none'}; "
         f"warnings: {', '.join(warned) or 'none'}",
         flush=True,
     )
@@ -171,7 +181,8 @@ def print_verdicts(folder: Path) -> None:
         ]
         wanted = "want all" if by == "audio" else "want 0, and a warning"
         tell(
-            f"{name}, speaker gives {GIVEN_AWAY:.0%} of labels away, by {'clip' if by == 'audio' else by}",
+            f"{name}, speaker gives {GIVEN_AWAY:.0%} of labels away, by "
+            f"{'clip' if by == 'audio' else by}",
             given,
             wanted=wanted,
         )
@@ -188,7 +199,9 @@ def alter(path: Path, target: Path, name: str, *, seed: int) -> Path:
         else:
             ratio = 10 ** (-float(name.split(",")[1].split()[0]) / 20)
             samples = samples + np.random.default_rng(seed).normal(
-                0, ratio * float(np.sqrt(np.mean(samples**2))), len(samples)
+                0,
+                ratio * float(np.sqrt(np.mean(samples**2))),
+                len(samples),
             ).astype(np.float32)
         soundfile.write(target, samples, rate)
         return target
@@ -197,7 +210,9 @@ def alter(path: Path, target: Path, name: str, *, seed: int) -> Path:
 
 
 def print_copies(folder: Path) -> None:
-    """Share of altered copies that are found among all clips of the corpus, and clips wrongly called copies."""
+    """Share of altered copies that are found among all clips of the corpus, and clips wrongly
+    called copies.
+    """
     rows = split_rows(read_rows(folder), by="speaker", seed=0)
     originals = [row for row in rows if row["split"] == "train"][
         :: max(1, len(rows) // NUM_COPIED)
@@ -210,14 +225,12 @@ def print_copies(folder: Path) -> None:
         say=silent,
     )
     started = monotonic()
-    alarms = [
-        c
-        for c in find_copies([clip.sound for clip in kept])
-        if kept[c.first].digest != kept[c.second].digest
-    ]
+    copies = find_copies([clip.sound for clip in kept])
+    alarms = [c for c in copies if kept[c.first].digest != kept[c.second].digest]
     pairs = len(kept) * (len(kept) - 1) // 2
     print(
-        f"{folder.name}: {len(alarms)} of {pairs} pairs of clips called near copies by mistake ({monotonic() - started:.0f} s)"
+        f"{folder.name}: {len(alarms)} of {pairs} pairs of clips called near copies by "
+        f"mistake ({monotonic() - started:.0f} s)"
     )
     names = [str(row["audio"]) for row in rows]
     with tempfile.TemporaryDirectory() as place:
@@ -235,7 +248,11 @@ def print_copies(folder: Path) -> None:
                 }
             )
             heard, _ = listen(
-                frame, range(len(paths)), audio_root=Path(place), with_voices=False, say=silent
+                frame,
+                range(len(paths)),
+                audio_root=Path(place),
+                with_voices=False,
+                say=silent,
             )
             found = find_copies([*(clip.sound for clip in kept), *(clip.sound for clip in heard)])
             wanted = {
@@ -249,9 +266,12 @@ def print_copies(folder: Path) -> None:
 
 
 def print_shared_sounds(folder: Path) -> None:
-    """Pairs wrongly called copies among different clips that share one loud sound, or of which little is heard."""
+    """Pairs wrongly called copies among different clips that share one loud sound, or of which
+    little is heard.
+    """
     rows = read_rows(folder)
-    paths = [folder / str(row["audio"]) for row in rows[:: max(1, len(rows) // NUM_SHARING)]]
+    step = max(1, len(rows) // NUM_SHARING)
+    paths = [folder / str(row["audio"]) for row in rows[::step]]
     clips = [read_recording(path)[1][:, 0] for path in paths]
     time = np.arange(MODEL_RATE_HZ // 5) / MODEL_RATE_HZ
     tone = np.sin(2 * np.pi * 1_000 * time)
@@ -269,7 +289,8 @@ def print_shared_sounds(folder: Path) -> None:
     for name, altered in kinds.items():
         alarms = find_copies([prepare_clip(clip) for clip in altered])
         print(
-            f"  {folder.name}, {name}: {len(alarms)} of {len(clips) * (len(clips) - 1) // 2} pairs called near copies",
+            f"  {folder.name}, {name}: {len(alarms)} of "
+            f"{len(clips) * (len(clips) - 1) // 2} pairs called near copies",
             flush=True,
         )
 
@@ -280,7 +301,9 @@ def add_sound(
     """The clip, of 0.5 s at least, with a sound added anywhere, so much louder than it is."""
     both = np.pad(clip, (0, max(0, MODEL_RATE_HZ // 2 - clip.size)))
     at = int(np.random.default_rng(seed).integers(0, both.size - sound.size))
-    ratio = 10 ** (louder_db / 20) * np.sqrt(np.mean(np.square(clip)) / np.mean(np.square(sound)))
+    clip_power = np.mean(np.square(clip))
+    sound_power = np.mean(np.square(sound))
+    ratio = 10 ** (louder_db / 20) * np.sqrt(clip_power / sound_power)
     both[at : at + sound.size] += (ratio * sound).astype(np.float32)
     return both
 
@@ -296,7 +319,9 @@ def in_quiet_room(clip: Samples, *, seed: int) -> Samples:
     part = clip[int(np.argmax(power)) :][:size]
     draws = np.random.default_rng(seed)
     room = draws.normal(
-        0, 10**-2.5 * float(np.sqrt(np.mean(np.square(part)))), 3 * MODEL_RATE_HZ
+        0,
+        10**-2.5 * float(np.sqrt(np.mean(np.square(part)))),
+        3 * MODEL_RATE_HZ,
     ).astype(np.float32)
     at = int(draws.integers(0, room.size - part.size))
     room[at : at + part.size] += part
@@ -308,7 +333,11 @@ def print_noise(folder: Path) -> None:
     rows = split_rows(read_rows(folder), by="speaker", seed=0)
     table: AuditTable = check_rows(rows, origin="noise")
     heard, _ = listen(
-        table.frame, range(len(rows)), audio_root=folder, with_voices=False, say=silent
+        table.frame,
+        range(len(rows)),
+        audio_root=folder,
+        with_voices=False,
+        say=silent,
     )
     labels = sorted({str(row["label"]) for row in rows})
     precision = []
@@ -317,22 +346,26 @@ def print_noise(folder: Path) -> None:
         wrong = set(
             draws.choice(len(rows), size=round(NOISE_SHARE * len(rows)), replace=False).tolist()
         )
-        given = [
-            str(draws.choice([a for a in labels if a != r["label"]]))
-            if i in wrong
-            else str(r["label"])
-            for i, r in enumerate(rows)
-        ]
+        given = []
+        for i, row in enumerate(rows):
+            label = str(row["label"])
+            if i in wrong:
+                label = str(draws.choice([a for a in labels if a != row["label"]]))
+            given.append(label)
         frame = table.frame.with_columns(pl.Series("label", given))
         says, statistic, finding = judge_labels(
-            frame, heard, [str(row["speaker"]) for row in rows], seed=seed
+            frame,
+            heard,
+            [str(row["speaker"]) for row in rows],
+            seed=seed,
         )
         first = {int(str(e["row"])) - 1 for e in finding.evidence} if finding else set()
         precision.append(len(first & wrong) / max(len(first), 1))
         if seed == 0 and statistic:
             print(f"{folder.name}, {NOISE_SHARE:.0%} of labels wrong: {says}")
     print(
-        f"  of the 25 doubted first {np.mean(precision):.0%} were made wrong (at random {NOISE_SHARE:.0%})",
+        f"  of the 25 doubted first {np.mean(precision):.0%} were made wrong (at random "
+        f"{NOISE_SHARE:.0%})",
         flush=True,
     )
 

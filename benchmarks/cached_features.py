@@ -1,6 +1,8 @@
-"""Features of a labelled corpus, computed once: pooled hidden states of the packaged Whisper encoder, kept in one file.
+"""Features of a labelled corpus, computed once: pooled hidden states of the packaged Whisper
+encoder, kept in one file.
 
-python -m benchmarks.cached_features [--features DIR] [--encoder NAME] computes those of RAVDESS and FSDD.
+python -m benchmarks.cached_features [--features DIR] [--encoder NAME] computes those of RAVDESS and
+FSDD.
 """
 
 from __future__ import annotations
@@ -27,7 +29,8 @@ class CachedFeatures:
     """A corpus as a classifier sees it.
 
     Attributes:
-        values: (num_clips, num_layers * 2 * dim) float32: mean and deviation over time of every layer.
+        values: (num_clips, num_layers * 2 * dim) float32: mean and deviation over time of every
+            layer.
         targets: (num_clips,) indices into `labels`.
         voices: (num_clips,) speaker names.
         ids: (num_clips,) utterance ids.
@@ -54,7 +57,9 @@ def cached_features(
     if not path.is_file() and not _compute(corpus, path=path, encoder=encoder):
         return None
     with np.load(path, allow_pickle=False) as stored:
-        pooled, names, voices = stored["X"], stored["y"].astype(str), stored["g"].astype(str)
+        pooled = stored["X"]
+        names = stored["y"].astype(str)
+        voices = stored["g"].astype(str)
         ids = (
             stored["id"].astype(str).tolist()
             if "id" in stored
@@ -82,7 +87,7 @@ def _compute(corpus: str, *, path: Path, encoder: str) -> bool:
     from voxdata.audio_digest import AudioGuard
 
     examples = load_corpus(source, scheme=CORPORA[corpus])
-    found = load_features(
+    features = load_features(
         load_encoder(encoder),
         examples,
         audio_root=OUT / corpus / "audio",
@@ -93,7 +98,7 @@ def _compute(corpus: str, *, path: Path, encoder: str) -> bool:
     path.parent.mkdir(parents=True, exist_ok=True)
     np.savez(
         path,
-        X=found.values,
+        X=features.values,
         y=[e.gold[CORPORA[corpus]].label for e in examples],
         g=[e.voice for e in examples],
         id=[e.utterance_id for e in examples],
@@ -108,10 +113,11 @@ def main() -> int:
     parser.add_argument("--encoder", default=ENCODER)
     options = parser.parse_args()
     for corpus in CORPORA:
-        found = cached_features(corpus, folder=options.features, encoder=options.encoder)
-        if found is not None:
+        features = cached_features(corpus, folder=options.features, encoder=options.encoder)
+        if features is not None:
             print(
-                f"{corpus}: {found.values.shape[0]} clips, {found.values.shape[1]} features, {len(found.labels)} labels"
+                f"{corpus}: {features.values.shape[0]} clips, {features.values.shape[1]} features, "
+                f"{len(features.labels)} labels"
             )
     return 0
 

@@ -1,7 +1,9 @@
-"""Twenty calls composed of real voices, with complete truth about who spoke when; the same ones on every machine.
+"""Twenty calls composed of real voices, with complete truth about who spoke when; the same ones on
+every machine.
 
-Ten are for choosing parameters ("tune"), ten for showing what was chosen ("show"); no voice is in both. A RAVDESS actor is neutral, calm
-and in one other mood during a call; FSDD and Asterisk voices were recorded at 8 kHz; a Barista voice speaks once.
+Ten are for choosing parameters ("tune"), ten for showing what was chosen ("show"); no voice is in
+both. A RAVDESS actor is neutral, calm and in one other mood during a call; FSDD and Asterisk voices
+were recorded at 8 kHz; a Barista voice speaks once.
 """
 
 from __future__ import annotations
@@ -32,7 +34,8 @@ class CallPlan:
     """How one call is composed.
 
     Attributes:
-        parties: Voices as "corpus/speaker"; "barista/<n>" is the n-th clip of that corpus, whose speakers are not named.
+        parties: Voices as "corpus/speaker"; "barista/<n>" is the n-th clip of that corpus, whose
+            speakers are not named.
         telephone: Everything goes through 8 kHz.
     """
 
@@ -57,19 +60,72 @@ def _plan(
     d = [f"fsdd/{name}" for name in digits]
     o = list(others)
     return [
-        CallPlan(name=f"{part}01", part=part, parties=(a[0], a[1]), overlap_ms=300),
-        CallPlan(name=f"{part}02", part=part, parties=(a[2], a[4]), pause_ms=700, telephone=True),
-        CallPlan(name=f"{part}03", part=part, parties=(d[0], d[1]), overlap_ms=400, telephone=True),
-        CallPlan(name=f"{part}04", part=part, parties=(a[3], a[5]), stereo=True, overlap_ms=500),
-        CallPlan(name=f"{part}05", part=part, parties=(d[0], a[6]), stereo=True, telephone=True),
-        CallPlan(name=f"{part}06", part=part, parties=(o[0], o[1]), stereo=True, pause_ms=600),
-        CallPlan(name=f"{part}07", part=part, parties=(a[0], a[3], a[7]), overlap_ms=300),
         CallPlan(
-            name=f"{part}08", part=part, parties=(d[1], a[1], a[2]), telephone=True, overlap_ms=200
+            name=f"{part}01",
+            part=part,
+            parties=(a[0], a[1]),
+            overlap_ms=300,
         ),
-        CallPlan(name=f"{part}09", part=part, parties=(a[4], a[5], o[1]), pause_ms=300),
         CallPlan(
-            name=f"{part}10", part=part, parties=(o[0], a[6], a[7]), overlap_ms=600, telephone=True
+            name=f"{part}02",
+            part=part,
+            parties=(a[2], a[4]),
+            pause_ms=700,
+            telephone=True,
+        ),
+        CallPlan(
+            name=f"{part}03",
+            part=part,
+            parties=(d[0], d[1]),
+            overlap_ms=400,
+            telephone=True,
+        ),
+        CallPlan(
+            name=f"{part}04",
+            part=part,
+            parties=(a[3], a[5]),
+            stereo=True,
+            overlap_ms=500,
+        ),
+        CallPlan(
+            name=f"{part}05",
+            part=part,
+            parties=(d[0], a[6]),
+            stereo=True,
+            telephone=True,
+        ),
+        CallPlan(
+            name=f"{part}06",
+            part=part,
+            parties=(o[0], o[1]),
+            stereo=True,
+            pause_ms=600,
+        ),
+        CallPlan(
+            name=f"{part}07",
+            part=part,
+            parties=(a[0], a[3], a[7]),
+            overlap_ms=300,
+        ),
+        CallPlan(
+            name=f"{part}08",
+            part=part,
+            parties=(d[1], a[1], a[2]),
+            telephone=True,
+            overlap_ms=200,
+        ),
+        CallPlan(
+            name=f"{part}09",
+            part=part,
+            parties=(a[4], a[5], o[1]),
+            pause_ms=300,
+        ),
+        CallPlan(
+            name=f"{part}10",
+            part=part,
+            parties=(o[0], a[6], a[7]),
+            overlap_ms=600,
+            telephone=True,
         ),
     ]
 
@@ -77,7 +133,10 @@ def _plan(
 PLANS = (
     *_plan("tune", range(1, 9), ("george", "jackson"), ("ravdess/actor02", "barista/3")),
     *_plan(
-        "show", range(9, 17), ("lucas", "nicolas"), ("asterisk_en/en_US_f_Allison", "barista/120")
+        "show",
+        range(9, 17),
+        ("lucas", "nicolas"),
+        ("asterisk_en/en_US_f_Allison", "barista/120"),
     ),
 )
 
@@ -89,17 +148,18 @@ def compose_calls(
     folders = {name: find_corpus(name) for name in ("ravdess", "fsdd", "asterisk_en", "barista")}
     if any(folder is None for folder in folders.values()):
         return
-    found = {name: folder for name, folder in folders.items() if folder is not None}
+    folders_in_use = {name: folder for name, folder in folders.items() if folder is not None}
     for seed, plan in enumerate(PLANS):
         if part in ("all", plan.part):
-            yield plan, _compose(plan, found, np.random.default_rng(seed))
+            yield plan, _compose(plan, folders_in_use, np.random.default_rng(seed))
 
 
 def _compose(plan: CallPlan, folders: dict[str, Path], rng: np.random.Generator) -> ComposedCall:
-    parties = [
-        [_through_line(turn, plan) for turn in _turns(voice, folders, plan.num_turns, rng)]
-        for voice in plan.parties
-    ]
+    parties = []
+    for voice in plan.parties:
+        parties.append(
+            [_through_line(turn, plan) for turn in _turns(voice, folders, plan.num_turns, rng)]
+        )
     call = compose_call(
         parties,
         pause_ms=plan.pause_ms,
@@ -110,7 +170,9 @@ def _compose(plan: CallPlan, folders: dict[str, Path], rng: np.random.Generator)
     )
     noise = rng.standard_normal(call.samples.shape).astype(np.float32) * np.float32(NOISE)
     return ComposedCall(
-        samples=np.clip(call.samples + noise, -1, 1), turns=call.turns, clips=call.clips
+        samples=np.clip(call.samples + noise, -1, 1),
+        turns=call.turns,
+        clips=call.clips,
     )
 
 
@@ -119,7 +181,10 @@ def _turns(
 ) -> list[Samples]:
     """What one voice says, turn by turn."""
     corpus, _, name = voice.partition("/")
-    with (folders[corpus] / "MANIFEST.tsv").open(encoding="utf-8", newline="") as file:
+    with (folders[corpus] / "MANIFEST.tsv").open(
+        encoding="utf-8",
+        newline="",
+    ) as file:
         rows = list(csv.DictReader(file, delimiter="\t"))
     if corpus == "barista":
         return [read_spoken(folders[corpus] / rows[int(name)]["path"])]
@@ -135,10 +200,11 @@ def _turns(
     low, high = (4, 8) if corpus == "fsdd" else (1, 2)
     sizes = rng.integers(low, high, endpoint=True, size=num_turns)
     chosen = itertools.cycle(rng.permutation(len(rows)))
-    return [
-        join_clips([read_spoken(folders[corpus] / rows[next(chosen)]["path"]) for _ in range(size)])
-        for size in sizes
-    ]
+    turns = []
+    for size in sizes:
+        paths = [folders[corpus] / rows[next(chosen)]["path"] for _ in range(size)]
+        turns.append(join_clips([read_spoken(path) for path in paths]))
+    return turns
 
 
 def read_spoken(path: Path) -> Samples:
@@ -155,7 +221,7 @@ def read_spoken(path: Path) -> Samples:
 def join_clips(clips: Sequence[Samples], *, gap_ms: int = 80) -> Samples:
     """Clips one after the other, with so much silence between them."""
     gap = np.zeros(gap_ms * MODEL_RATE_HZ // 1000, np.float32)
-    parts = [part for clip in clips for part in (clip, gap)]
+    parts = list(itertools.chain.from_iterable((clip, gap) for clip in clips))
     return np.concatenate(parts[:-1])
 
 

@@ -1,8 +1,10 @@
-"""Agreement and consensus: the CREMA-D crowd's figures beside nltk's, and consensus methods on simulated annotators of known skill.
+"""Agreement and consensus: the CREMA-D crowd's figures beside nltk's, and consensus methods on
+simulated annotators of known skill.
 
     python -m benchmarks.consensus [--seeds 5]
 
-The annotators of the second table are SIMULATED: each names the truth at the stated rate, and any other label otherwise.
+The annotators of the second table are SIMULATED: each names the truth at the stated rate, and any
+other label otherwise.
 """
 
 from __future__ import annotations
@@ -56,11 +58,17 @@ def main() -> int:
 
 def print_crowd(rows: Sequence[dict[str, str]]) -> None:
     """CREMA-D, voice only: what the crowd said, against what was acted."""
-    votes = [
-        Vote(utterance_id=row["fileName"], annotator=str(i), labels=(label,))
-        for row in rows
-        for i, label in enumerate(label for label in "ADFHNS" for _ in range(int(row[label])))
-    ]
+    votes = []
+    for row in rows:
+        answers = "".join(label * int(row[label]) for label in "ADFHNS")
+        for i, label in enumerate(answers):
+            votes.append(
+                Vote(
+                    utterance_id=row["fileName"],
+                    annotator=str(i),
+                    labels=(label,),
+                )
+            )
     golds = resolve(votes, scheme="emotion")
     tied = {
         g.utterance_id
@@ -77,11 +85,14 @@ def print_crowd(rows: Sequence[dict[str, str]]) -> None:
     theirs = AnnotationTask([(v.annotator, v.utterance_id, v.label) for v in votes]).alpha()
     theirs_s = time.process_time() - began
     interval = alpha_interval(
-        votes, calls={v.utterance_id: v.utterance_id[:4] for v in votes}, draws=1_000
+        votes,
+        calls={v.utterance_id: v.utterance_id[:4] for v in votes},
+        draws=1_000,
     )
     print(f"CREMA-D, voice only: {len(golds)} clips, {len(votes)} votes")
     print(
-        f"  majority = acted: {acted / len(golds):.1%}; ties: {len(tied)}; Fleiss' kappa: {fleiss_kappa(votes):.3f}"
+        f"  majority = acted: {acted / len(golds):.1%}; ties: {len(tied)}; Fleiss' kappa: "
+        f"{fleiss_kappa(votes):.3f}"
     )
     cost = f"{ours_s:.2f} CPU-s against {theirs_s:.2f} ({theirs_s / ours_s:.0f}x)"
     print(f"  Krippendorff's alpha: voxdata {ours:.4f}, nltk {theirs:.4f}; {cost}")
@@ -92,7 +103,9 @@ def print_crowd(rows: Sequence[dict[str, str]]) -> None:
 def simulate(
     *, clips: int, skills: Sequence[float], per_clip: int, seed: int, labels: Sequence[str] = LABELS
 ) -> tuple[list[Vote], dict[str, str]]:
-    """Votes of annotators who name the truth at their rate of skill, and another label at random otherwise."""
+    """Votes of annotators who name the truth at their rate of skill, and another label at random
+    otherwise.
+    """
     rng = np.random.default_rng(seed)
     votes, truth = [], {}
     for clip in range(clips):
@@ -100,17 +113,24 @@ def simulate(
         truth[key] = labels[rng.integers(len(labels))]
         for person in rng.choice(len(skills), size=per_clip, replace=False):
             others = [label for label in labels if label != truth[key]]
-            label = (
-                truth[key] if rng.random() < skills[person] else others[rng.integers(len(others))]
+            label = truth[key]
+            if rng.random() >= skills[person]:
+                label = others[rng.integers(len(others))]
+            votes.append(
+                Vote(
+                    utterance_id=key,
+                    annotator=f"p{person}",
+                    labels=(label,),
+                )
             )
-            votes.append(Vote(utterance_id=key, annotator=f"p{person}", labels=(label,)))
     return votes, truth
 
 
 def print_consensus(*, seeds: int) -> None:
     """Share of clips whose inferred label is the true one."""
     print(
-        f"\nConsensus, 1,000 clips with 3 votes each, {len(LABELS)} labels, mean of {seeds} seeds (simulated annotators)"
+        f"\nConsensus, 1,000 clips with 3 votes each, {len(LABELS)} labels, mean of {seeds} "
+        "seeds (simulated annotators)"
     )
     print(
         "| annotators | "
@@ -120,7 +140,12 @@ def print_consensus(*, seeds: int) -> None:
     for crew, skills in CREWS.items():
         found: dict[str, list[float]] = {method: [] for method in METHODS}
         for seed in range(seeds):
-            votes, truth = simulate(clips=1_000, skills=skills, per_clip=3, seed=seed)
+            votes, truth = simulate(
+                clips=1_000,
+                skills=skills,
+                per_clip=3,
+                seed=seed,
+            )
             for method in METHODS:
                 inferred = infer_consensus(votes, labels=LABELS, method=method)
                 found[method].append(
@@ -132,20 +157,32 @@ def print_consensus(*, seeds: int) -> None:
 
 
 def print_contests(*, seeds: int) -> None:
-    """A quarter of the clips are truly ambiguous; five good annotators and two careless ones hear all."""
+    """A quarter of the clips are truly ambiguous; five good annotators and two careless ones hear
+    all.
+    """
     precisions, recalls = [], []
     for seed in range(seeds):
         rng = np.random.default_rng(seed)
         votes, ambiguous = [], set()
         for clip in range(400):
             key = f"u{clip:05}"
-            first, second = rng.choice(len(LABELS), size=2, replace=False)
+            first, second = rng.choice(
+                len(LABELS),
+                size=2,
+                replace=False,
+            )
             if clip % 4 == 0:
                 ambiguous.add(key)
             for person, skill in enumerate((0.95, 0.95, 0.93, 0.92, 0.9, 0.4, 0.35)):
                 heard = second if key in ambiguous and rng.random() < 0.45 else first
                 label = LABELS[heard] if rng.random() < skill else LABELS[rng.integers(len(LABELS))]
-                votes.append(Vote(utterance_id=key, annotator=f"p{person}", labels=(label,)))
+                votes.append(
+                    Vote(
+                        utterance_id=key,
+                        annotator=f"p{person}",
+                        labels=(label,),
+                    )
+                )
         contests = judge_contests(votes, infer_consensus(votes, labels=LABELS), labels=LABELS)
         called = {
             contest.utterance_id for contest in contests if contest.standing is Standing.AMBIGUOUS

@@ -1,11 +1,13 @@
-"""Crosstalk under the other party's own speech: how much of it is noticed, and how often it is noticed where there is none.
+"""Crosstalk under the other party's own speech: how much of it is noticed, and how often it is
+noticed where there is none.
 
     python -m benchmarks.crosstalk
 
-Real speech on both channels at one level: coffee orders over other orders (barista), and strings of digits (FSDD, 8 kHz) over acted
-sentences (RAVDESS). What is said on the first channel leaks into the second, so many dB quieter and so many ms later; there the other
-party speaks all the while, or the line is silent but for its noise. A leak counts as found when the stretch that would be muted covers
-all of it. There is no named peer: the table says what `voxdata.crosstalk` does.
+Real speech on both channels at one level: coffee orders over other orders (barista), and strings of
+digits (FSDD, 8 kHz) over acted sentences (RAVDESS). What is said on the first channel leaks into
+the second, so many dB quieter and so many ms later; there the other party speaks all the while, or
+the line is silent but for its noise. A leak counts as found when the stretch that would be muted
+covers all of it. There is no named peer: the table says what `voxdata.crosstalk` does.
 """
 
 from __future__ import annotations
@@ -72,16 +74,18 @@ def read_pairs(orders: Path, digits: Path, moods: Path) -> Iterator[Pair]:
     by_speaker: dict[str, list[Path]] = {}
     for row in _rows(digits):
         by_speaker.setdefault(row["speaker"], []).append(digits / row["path"])
-    counted = {
-        speaker: [read_spoken(paths[index]) for index in rng.choice(len(paths), NUM_CLIPS)]
-        for speaker, paths in sorted(by_speaker.items())
-    }
+    counted = {}
+    for speaker, paths in sorted(by_speaker.items()):
+        counted[speaker] = [
+            read_spoken(paths[index]) for index in rng.choice(len(paths), NUM_CLIPS)
+        ]
     rows = _rows(moods)
-    acted = [read_spoken(moods / rows[index]["path"]) for index in rng.choice(len(rows), NUM_CLIPS)]
+    chosen = rng.choice(len(rows), NUM_CLIPS)
+    acted = [read_spoken(moods / rows[index]["path"]) for index in chosen]
     speakers = list(counted)
     for number in range(NUM_PAIRS):
         sides = [np.roll(part, -number)[:4] for part in (order[:half], order[half:])]
-        said, other = (_fill([ordered[index] for index in side]) for side in sides)
+        said, other = (_fill(list(map(ordered.__getitem__, side))) for side in sides)
         yield _pair(said, other, rng)
         spoken = counted[speakers[number % len(speakers)]]
         said = _fill([spoken[index] for index in rng.choice(NUM_CLIPS, 20)])
@@ -115,14 +119,24 @@ def leak_into(said: Samples, heard: Samples, *, level_db: float, lag_ms: int) ->
 
 
 def find_leak(said: Samples, heard: Samples, *, length_ms: int) -> Segment | None:
-    """Where the second channel would be muted for a private part of the first; None where it would not."""
+    """Where the second channel would be muted for a private part of the first; None where it would
+    not.
+    """
     utterance = make_utterance(0, len(said) * 1000 // MODEL_RATE_HZ)
     part = Segment(start_ms=START_MS, end_ms=START_MS + length_ms)
-    span = PrivateSpan(kind="number", start=0, end=1, segment=part, score=1.0)
-    found = measure_leaks(
-        {utterance.utterance_id: [span]}, [utterance], [ArraySound(said), ArraySound(heard)]
+    span = PrivateSpan(
+        kind="number",
+        start=0,
+        end=1,
+        segment=part,
+        score=1.0,
     )
-    return found[utterance.utterance_id][0].leaks[1]
+    leaks = measure_leaks(
+        {utterance.utterance_id: [span]},
+        [utterance],
+        [ArraySound(said), ArraySound(heard)],
+    )
+    return leaks[utterance.utterance_id][0].leaks[1]
 
 
 def covers(found: Segment | None, *, length_ms: int, lag_ms: int) -> bool:
@@ -168,7 +182,8 @@ def main() -> int:
         print(f"| {line} | {length}, {LENGTHS_MS[length] / 1000} s | {level_db} dB | {counts} |")
     for line, length in itertools.product(("speaking", "silent"), LENGTHS_MS):
         print(
-            f"no crosstalk, other party {line}, {length}: {alarms[line, length]} of {len(pairs)} muted in vain; "
+            f"no crosstalk, other party {line}, {length}: {alarms[line, length]} of "
+            f"{len(pairs)} muted in vain; "
             f"with crosstalk, noticed at a time that leaves some of it: {elsewhere[line, length]}"
         )
     return 0

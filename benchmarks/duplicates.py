@@ -1,9 +1,10 @@
 """Near-duplicates: python -m benchmarks.duplicates.
 
-Recordings of 4 s and more are altered in ways that change every sample, and searched among all others as ingestion does. Recall is the
-share of altered copies linked to their original, and of those that share enough with it to stay in its split; false alarms are links
-between recordings that share no clip. Digital silence among the clips is never linked, on purpose. The bounds on bits and codes were
-chosen on asterisk_en and ravdess; barista shows them.
+Recordings of 4 s and more are altered in ways that change every sample, and searched among all
+others as ingestion does. Recall is the share of altered copies linked to their original, and of
+those that share enough with it to stay in its split; false alarms are links between recordings that
+share no clip. Digital silence among the clips is never linked, on purpose. The bounds on bits and
+codes were chosen on asterisk_en and ravdess; barista shows them.
 """
 
 from __future__ import annotations
@@ -61,6 +62,11 @@ def alter(path: Path, folder: Path, name: str) -> Path:
     return target
 
 
+def are_of_two(first: str, second: str) -> bool:
+    """Whether two recordings, each named CLIP or CLIP/ALTERATION, are of different clips."""
+    return first.split("/")[0] != second.split("/")[0]
+
+
 def print_table(clips: Sequence[Path]) -> None:
     """Recall by alteration, and false alarms."""
     fingerprinter = ChromaprintFingerprinter()
@@ -104,7 +110,8 @@ def print_table(clips: Sequence[Path]) -> None:
         else:
             unheard += 1
     print(
-        f"{len(clips)} clips of {MIN_S:g} s and more; {fingerprinter.model.name} {fingerprinter.model.revision}"
+        f"{len(clips)} clips of {MIN_S:g} s and more; {fingerprinter.model.name} "
+        f"{fingerprinter.model.revision}"
     )
     for at, name in enumerate(ALTERATIONS):
         hits = {
@@ -119,12 +126,14 @@ def print_table(clips: Sequence[Path]) -> None:
         )
         least = min((found.score for found in hits.values()), default=0)
         print(
-            f"{name:<30}{len(hits):>4} of {len(clips)} found {kept:>4} grouped   bits equal {least:.0%} and more"
+            f"{name:<30}{len(hits):>4} of {len(clips)} found {kept:>4} grouped   bits equal "
+            f"{least:.0%} and more"
         )
-    wrong = [pair for pair in linked if pair[0].split("/")[0] != pair[1].split("/")[0]]
-    total = sum(a.split("/")[0] != b.split("/")[0] for a, b in combinations(codes, 2))
+    wrong = [pair for pair in linked if are_of_two(*pair)]
+    total = sum(are_of_two(*pair) for pair in combinations(codes, 2))
     print(
-        f"false alarms: {len(wrong)} of {total} pairs; {unheard} pairs agree where hardly anything is heard"
+        f"false alarms: {len(wrong)} of {total} pairs; {unheard} pairs agree where hardly "
+        "anything is heard"
     )
 
 

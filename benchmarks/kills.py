@@ -1,7 +1,9 @@
-"""Kill pre-labelling at random moments, compare with an undisturbed run: python -m benchmarks.kills [--files N] [--kills K] [--real].
+"""Kill pre-labelling at random moments, compare with an undisturbed run: python -m benchmarks.kills
+[--files N] [--kills K] [--real].
 
-Recordings are Asterisk prompts and RAVDESS clips with `--real` (the default models; needs VOXDATA_CORPORA), else short synthetic
-bursts with the fake backends of voxdata/testing, so that hundreds of files take a minute.
+Recordings are Asterisk prompts and RAVDESS clips with `--real` (the default models; needs
+VOXDATA_CORPORA), else short synthetic bursts with the fake backends of voxdata/testing, so that
+hundreds of files take a minute.
 """
 
 from __future__ import annotations
@@ -46,7 +48,10 @@ batch_minutes = {minutes}
 name = "intent"
 version = 1
 cold_start = "{labeler}"
-labels = [{{ name = "ask", examples = ["can you tell me"] }}, {{ name = "tell", examples = ["it is done"] }}]
+labels = [
+  {{ name = "ask", examples = ["can you tell me"] }},
+  {{ name = "tell", examples = ["it is done"] }},
+]
 [training]
 schemes = []
 """
@@ -79,7 +84,11 @@ def main() -> int:
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         outcome = compare(
-            Path(folder), files=chosen.files, kills=chosen.kills, seed=chosen.seed, real=chosen.real
+            Path(folder),
+            files=chosen.files,
+            kills=chosen.kills,
+            seed=chosen.seed,
+            real=chosen.real,
         )
     print(json.dumps(outcome, indent=2))
     return 0 if outcome["equal"] else 1
@@ -90,7 +99,8 @@ def compare(folder: Path, *, files: int, kills: int, seed: int, real: bool) -> d
     calls = folder / "calls"
     calls.mkdir()
     _make_calls(calls, files, real=real)
-    calm, shaken = folder / "calm", folder / "shaken"
+    calm = folder / "calm"
+    shaken = folder / "shaken"
     for workspace in (calm, shaken):
         workspace.mkdir()
         labeler = "similarity" if real else "voxdata.testing.backends:FakeLabeler"
@@ -99,7 +109,13 @@ def compare(folder: Path, *, files: int, kills: int, seed: int, real: bool) -> d
     began = time.monotonic()
     _start(calm, calls).wait()
     whole_s = time.monotonic() - began
-    killed = _shake(shaken, calls, kills=kills, whole_s=whole_s, seed=seed)
+    killed = _shake(
+        shaken,
+        calls,
+        kills=kills,
+        whole_s=whole_s,
+        seed=seed,
+    )
     done = _start(shaken, calls).wait()
     tables = {name: (_table(calm, name), _table(shaken, name)) for name in TABLES}
     return {
@@ -124,7 +140,8 @@ def _shake(workspace: Path, calls: Path, *, kills: int, whole_s: float, seed: in
     for _ in range(kills):
         process = _start(workspace, calls)
         try:
-            # Starting takes some seconds, so that about half of the kills come while there is work in flight.
+            # Starting takes some seconds, so that about half of the kills come while there is work
+            # in flight.
             process.wait(timeout=rng.uniform(0.5, max(10.0, 3 * whole_s / kills)))
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
@@ -156,23 +173,25 @@ def _make_calls(folder: Path, files: int, *, real: bool) -> None:
     if not real:
         for number in range(files):
             rng = np.random.default_rng(number)
-            parts = [
-                np.concatenate([rng.normal(0, 0.1, 8_000 + 1_600 * (number % 5)), np.zeros(16_000)])
-                for _ in range(1 + number % 3)
-            ]
+            burst_size = 8_000 + 1_600 * (number % 5)
+            parts = []
+            for _ in range(1 + number % 3):
+                parts += [rng.normal(0, 0.1, burst_size), np.zeros(16_000)]
             soundfile.write(
-                folder / f"{number:04d}.wav", np.concatenate(parts), 16_000, subtype="PCM_16"
+                folder / f"{number:04d}.wav",
+                np.concatenate(parts),
+                16_000,
+                subtype="PCM_16",
             )
         return
-    found = [
-        path
-        for name in ("asterisk_en", "ravdess")
-        if (corpus := find_corpus(name))
-        for path in sorted(corpus.rglob("*.flac"))
-    ]
-    if len(found) < files:
-        raise SystemExit(f"--real needs {files} recordings; VOXDATA_CORPORA has {len(found)}")
-    for number, path in enumerate(random.Random(0).sample(found, files)):
+    paths: list[Path] = []
+    for name in ("asterisk_en", "ravdess"):
+        corpus = find_corpus(name)
+        if corpus:
+            paths += sorted(corpus.rglob("*.flac"))
+    if len(paths) < files:
+        raise SystemExit(f"--real needs {files} recordings; VOXDATA_CORPORA has {len(paths)}")
+    for number, path in enumerate(random.Random(0).sample(paths, files)):
         shutil.copyfile(path, folder / f"{number:04d}.flac")
 
 

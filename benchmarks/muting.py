@@ -1,16 +1,20 @@
-"""Whether what is found is inaudible: spoken sentences through the default chain, and what is left of them in the muted clips.
+"""Whether what is found is inaudible: spoken sentences through the default chain, and what is left
+of them in the muted clips.
 
     python -m benchmarks.muting [sentences | borders | calls]
 
-Three groups: the sentences of `benchmarks.muted_sentences`; dictations across the borders of utterances; and two-channel calls composed
-of the sentences, in which each party's channel leaks into the other, or does not. A private part counts as *found* when nothing of it
-can be read in a task and something of it is muted, as *heard* when the packaged Whisper model hears something of it in a muted clip.
-Since a person hears more than that model, the milliseconds of each part that a clip still plays are counted, too. The transcriber is
-told that it hears English: the voices are made for Japanese, and short pieces are taken for that otherwise.
+Three groups: the sentences of `benchmarks.muted_sentences`; dictations across the borders of
+utterances; and two-channel calls composed of the sentences, in which each party's channel leaks
+into the other, or does not. A private part counts as *found* when nothing of it can be read in a
+task and something of it is muted, as *heard* when the packaged Whisper model hears something of it
+in a muted clip. Since a person hears more than that model, the milliseconds of each part that a
+clip still plays are counted, too. The transcriber is told that it hears English: the voices are
+made for Japanese, and short pieces are taken for that otherwise.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import sys
@@ -178,7 +182,9 @@ class Fate:
 
 
 def part_keys(kind: str, text: str) -> tuple[str, ...]:
-    """What of a private part is searched for: its letters, its digits, or those of its words that say something."""
+    """What of a private part is searched for: its letters, its digits, or those of its words that
+    say something.
+    """
     if kind == "spelled":
         return (re.sub(r"\W", "", text).lower(),)
     digits = re.sub(r"\D", "", digits_view(text).text)
@@ -187,20 +193,28 @@ def part_keys(kind: str, text: str) -> tuple[str, ...]:
     return (digits,) if len(digits) >= 3 or not telling else tuple(telling)
 
 
+def _fours(digits: str) -> list[str]:
+    """Each four digits in a row."""
+    return [digits[i : i + 4] for i in range(len(digits) - 3)]
+
+
 def stands_in(keys: Iterable[str], text: str) -> bool:
-    """Whether a text holds one of some keys: a word, letters that spell it, or four of its digits in a row, of fewer all."""
+    """Whether a text holds one of some keys: a word, letters that spell it, or four of its digits
+    in a row, of fewer all.
+    """
     runs = re.findall(r"\d{2,}", digits_view(re.sub(r"[.,\-]", "", text)).text)
     spelled = [re.sub(r"\W", "", found[0]).lower() for found in _LETTERS.finditer(text)]
     words = {*re.findall(r"[a-z]+", text.lower()), *spelled}
     for key in keys:
         if not key.isdigit():
             pieces = {key[i : i + 3] for i in range(max(len(key) - 2, 1))}
-            if key in words or any(piece in run for piece in pieces for run in spelled):
+            spellings = itertools.product(pieces, spelled)
+            if key in words or any(piece in run for piece, run in spellings):
                 return True
         elif len(key) < 4:
             if key in runs:
                 return True
-        elif any(key[i : i + 4] in run for i in range(len(key) - 3) for run in runs):
+        elif any(digits in run for digits, run in itertools.product(_fours(key), runs)):
             return True
     return False
 
@@ -233,27 +247,39 @@ def spoken_calls() -> Iterator[Call]:
     truth = json.loads((FOLDER / "truth.json").read_text(encoding="utf-8"))
     for group, recordings in (("sentences", SENTENCES), ("borders", BORDERS)):
         for name, sentences in recordings.items():
-            parts = [
-                part
-                for said, row in zip(sentences, truth[name], strict=True)
-                for part in read_parts(name, said, row["private_ms"])
-            ]
+            parts = list(
+                itertools.chain.from_iterable(
+                    read_parts(name, said, row["private_ms"])
+                    for said, row in zip(sentences, truth[name], strict=True)
+                )
+            )
             yield Call(
-                name=name, group=group, samples=read_recording(FOLDER / name)[1], parts=tuple(parts)
+                name=name,
+                group=group,
+                samples=read_recording(FOLDER / name)[1],
+                parts=tuple(parts),
             )
 
 
 def two_channel_calls() -> Iterator[Call]:
-    """Two parties in turn or at once, each on a channel of its own that leaks into the other, or does not."""
+    """Two parties in turn or at once, each on a channel of its own that leaks into the other, or
+    does not.
+    """
     truth = json.loads((FOLDER / "truth.json").read_text(encoding="utf-8"))
     rng = np.random.default_rng(1)
     for number, parties in enumerate(PAIRS):
         for overlap_ms_ in OVERLAPS_MS:
             clips = [_sentence_clips(name, truth[name]) for name in parties]
-            call = compose_call(clips, pause_ms=600, overlap_ms=overlap_ms_, stereo=True)
+            call = compose_call(
+                clips,
+                pause_ms=600,
+                overlap_ms=overlap_ms_,
+                stereo=True,
+            )
             for level_db in LEAKS_DB:
                 at_once = "at once" if overlap_ms_ else "in turn"
-                name = f"call{number}-{at_once.replace(' ', '-')}-{'apart' if level_db is None else f'{-level_db:.0f}db'}.flac"
+                leak = "apart" if level_db is None else f"{-level_db:.0f}db"
+                name = f"call{number}-{at_once.replace(' ', '-')}-{leak}.flac"
                 parts: list[Part] = []
                 for turn, (party, index) in zip(call.turns, call.clips, strict=True):
                     row = truth[parties[party]][index]
@@ -269,10 +295,17 @@ def two_channel_calls() -> Iterator[Call]:
                     1e-3
                 )
                 samples = np.clip(
-                    call.samples + _leaking(call.samples, level_db) + noise, -1, 1
+                    call.samples + _leaking(call.samples, level_db) + noise,
+                    -1,
+                    1,
                 ).astype(np.float32)
                 group = f"{at_once}, {'no crosstalk' if level_db is None else f'{level_db:.0f} dB'}"
-                yield Call(name=name, group=group, samples=samples, parts=tuple(parts))
+                yield Call(
+                    name=name,
+                    group=group,
+                    samples=samples,
+                    parts=tuple(parts),
+                )
 
 
 def _sentence_clips(name: str, rows: Sequence[Mapping[str, int]]) -> list[Samples]:
@@ -293,7 +326,8 @@ def _leaking(samples: npt.NDArray[np.float32], level_db: float | None) -> npt.ND
 
 
 def send_calls(root: Path, calls: Sequence[Call]) -> tuple[dict[str, Sent], list[Utterance]]:
-    """Ingest, pre-label and push recordings in a new workspace with the default models, and listen to the clips.
+    """Ingest, pre-label and push recordings in a new workspace with the default models, and listen
+    to the clips.
 
     Returns:
         Name of the recording -> what left of it; and the utterances of all.
@@ -302,7 +336,10 @@ def send_calls(root: Path, calls: Sequence[Call]) -> tuple[dict[str, Sent], list
     (root / FILE_NAME).write_text(SETTINGS, encoding="utf-8")
     for call in calls:
         soundfile.write(
-            root / "calls" / f"{call.name}.wav", call.samples, MODEL_RATE_HZ, subtype="PCM_16"
+            root / "calls" / f"{call.name}.wav",
+            call.samples,
+            MODEL_RATE_HZ,
+            subtype="PCM_16",
         )
     lines: list[str] = []
     workspace = open_workspace(root)
@@ -316,7 +353,8 @@ def send_calls(root: Path, calls: Sequence[Call]) -> tuple[dict[str, Sent], list
         names = {
             key: Path(uris[0]).name.removesuffix(".wav") for key, uris in list_uris(con).items()
         }
-        utterances, spans = list_utterances(con), list_private_spans(con)
+        utterances = list_utterances(con)
+        spans = list_private_spans(con)
     heard = hear_clips([workspace.media_dir / going.entry.audio_file for going in left])
     sent: dict[str, Sent] = {}
     for recording_id, name in names.items():
@@ -337,38 +375,44 @@ def find_fate(part: Part, sent: Sent, *, leaks: bool) -> Fate:
     Args:
         leaks: The channels of its recording leak into each other.
     """
-    own = [going for going in sent.clips if going.utterance.channel == part.channel]
-    others = [going for going in sent.clips if going.utterance.channel != part.channel]
+    own = [clip for clip in sent.clips if clip.utterance.channel == part.channel]
+    others = [clip for clip in sent.clips if clip.utterance.channel != part.channel]
+    of_clips = (sent.spans[clip.utterance.utterance_id] for clip in own)
     spans = [
         span
-        for going in own
-        for span in sent.spans[going.utterance.utterance_id]
+        for span in itertools.chain.from_iterable(of_clips)
         if overlap_ms(span.segment, part.segment)
     ]
-    heard = [
-        (going.utterance.channel, text) for going, text in zip(sent.clips, sent.heard, strict=True)
-    ]
-    lagged = Segment(start_ms=part.segment.start_ms + LAG_MS, end_ms=part.segment.end_ms + LAG_MS)
+    heard_own = []
+    heard_others = []
+    for clip, text in zip(sent.clips, sent.heard, strict=True):
+        is_own = clip.utterance.channel == part.channel
+        (heard_own if is_own else heard_others).append(text)
+    transcribed = " ".join(clip.utterance.text for clip in own)
+    leaking_ms = 0
+    if leaks:
+        lagged = Segment(
+            start_ms=part.segment.start_ms + LAG_MS,
+            end_ms=part.segment.end_ms + LAG_MS,
+        )
+        leaking_ms = played_ms(lagged, [(clip.window, clip.muted) for clip in others])
+    leaks_of_spans = itertools.chain.from_iterable(span.leaks.values() for span in spans)
     return Fate(
         part=part,
-        said=stands_in(part.keys, " ".join(going.utterance.text for going in own)),
-        readable=any(stands_in(part.keys, going.entry.text) for going in sent.clips),
-        own=any(stands_in(part.keys, text) for channel, text in heard if channel == part.channel),
-        other=any(stands_in(part.keys, text) for channel, text in heard if channel != part.channel),
+        said=stands_in(part.keys, transcribed),
+        readable=any(stands_in(part.keys, clip.entry.text) for clip in sent.clips),
+        own=any(stands_in(part.keys, text) for text in heard_own),
+        other=any(stands_in(part.keys, text) for text in heard_others),
         muted_ms=_muted_ms(part.segment, own),
-        left_ms=played_ms(part.segment, [(going.window, going.muted) for going in own]),
-        leaking_ms=played_ms(lagged, [(going.window, going.muted) for going in others])
-        if leaks
-        else 0,
-        leaks=tuple(heard_in is not None for span in spans for heard_in in span.leaks.values()),
+        left_ms=played_ms(part.segment, [(clip.window, clip.muted) for clip in own]),
+        leaking_ms=leaking_ms,
+        leaks=tuple(leak is not None for leak in leaks_of_spans),
     )
 
 
 def _muted_ms(segment: Segment, clips: Sequence[Outgoing]) -> int:
-    return sum(
-        overlap_ms(segment, muted)
-        for muted in union([span for going in clips for span in going.muted])
-    )
+    muted = list(itertools.chain.from_iterable(clip.muted for clip in clips))
+    return sum(overlap_ms(segment, span) for span in union(muted))
 
 
 def played_ms(segment: Segment, clips: Sequence[tuple[Segment, Sequence[Segment]]]) -> int:
@@ -400,11 +444,14 @@ def show_group(group: str, fates: Sequence[Fate]) -> None:
     found = [fate for fate in fates if fate.found]
     audible = [fate for fate in found if fate.own or fate.other]
     private_ms = sum(fate.part.segment.duration_ms for fate in found)
-    spans = [muted for fate in fates for muted in fate.leaks]
+    spans = list(itertools.chain.from_iterable(fate.leaks for fate in fates))
     print(
-        f"{group}: {len(fates)} parts, {sum(f.said for f in fates)} transcribed, {sum(f.readable for f in fates)} readable, "
-        f"{len(found)} found; of these {len(audible)} heard, {sum(f.left_ms for f in found)} of {private_ms} ms played, "
-        f"{sum(f.leaking_ms for f in found)} ms in the other channel, whose clips are muted for {sum(spans)} of {len(spans)} spans; "
+        f"{group}: {len(fates)} parts, {sum(f.said for f in fates)} transcribed, "
+        f"{sum(f.readable for f in fates)} readable, "
+        f"{len(found)} found; of these {len(audible)} heard, {sum(f.left_ms for f in found)} "
+        f"of {private_ms} ms played, "
+        f"{sum(f.leaking_ms for f in found)} ms in the other channel, whose clips are muted "
+        f"for {sum(spans)} of {len(spans)} spans; "
         f"of the others {sum(f.own or f.other for f in fates if not f.found)} heard",
         flush=True,
     )
@@ -421,7 +468,8 @@ def show_group(group: str, fates: Sequence[Fate]) -> None:
         notes += ["heard in the other channel"] if fate.other else []
         if notes or fate.left_ms:
             print(
-                f"    {fate.part.recording} {fate.part.text!r}: {', '.join([*notes, f'{fate.left_ms} ms played'])}"
+                f"    {fate.part.recording} {fate.part.text!r}: "
+                f"{', '.join([*notes, f'{fate.left_ms} ms played'])}"
             )
 
 
@@ -436,7 +484,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         sent, utterances = send_calls(Path(folder) / "w", calls)
     print(
-        f"{len(calls)} recordings, {len(utterances)} utterances, {sum(len(each.clips) for each in sent.values())} clips"
+        f"{len(calls)} recordings, {len(utterances)} utterances, "
+        f"{sum(len(each.clips) for each in sent.values())} clips"
     )
     groups: defaultdict[str, list[Fate]] = defaultdict(list)
     for call in calls:

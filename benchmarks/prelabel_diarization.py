@@ -1,7 +1,9 @@
-"""The diarization stage beside its peers: python -m benchmarks.prelabel_diarization [--memory] [--senko] [--long MINUTES].
+"""The diarization stage beside its peers: python -m benchmarks.prelabel_diarization [--memory]
+[--senko] [--long MINUTES].
 
-Stock is pyannote.audio's `SpeakerDiarization` with the same weights, step, clustering and embedding rule (statistics pooled by mask), on
-one thread, in batches of 32; its turns must be ours within one frame. What counts is CPU time: other work on the machine does not.
+Stock is pyannote.audio's `SpeakerDiarization` with the same weights, step, clustering and embedding
+rule (statistics pooled by mask), on one thread, in batches of 32; its turns must be ours within one
+frame. What counts is CPU time: other work on the machine does not.
 """
 
 from __future__ import annotations
@@ -31,7 +33,9 @@ MEMORY_MINUTES = (10, 60, 600)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PeerRow:
-    """One file: CPU seconds of each side, and how far their turns lie apart; None when the turns do not pair up."""
+    """One file: CPU seconds of each side, and how far their turns lie apart; None when the turns do
+    not pair up.
+    """
 
     name: str
     seconds: float
@@ -99,13 +103,17 @@ def peer_rows(files: Sequence[tuple[str, Samples]]) -> list[PeerRow]:
 
 
 def boundary_difference_ms(a: Diarization, b: Diarization) -> int | None:
-    """The largest distance between boundaries of paired segments; None when number, order or speakers differ."""
+    """The largest distance between boundaries of paired segments; None when number, order or
+    speakers differ.
+    """
     if [s.speaker for s in a.segments] != [s.speaker for s in b.segments]:
         return None
-    pairs = [(x.segment, y.segment) for x, y in zip(a.segments, b.segments, strict=True)]
-    return max(
-        (max(abs(x.start_ms - y.start_ms), abs(x.end_ms - y.end_ms)) for x, y in pairs), default=0
-    )
+    largest = 0
+    for x, y in zip(a.segments, b.segments, strict=True):
+        starts = abs(x.segment.start_ms - y.segment.start_ms)
+        ends = abs(x.segment.end_ms - y.segment.end_ms)
+        largest = max(largest, starts, ends)
+    return largest
 
 
 def senko_cpu_s(files: Sequence[tuple[str, Samples]]) -> float:
@@ -120,29 +128,34 @@ def senko_cpu_s(files: Sequence[tuple[str, Samples]]) -> float:
 
 
 def peer_ratio(*, senko: bool = True) -> dict[str, float | None]:
-    """The stage in one line: CPU seconds of each side, how many times less ours are than stock's, and the largest difference in ms.
+    """The stage in one line: CPU seconds of each side, how many times less ours are than stock's,
+    and the largest difference in ms.
 
     `max_boundary_difference_ms` is None when on any file the turns do not pair up.
     """
     files = peer_files()
     rows = peer_rows(files)
     print_peer_rows(rows)
-    ours, stock = sum(r.ours for r in rows), sum(r.stock for r in rows)
-    known = [r.difference_ms for r in rows if r.difference_ms is not None]
+    ours = sum(r.ours for r in rows)
+    stock = sum(r.stock for r in rows)
+    differences_ms = [r.difference_ms for r in rows if r.difference_ms is not None]
     return {
         "audio_s": sum(r.seconds for r in rows),
         "cpu_s_ours": ours,
         "cpu_s_stock": stock,
         "cpu_s_senko": senko_cpu_s(files) if senko else None,
         "ratio": stock / ours,
-        "max_boundary_difference_ms": max(known, default=0) if len(known) == len(rows) else None,
+        "max_boundary_difference_ms": max(differences_ms, default=0)
+        if len(differences_ms) == len(rows)
+        else None,
     }
 
 
 def print_peer_rows(rows: Sequence[PeerRow]) -> None:
     """A table; every line is one file."""
     print(
-        f"{'file':<20}{'seconds':>9}{'voxdata CPU-s':>15}{'stock CPU-s':>13}{'ratio':>7}{'turns':>7}{'difference':>12}"
+        f"{'file':<20}{'seconds':>9}{'voxdata CPU-s':>15}{'stock CPU-s':>13}"
+        f"{'ratio':>7}{'turns':>7}{'difference':>12}"
     )
     for row in rows:
         apart = "other turns" if row.difference_ms is None else f"{row.difference_ms} ms"
@@ -195,7 +208,10 @@ def main() -> int:
     )
     parser.add_argument("--senko", action="store_true", help="measure senko too")
     parser.add_argument(
-        "--long", type=float, default=None, help="one recording of so many minutes, in this process"
+        "--long",
+        type=float,
+        default=None,
+        help="one recording of so many minutes, in this process",
     )
     chosen = parser.parse_args()
     if chosen.long is not None:
@@ -211,7 +227,8 @@ def main() -> int:
             }
         )
         print(
-            "Repeat: VOXDATA_CORPORA=... OMP_NUM_THREADS=1 python -m benchmarks.prelabel_diarization --senko"
+            "Repeat: VOXDATA_CORPORA=... OMP_NUM_THREADS=1 python -m "
+            "benchmarks.prelabel_diarization --senko"
         )
     return 0
 

@@ -1,8 +1,10 @@
-"""Personal data: how much is found and how much is masked in vain, on sentences of our own; and what is flagged in corpora without any.
+"""Personal data: how much is found and how much is masked in vain, on sentences of our own; and
+what is flagged in corpora without any.
 
     python -m benchmarks.privacy
 
-With presidio-analyzer installed (it is no dependency), its row with the same English model stands beside ours.
+With presidio-analyzer installed (it is no dependency), its row with the same English model stands
+beside ours.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ import os
 import re
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from benchmarks.private_sentences import HELD_BACK, NEW_KINDS, SEEN
 from benchmarks.speech_corpus import find_corpus
@@ -35,8 +37,15 @@ def read_marks(marked: str) -> tuple[str, list[Span]]:
     return text + marked[at:], spans
 
 
+def meets_any(spans: Iterable[tuple[str, int, int]], start: int, end: int) -> bool:
+    """Whether one of some spans (kind, start, end) overlaps this one."""
+    return any(span_start < end and span_end > start for _, span_start, span_end in spans)
+
+
 def score(sentences: Sequence[tuple[str, str]], scan: Scan) -> dict[str, object]:
-    """Count spans found (half of their characters or more, whatever the kind), spans flagged in vain, and characters left readable."""
+    """Count spans found (half of their characters or more, whatever the kind), spans flagged in
+    vain, and characters left readable.
+    """
     wanted: Counter[str] = Counter()
     found: Counter[str] = Counter()
     in_vain = flagged = readable = secret = 0
@@ -45,19 +54,16 @@ def score(sentences: Sequence[tuple[str, str]], scan: Scan) -> dict[str, object]
         text, truth = read_marks(marked)
         answer = scan(text, language)
         flagged += len(answer)
-        in_vain += sum(
-            not any(s < end and e > start for _, s, e in truth) for _, start, end in answer
-        )
+        strangers = [(s, e) for _, s, e in answer if not meets_any(truth, s, e)]
+        in_vain += len(strangers)
         for kind, start, end in truth:
             wanted[kind] += 1
-            covered = sum(any(s <= i < e for _, s, e in answer) for i in range(start, end))
+            covered = sum(meets_any(answer, i, i + 1) for i in range(start, end))
             found[kind] += covered >= (end - start) / 2
             readable, secret = readable + end - start - covered, secret + end - start
             if covered < end - start:
                 misses.append((text[start:end], [text[s:e] for _, s, e in answer]))
-        misses += [
-            ("", [text[s:e]]) for _, s, e in answer if not any(a < e and b > s for _, a, b in truth)
-        ]
+        misses += [("", [text[start:end]]) for start, end in strangers]
     return {
         "spans": sum(wanted.values()),
         "recall": round(sum(found.values()) / sum(wanted.values()), 3),
@@ -73,14 +79,16 @@ def ours() -> Scan:
     scanner = SpokenScanner()
 
     def scan(text: str, language: str) -> list[Span]:
-        found: list[PrivateText] = scanner.scan(text, language=language)
-        return [(t.kind, t.start, t.end) for t in found]
+        texts: list[PrivateText] = scanner.scan(text, language=language)
+        return [(t.kind, t.start, t.end) for t in texts]
 
     return scan
 
 
 def presidio() -> Scan | None:
-    """Presidio as its documentation sets it up, with the same English model; None where it is not installed."""
+    """Presidio as its documentation sets it up, with the same English model; None where it is not
+    installed.
+    """
     try:
         from presidio_analyzer import AnalyzerEngine  # type: ignore[import-not-found]
         from presidio_analyzer.nlp_engine import NlpEngineProvider  # type: ignore[import-not-found]
@@ -92,7 +100,8 @@ def presidio() -> Scan | None:
             nlp_configuration={"nlp_engine_name": "spacy", "models": models}
         ).create_engine()
     )
-    # Places, dates and nationalities alone identify nobody; with them nearly every sentence would be flagged.
+    # Places, dates and nationalities alone identify nobody; with them nearly every sentence would
+    # be flagged.
     kinds = [
         k
         for k in engine.get_supported_entities("en")
@@ -110,12 +119,16 @@ def presidio() -> Scan | None:
 
 def flagged_in_corpus(transcripts: Sequence[str], scan: Scan) -> tuple[int, int, list[str]]:
     """(flags, words, what was flagged) in transcripts that hold no personal data by design."""
-    flags = [text[start:end] for text in transcripts for _, start, end in scan(text, "en")]
+    flags = []
+    for text in transcripts:
+        flags += [text[start:end] for _, start, end in scan(text, "en")]
     return len(flags), sum(len(text.split()) for text in transcripts), flags
 
 
 def corpus_texts(name: str) -> list[str]:
-    """The transcripts of a corpus: what recorded for telephone systems, so they hold nobody's data."""
+    """The transcripts of a corpus: what recorded for telephone systems, so they hold nobody's
+    data.
+    """
     folder = find_corpus(name)
     if folder is None:
         return []
@@ -143,7 +156,8 @@ def main() -> None:
                 spent = (time.process_time() - began) * 1000 / len(chosen)
                 misses = row.pop("misses")
                 print(
-                    f"{name:18} {title:10} {language or 'all':4} {len(chosen):3} sentences {row} {spent:.1f} ms each"
+                    f"{name:18} {title:10} {language or 'all':4} {len(chosen):3} sentences "
+                    f"{row} {spent:.1f} ms each"
                 )
                 if language is None and os.environ.get("SHOW"):
                     print("   ", *misses, sep="\n    ") if isinstance(misses, list) else None
@@ -151,7 +165,8 @@ def main() -> None:
         if texts:
             flags, words, what = flagged_in_corpus(texts, scan)
             print(
-                f"{name:18} asterisk_en: {flags} flags in {words} words of {len(texts)} prompts, which hold nobody's data"
+                f"{name:18} asterisk_en: {flags} flags in {words} words of {len(texts)} "
+                "prompts, which hold nobody's data"
             )
             if os.environ.get("SHOW"):
                 print("   ", Counter(what).most_common(40))

@@ -1,7 +1,9 @@
-"""Sentences with personal data, written by us for `benchmarks.privacy`: no real person, number or address.
+"""Sentences with personal data, written by us for `benchmarks.privacy`: no real person, number or
+address.
 
-Marked as {kind:characters}. The rules were written with SEEN at hand; HELD_BACK was written at the same time and not looked at until the
-rules stood. Both are small and in the style of telephone transcripts, so the figures are an indication, not a guarantee.
+Marked as {kind:characters}. The rules were written with SEEN at hand; HELD_BACK was written at the
+same time and not looked at until the rules stood. Both are small and in the style of telephone
+transcripts, so the figures are an indication, not a guarantee.
 """
 
 from __future__ import annotations
@@ -16,7 +18,10 @@ SEEN = (
     ("en", "My number is {phone:415-555-0132}, and ask for {name:Maria}."),
     (
         "en",
-        "the card number is {card:four two four two, four two four two, four two four two, four two four two}",
+        (
+            "the card number is {card:four two four two, four two four two, four two four two, "
+            "four two four two}"
+        ),
     ),
     ("en", "It's {card:4242 4242 4242 4242}, it expires in May."),
     ("en", "you can e-mail me at {email:john dot smith at gmail dot com}"),
@@ -74,7 +79,10 @@ HELD_BACK = (
     ("en", "{card:5555 5555 5555 4444} is the card"),
     (
         "en",
-        "the sixteen digits are {card:four one one one one one one one one one one one one one one one}",
+        (
+            "the sixteen digits are {card:four one one one one one one one one one one one one "
+            "one one one}"
+        ),
     ),
     ("en", "write to {email:anna underscore kim at yahoo dot co dot uk}"),
     ("en", "You can reach me at {email:t.nguyen@outlook.com}."),
@@ -149,7 +157,10 @@ NEW_KINDS = (
     ("en", "Two thousand and eight was a bad year."),
     (
         "fr",
-        "mon portable c'est le {phone:zéro sept, quatre-vingt-deux, quinze, soixante-trois, quatre-vingt-dix-neuf}",
+        (
+            "mon portable c'est le {phone:zéro sept, quatre-vingt-deux, quinze, soixante-trois, "
+            "quatre-vingt-dix-neuf}"
+        ),
     ),
     ("fr", "le numéro de carte est {card:quatre un un un, un un un un, un un un un, un un un un}"),
     ("fr", "mon numéro de client est le {number:deux cent douze, quarante-cinq}"),
@@ -164,7 +175,10 @@ NEW_KINDS = (
     ("es", "mi teléfono es el {phone:seis cinco cuatro, treinta y dos, diez, cuarenta y ocho}"),
     (
         "es",
-        "la tarjeta es {card:cuatro uno uno uno, uno uno uno uno, uno uno uno uno, uno uno uno uno}",
+        (
+            "la tarjeta es {card:cuatro uno uno uno, uno uno uno uno, uno uno uno uno, uno uno "
+            "uno uno}"
+        ),
     ),
     ("es", "mi número de cuenta termina en {number:siete ocho nueve dos}"),
     ("es", "nací el {birth_date:once de enero de mil novecientos sesenta y seis}"),
@@ -180,7 +194,10 @@ NEW_KINDS = (
     ),
     (
         "de",
-        "die Kartennummer lautet {card:vier eins eins eins, eins eins eins eins, eins eins eins eins, eins eins eins eins}",
+        (
+            "die Kartennummer lautet {card:vier eins eins eins, eins eins eins eins, eins eins "
+            "eins eins, eins eins eins eins}"
+        ),
     ),
     ("de", "meine Kundennummer ist {number:siebenundvierzig elf drei}"),
     ("de", "geboren am {birth_date:zwölften Oktober neunzehnhundertvierundsechzig}"),
@@ -200,4 +217,6 @@ NEW_KINDS = (
     ("zh", "我们二〇〇八年去过北京"),
     ("zh", "他的朋友的朋友来了"),
 )
-"""Written by the author of the rules for passwords, user names, spelled words, postcodes and other languages, after the rules stood."""
+"""Written by the author of the rules for passwords, user names, spelled words, postcodes and other
+languages, after the rules stood.
+"""

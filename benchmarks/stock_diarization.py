@@ -1,4 +1,6 @@
-"""pyannote.audio's own `SpeakerDiarization`, as a user would build it from the weights that voxdata uses: the peer to be equal to."""
+"""pyannote.audio's own `SpeakerDiarization`, as a user would build it from the weights that voxdata
+uses: the peer to be equal to.
+"""
 
 from __future__ import annotations
 
@@ -24,12 +26,18 @@ from pyannote.audio.pipelines import SpeakerDiarization  # noqa: E402
 
 
 class CamPlusPlus(Model):
-    """CAM++ as an ordinary pyannote.audio embedding model: whole waveforms in, statistics pooled by `weights`."""
+    """CAM++ as an ordinary pyannote.audio embedding model: whole waveforms in, statistics pooled by
+    `weights`.
+    """
 
     def __init__(
         self, sample_rate: int = MODEL_RATE_HZ, num_channels: int = 1, task: None = None
     ) -> None:
-        super().__init__(sample_rate=sample_rate, num_channels=num_channels, task=task)
+        super().__init__(
+            sample_rate=sample_rate,
+            num_channels=num_channels,
+            task=task,
+        )
         self.save_hyperparameters("sample_rate", "num_channels")
         network: Any = load_network()
         layers = dict(network.xvector.named_children())
@@ -71,7 +79,8 @@ def build_stock(
             embedding=CamPlusPlus().eval(),
             embedding_batch_size=batch_size,
             embedding_exclude_overlap=True,
-            # Agglomerative clustering never asks it, yet the constructor would fetch one from the hub.
+            # Agglomerative clustering never asks it, yet the constructor would fetch one from the
+            # hub.
             plda=PLDA.__new__(PLDA),
             clustering="AgglomerativeClustering",
         )

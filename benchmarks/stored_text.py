@@ -1,4 +1,6 @@
-"""Text in files of any kind: Parquet, SQLite and DuckDB as the texts of their cells, all else as lines."""
+"""Text in files of any kind: Parquet, SQLite and DuckDB as the texts of their cells, all else as
+lines.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,8 @@ IDENTITY = re.compile(
 """Addresses with ports, process ids, digests, UUIDs, times and decimal numbers: in so many digits
 four of ours are found by chance.
 
-And names of two words that stand alone, as Prefect draws them for runs: "exceptional-tiger" gives no password away.
+And names of two words that stand alone, as Prefect draws them for runs: "exceptional-tiger" gives
+no password away.
 """
 
 
@@ -38,7 +41,8 @@ class StoredText:
     """A text and where it stands.
 
     Attributes:
-        where: For a person, such as "prefect.db, table log, row 12, message" or "worker.log, line 40".
+        where: For a person, such as "prefect.db, table log, row 12, message" or "worker.log, line
+            40".
     """
 
     text: str
@@ -48,7 +52,8 @@ class StoredText:
 def read_texts(paths: Iterable[Path]) -> Iterator[StoredText]:
     """Texts of files and of everything in folders, one a cell or line.
 
-    Sound and arrays of numbers are left out: they hold nothing to read. Numbers are read where they are written as text.
+    Sound and arrays of numbers are left out: they hold nothing to read. Numbers are read where they
+    are written as text.
     """
     for path in paths:
         files = sorted(path.rglob("*")) if path.is_dir() else [path]
@@ -59,7 +64,9 @@ def read_texts(paths: Iterable[Path]) -> Iterator[StoredText]:
 
 
 def leave_identities(text: str) -> str:
-    """A text without digests, UUIDs, times, decimals, addresses, process ids, and names that Prefect draws."""
+    """A text without digests, UUIDs, times, decimals, addresses, process ids, and names that
+    Prefect draws.
+    """
     return IDENTITY.sub(" ", text)
 
 
@@ -89,9 +96,11 @@ def _sqlite_texts(path: Path) -> Placed:
         con.text_factory = lambda raw: raw.decode("utf-8", errors="replace")
         tables = con.execute("select name from sqlite_master where type = 'table'").fetchall()
         for (table,) in tables:
-            found = con.execute(f'select * from "{table}"')
+            rows = con.execute(f'select * from "{table}"')
             yield from _row_texts(
-                f"table {table}, ", [column[0] for column in found.description], found.fetchall()
+                f"table {table}, ",
+                [column[0] for column in rows.description],
+                rows.fetchall(),
             )
 
 
@@ -99,9 +108,11 @@ def _duckdb_texts(path: Path) -> Placed:
     with duckdb.connect(str(path), read_only=True) as con:
         tables = con.execute("select schema_name, table_name from duckdb_tables()").fetchall()
         for schema, table in tables:
-            found = con.execute(f'from "{schema}"."{table}"')
+            rows = con.execute(f'from "{schema}"."{table}"')
             yield from _row_texts(
-                f"table {table}, ", [column[0] for column in found.description], found.fetchall()
+                f"table {table}, ",
+                [column[0] for column in rows.description],
+                rows.fetchall(),
             )
 
 

@@ -1,6 +1,8 @@
-"""Word error rate and cost on recorded telephone prompts, beside faster-whisper: python -m benchmarks.transcription [--limit N].
+"""Word error rate and cost on recorded telephone prompts, beside faster-whisper:
+python -m benchmarks.transcription [--limit N].
 
-The peer is faster-whisper as its README calls it, one file at a time, with the same weights, language, beam, quantisation and thread.
+The peer is faster-whisper as its README calls it, one file at a time, with the same weights,
+language, beam, quantisation and thread.
 """
 
 from __future__ import annotations
@@ -78,7 +80,8 @@ def score_texts(
         for prompt, text in zip(prompts, heard, strict=True)
         if (reference := normalise(prompt.text))
     ]
-    references, hypotheses = [p[0] for p in pairs], [p[1] for p in pairs]
+    references = [p[0] for p in pairs]
+    hypotheses = [p[1] for p in pairs]
     return Score(
         system=system,
         wer=jiwer.wer(references, hypotheses),
@@ -88,12 +91,17 @@ def score_texts(
 
 
 def compare(model: str, prompts: Sequence[Prompt]) -> tuple[Score, Score]:
-    """This project's transcriber and the peer, on the same prompts; the whole prompt counts as speech."""
+    """This project's transcriber and the peer, on the same prompts; the whole prompt counts as
+    speech.
+    """
     transcriber = WhisperTranscriber(model=model, language="en", threads=1)
 
     def ours(samples: Samples) -> str:
         sound = ArraySound(samples)
-        whole = Segment(start_ms=0, end_ms=max(duration_ms(sound), 1))
+        whole = Segment(
+            start_ms=0,
+            end_ms=max(duration_ms(sound), 1),
+        )
         (transcript,) = transcriber.transcribe([SpeechRequest(sound=sound, speech=(whole,))])
         return "".join(word.text for word in transcript.words)
 
@@ -101,7 +109,12 @@ def compare(model: str, prompts: Sequence[Prompt]) -> tuple[Score, Score]:
     stock = transcriber.loaded_model()
 
     def peer(samples: Samples) -> str:
-        segments, _ = stock.transcribe(samples, language="en", beam_size=1, word_timestamps=True)
+        segments, _ = stock.transcribe(
+            samples,
+            language="en",
+            beam_size=1,
+            word_timestamps=True,
+        )
         return "".join(segment.text for segment in segments)
 
     return score("voxdata", prompts, ours), score("faster-whisper", prompts, peer)
@@ -116,18 +129,21 @@ def main() -> int:
         return 0
     seconds = sum(len(prompt.samples) for prompt in prompts) / 16_000
     print(
-        f"asterisk_en, {len(prompts)} prompts, {seconds:.0f} s, Whisper's English normaliser, jiwer; one thread, greedy, int8, word times"
+        f"asterisk_en, {len(prompts)} prompts, {seconds:.0f} s, Whisper's English "
+        "normaliser, jiwer; one thread, greedy, int8, word times"
     )
     print(f"{'model':<20}{'system':<16}{'WER':>8}{'CER':>8}{'CPU-s':>9}{'per s':>8}")
     for model in MODELS:
         ours, peer = compare(model, prompts)
         for row in (ours, peer):
             print(
-                f"{model:<20}{row.system:<16}{row.wer:>8.1%}{row.cer:>8.1%}{row.cpu_s:>9.1f}{row.cpu_s / seconds:>8.3f}",
+                f"{model:<20}{row.system:<16}{row.wer:>8.1%}{row.cer:>8.1%}"
+                f"{row.cpu_s:>9.1f}{row.cpu_s / seconds:>8.3f}",
                 flush=True,
             )
         print(
-            f"{model:<20}faster-whisper / voxdata = {peer.cpu_s / ours.cpu_s:.2f} in CPU, {100 * (ours.wer - peer.wer):+.2f} points of WER"
+            f"{model:<20}faster-whisper / voxdata = {peer.cpu_s / ours.cpu_s:.2f} in CPU, "
+            f"{100 * (ours.wer - peer.wer):+.2f} points of WER"
         )
     print("Repeat: VOXDATA_CORPORA=... python -m benchmarks.transcription")
     return 0

@@ -1,10 +1,13 @@
-"""Versions of one and ten million utterances beside full copies in DuckDB, Delta Lake, Lance and DVC: make bench-warehouse.
+"""Versions of one and ten million utterances beside full copies in DuckDB, Delta Lake, Lance and
+DVC: make bench-warehouse.
 
-    python -m benchmarks.versions [--sizes 1000000 10000000] [--systems voxdata duckdb delta lance dvc] [--keep FOLDER]
+    python -m benchmarks.versions [--sizes 1000000 10000000] [--systems voxdata duckdb delta lance
+    dvc] [--keep FOLDER]
 
-Every system keeps the same two contents: the second has 1 % relabelled, 0.5 % new and 0.1 % gone, recording by recording. Each runs in a
-process of its own, DuckDB with one thread, the peers in an environment of their own, made when it is absent. CPU time is compared: a
-release is everything from content in memory to a version on disk.
+Every system keeps the same two contents: the second has 1 % relabelled, 0.5 % new and 0.1 % gone,
+recording by recording. Each runs in a process of its own, DuckDB with one thread, the peers in an
+environment of their own, made when it is absent. CPU time is compared: a release is everything from
+content in memory to a version on disk.
 """
 
 from __future__ import annotations
@@ -43,19 +46,36 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--sizes", type=int, nargs="+", default=[1_000_000, 10_000_000])
-    parser.add_argument("--systems", nargs="+", choices=list(SAYS), default=list(SAYS))
+    parser.add_argument(
+        "--sizes",
+        type=int,
+        nargs="+",
+        default=[1_000_000, 10_000_000],
+    )
+    parser.add_argument(
+        "--systems",
+        nargs="+",
+        choices=list(SAYS),
+        default=list(SAYS),
+    )
     parser.add_argument(
         "--keep", type=Path, help="where the made-up content stays for the next time"
     )
     parser.add_argument(
-        "--peers", type=Path, default=Path(".venv") / "peers", help="the peers' environment"
+        "--peers",
+        type=Path,
+        default=Path(".venv") / "peers",
+        help="the peers' environment",
     )
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         content = options.keep or Path(scratch) / "content"
         for size in options.sizes:
-            print(f"content of {size:,} utterances", file=sys.stderr, flush=True)
+            print(
+                f"content of {size:,} utterances",
+                file=sys.stderr,
+                flush=True,
+            )
             first, second = write_versions(content, size)
             found = {
                 name: measure(name, Path(scratch), first, second, peers=options.peers)
@@ -76,7 +96,13 @@ def measure(
             *(["-m", "benchmarks.versions_worker"] if system == "voxdata" else [str(WORKER)]),
         ]
         done = subprocess.run(
-            [*run, system, folder, str(first.absolute()), str(second.absolute())],
+            [
+                *run,
+                system,
+                folder,
+                str(first.absolute()),
+                str(second.absolute()),
+            ],
             stdout=subprocess.PIPE,
             text=True,
             check=True,
@@ -106,23 +132,23 @@ def print_table(size: int, found: dict[str, dict[str, Any]]) -> None:
             "-" if cell is None else f"{cell['cpu']:.2f} ({cell['wall']:.2f})" for cell in cells
         ]
         print(f"| {step} | {' | '.join(shown)} |")
-    sizes = {
-        name: [found[name]["notes"][key] for key in ("bytes first", "bytes second")]
-        for name in names
-    }
+    sizes = {}
+    for name in names:
+        notes = found[name]["notes"]
+        sizes[name] = [notes["bytes first"], notes["bytes second"]]
     print(
-        f"| MB after the first version | {' | '.join(f'{sizes[name][0] / 1e6:.1f}' for name in names)} |"
+        "| MB after the first version | "
+        f"{' | '.join(f'{sizes[name][0] / 1e6:.1f}' for name in names)} |"
     )
     print(
         f"| MB after the second | {' | '.join(f'{sizes[name][1] / 1e6:.1f}' for name in names)} |"
     )
     print(
-        f"| bytes a row that the second added | {' | '.join(f'{(sizes[name][1] - sizes[name][0]) / size:.2f}' for name in names)} |"
+        "| bytes a row that the second added | "
+        f"{' | '.join(f'{(sizes[name][1] - sizes[name][0]) / size:.2f}' for name in names)} |"
     )
-    peaks, diffs = (
-        [found[name]["peak"] for name in names],
-        [found[name]["notes"]["diff"] for name in names],
-    )
+    peaks = [found[name]["peak"] for name in names]
+    diffs = [found[name]["notes"]["diff"] for name in names]
     print(f"| peak memory, MB | {' | '.join(f'{peak / 1e6:.0f}' for peak in peaks)} |")
     print(f"| added, removed, relabelled | {' | '.join(map(str, diffs))} |", flush=True)
 

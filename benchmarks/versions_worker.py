@@ -1,8 +1,10 @@
-"""One system keeping two versions of a dataset, measured step by step, in a process of its own; see benchmarks/versions.py.
+"""One system keeping two versions of a dataset, measured step by step, in a process of its own; see
+benchmarks/versions.py.
 
     python benchmarks/versions_worker.py SYSTEM FOLDER FIRST.parquet SECOND.parquet
 
-Imports nothing of voxdata but for SYSTEM "voxdata", since the others run in an environment without it. Prints one JSON object.
+Imports nothing of voxdata but for SYSTEM "voxdata", since the others run in an environment without
+it. Prints one JSON object.
 """
 
 from __future__ import annotations
@@ -43,14 +45,16 @@ class Meter:
         wall, cpu = time.perf_counter(), _cpu()
         yield
         self.steps[name] = {"wall": time.perf_counter() - wall, "cpu": _cpu() - cpu}
-        print(f"  {name}: {self.steps[name]['cpu']:.2f} CPU-s", file=sys.stderr, flush=True)
+        print(
+            f"  {name}: {self.steps[name]['cpu']:.2f} CPU-s",
+            file=sys.stderr,
+            flush=True,
+        )
 
 
 def _cpu() -> float:
-    own, children = (
-        resource.getrusage(resource.RUSAGE_SELF),
-        resource.getrusage(resource.RUSAGE_CHILDREN),
-    )
+    own = resource.getrusage(resource.RUSAGE_SELF)
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
     return own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime
 
 
@@ -89,11 +93,11 @@ def run_voxdata(meter: Meter, folder: Path, first: Path, second: Path) -> None:
         con.execute("drop table content")
         old, new = list_versions(con)
         with meter("diff"):
-            found = diff_versions(con, old.version_id, new.version_id)
+            diff = diff_versions(con, old.version_id, new.version_id)
         meter.notes["diff"] = [
-            len(found.added),
-            len(found.removed),
-            len({c.utterance_id for c in found.relabelled}),
+            len(diff.added),
+            len(diff.removed),
+            len({c.utterance_id for c in diff.relabelled}),
         ]
         with meter("verify"):
             meter.notes["verified"] = verify_version(con, old).ok
@@ -102,7 +106,8 @@ def run_voxdata(meter: Meter, folder: Path, first: Path, second: Path) -> None:
             meter.notes["rows"] = len(con.sql(kept).pl())
         with meter("to parquet"):
             con.execute(
-                f"copy ({kept} order by row_id) to '{folder}/out.parquet' (format parquet, compression zstd)"
+                f"copy ({kept} order by row_id) to '{folder}/out.parquet' (format parquet, "
+                "compression zstd)"
             )
     (folder / "out.parquet").unlink()
     compact_warehouse(path)
@@ -148,7 +153,11 @@ def run_delta(meter: Meter, folder: Path, first: Path, second: Path) -> None:
     import polars as pl
 
     table = str(folder / "t")
-    for step, content in ((STEPS[0], first), (STEPS[1], second), (STEPS[2], second)):
+    for step, content in (
+        (STEPS[0], first),
+        (STEPS[1], second),
+        (STEPS[2], second),
+    ):
         frame = pl.read_parquet(content)
         with meter(step):
             frame.write_delta(table, mode="overwrite")
@@ -156,7 +165,8 @@ def run_delta(meter: Meter, folder: Path, first: Path, second: Path) -> None:
             meter.notes["bytes first" if step == STEPS[0] else "bytes second"] = _size(folder)
     with meter("diff"):
         meter.notes["diff"] = _frame_diff(
-            pl.read_delta(table, version=0), pl.read_delta(table, version=1)
+            pl.read_delta(table, version=0),
+            pl.read_delta(table, version=1),
         )
     with meter("to polars"):
         meter.notes["rows"] = len(pl.read_delta(table, version=0))
@@ -171,7 +181,11 @@ def run_lance(meter: Meter, folder: Path, first: Path, second: Path) -> None:
     import pyarrow.parquet as pq
 
     table = str(folder / "t.lance")
-    for step, content in ((STEPS[0], first), (STEPS[1], second), (STEPS[2], second)):
+    for step, content in (
+        (STEPS[0], first),
+        (STEPS[1], second),
+        (STEPS[2], second),
+    ):
         frame = pq.read_table(content)
         with meter(step):
             lance.write_dataset(frame, table, mode="overwrite")
@@ -202,12 +216,22 @@ def run_dvc(meter: Meter, folder: Path, first: Path, second: Path) -> None:
     environment |= {"GIT_COMMITTER_NAME": "b", "GIT_COMMITTER_EMAIL": "b@localhost"}
 
     def call(*command: str) -> None:
-        subprocess.run(command, cwd=folder, env=environment, check=True, capture_output=True)
+        subprocess.run(
+            command,
+            cwd=folder,
+            env=environment,
+            check=True,
+            capture_output=True,
+        )
 
     call("git", "init", "-q")
     call(*dvc, "init")
     call(*dvc, "config", "core.analytics", "false")
-    for step, content in ((STEPS[0], first), (STEPS[1], second), (STEPS[2], second)):
+    for step, content in (
+        (STEPS[0], first),
+        (STEPS[1], second),
+        (STEPS[2], second),
+    ):
         shutil.copyfile(content, folder / "rows.parquet")
         with meter(step):
             call(*dvc, "add", "rows.parquet")
@@ -222,7 +246,17 @@ def run_dvc(meter: Meter, folder: Path, first: Path, second: Path) -> None:
     import polars as pl
 
     def load(tag: str) -> pl.DataFrame:
-        call(*dvc, "get", "--force", "-o", f"{tag}.parquet", "--rev", tag, ".", "rows.parquet")
+        call(
+            *dvc,
+            "get",
+            "--force",
+            "-o",
+            f"{tag}.parquet",
+            "--rev",
+            tag,
+            ".",
+            "rows.parquet",
+        )
         return pl.read_parquet(folder / f"{tag}.parquet")
 
     with meter("diff"):
@@ -239,7 +273,8 @@ def _frame_diff(old: Any, new: Any) -> list[int]:
     import polars as pl
 
     both = old.select("utterance_id", "gold").join(
-        new.select("utterance_id", "gold"), on="utterance_id"
+        new.select("utterance_id", "gold"),
+        on="utterance_id",
     )
     return [
         new.join(old, on="utterance_id", how="anti").height,
@@ -259,6 +294,11 @@ SYSTEMS: dict[str, Callable[[Meter, Path, Path, Path], None]] = {
 if __name__ == "__main__":
     system, place, one, two = sys.argv[1:]
     measured = Meter()
-    SYSTEMS[system](measured, Path(place), Path(one), Path(two))
+    SYSTEMS[system](
+        measured,
+        Path(place),
+        Path(one),
+        Path(two),
+    )
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     print(json.dumps({"steps": measured.steps, "notes": measured.notes, "peak": peak}))

@@ -1,14 +1,18 @@
-"""Voices across recordings: how often two people are taken for one, and one for two: python -m benchmarks.voices.
+"""Voices across recordings: how often two people are taken for one, and one for two:
+python -m benchmarks.voices.
 
-From every speaker of RAVDESS and FSDD recordings of 3, 5, 10 and 30 s are composed, each of clips of its own, silence at their edges cut.
-Emotions are mixed, microphone and session are not: across telephones expect more false rejects. Threshold and least speech were chosen on
-the first half of the speakers and are shown on the second. People are compared within their corpus only: between corpora the microphone
-tells them apart. Last come the composed calls, where the speakers are those that the diarizer found.
+From every speaker of RAVDESS and FSDD recordings of 3, 5, 10 and 30 s are composed, each of clips
+of its own, silence at their edges cut. Emotions are mixed, microphone and session are not: across
+telephones expect more false rejects. Threshold and least speech were chosen on the first half of
+the speakers and are shown on the second. People are compared within their corpus only: between
+corpora the microphone tells them apart. Last come the composed calls, where the speakers are those
+that the diarizer found.
 """
 
 from __future__ import annotations
 
 import csv
+import itertools
 import sys
 import time
 from collections import Counter, defaultdict
@@ -64,15 +68,18 @@ def read_speech(path: Path) -> Samples:
     """A clip at MODEL_RATE_HZ without the silence at its edges: frames 35 dB below the loudest."""
     samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
     speech: Samples = soxr.resample(samples[:, 0], rate, MODEL_RATE_HZ)
-    power = np.square(speech[: len(speech) // _FRAME * _FRAME]).reshape(-1, _FRAME).mean(axis=1)
+    whole = speech[: len(speech) // _FRAME * _FRAME]
+    power = np.square(whole).reshape(-1, _FRAME).mean(axis=1)
     loud = np.flatnonzero(power > power.max() * 10**-3.5)
     return speech[loud[0] * _FRAME : (loud[-1] + 1) * _FRAME]
 
 
 def compose(paths: Sequence[Path]) -> Iterator[tuple[int, Samples]]:
-    """(length in s, recording) of one speaker, PER_LENGTH of each length, as long as there are clips; none is used twice."""
+    """(length in s, recording) of one speaker, PER_LENGTH of each length, as long as there are
+    clips; none is used twice.
+    """
     clips = iter(paths)
-    for length_s in (length for _ in range(PER_LENGTH) for length in LENGTHS_S):
+    for length_s in itertools.chain.from_iterable(LENGTHS_S for _ in range(PER_LENGTH)):
         parts, missing = [], length_s * MODEL_RATE_HZ
         while missing > 0:
             path = next(clips, None)
@@ -88,33 +95,36 @@ def take_all(corpus: str, folder: Path, diarizer: PyannoteDiarizer) -> list[Take
     takes = []
     for person, paths in read_clips(folder).items():
         for number, (length_s, samples) in enumerate(compose(paths)):
-            (found,) = diarizer.diarize([ArraySound(samples)], max_speakers=1)
-            speech_ms = sum(s.segment.duration_ms for s in found.segments)
-            if not found.embeddings:
+            (diarization,) = diarizer.diarize([ArraySound(samples)], max_speakers=1)
+            speech_ms = sum(s.segment.duration_ms for s in diarization.segments)
+            if not diarization.embeddings:
                 print(f"{corpus} {person} #{number}, {length_s} s: no voice heard")
                 continue
             recording_id = digest("voices", corpus, person, number)
             heard = HeardSpeaker(
                 speaker=(recording_id, 0, "S0"),
-                vector=tuple(found.embeddings["S0"]),
+                vector=tuple(diarization.embeddings["S0"]),
                 speech_ms=speech_ms,
             )
-            takes.append(Take(corpus=corpus, person=person, length_s=length_s, heard=heard))
+            takes.append(
+                Take(
+                    corpus=corpus,
+                    person=person,
+                    length_s=length_s,
+                    heard=heard,
+                )
+            )
     return takes
 
 
 def halves(takes: Sequence[Take]) -> tuple[list[Take], list[Take]]:
-    """By speaker: of each corpus two to the first half, the next two to the second (RAVDESS alternates men and women)."""
-    people = {
-        corpus: sorted({t.person for t in takes if t.corpus == corpus})
-        for corpus in {t.corpus for t in takes}
-    }
-    first = {
-        (corpus, person)
-        for corpus, names in people.items()
-        for i, person in enumerate(names)
-        if i // 2 % 2 == 0
-    }
+    """By speaker: of each corpus two to the first half, the next two to the second (RAVDESS
+    alternates men and women).
+    """
+    first = set()
+    for corpus in {t.corpus for t in takes}:
+        people = sorted({t.person for t in takes if t.corpus == corpus})
+        first |= {(corpus, person) for i, person in enumerate(people) if i // 2 % 2 == 0}
     return [t for t in takes if (t.corpus, t.person) in first], [
         t for t in takes if (t.corpus, t.person) not in first
     ]
@@ -145,18 +155,21 @@ def equal_error(same: Sequence[float], different: Sequence[float]) -> tuple[floa
 def link_outcome(
     takes: Sequence[Take], *, threshold: float, min_speech_ms: int = MIN_SPEECH_MS
 ) -> str:
-    """What `link_speakers` makes of all recordings at once, in a line; speakers who said too little are in no pair."""
+    """What `link_speakers` makes of all recordings at once, in a line; speakers who said too little
+    are in no pair.
+    """
     links = link_speakers(
-        [t.heard for t in takes], {}, threshold=threshold, min_speech_ms=min_speech_ms
+        [t.heard for t in takes],
+        {},
+        threshold=threshold,
+        min_speech_ms=min_speech_ms,
     )
     voice = {link.speaker: link.voice_id for link in links}
     rich = [t for t in takes if t.heard.speech_ms >= min_speech_ms]
     counts: Counter[str] = Counter()
     for a, b in combinations(rich, 2):
-        one, joined = (
-            (a.corpus, a.person) == (b.corpus, b.person),
-            voice[a.heard.speaker] == voice[b.heard.speaker],
-        )
+        one = (a.corpus, a.person) == (b.corpus, b.person)
+        joined = voice[a.heard.speaker] == voice[b.heard.speaker]
         if a.heard.speaker[0] != b.heard.speaker[0] and (one or a.corpus == b.corpus):
             counts["one" if one else "two"] += 1
             counts["apart"] += one and not joined
@@ -164,26 +177,28 @@ def link_outcome(
     people: defaultdict[str, set[tuple[str, str]]] = defaultdict(set)
     for t in rich:
         people[voice[t.heard.speaker]].add((t.corpus, t.person))
-    num_people, mixed = (
-        len({(t.corpus, t.person) for t in rich}),
-        sum(len(found) > 1 for found in people.values()),
-    )
+    num_people = len({(t.corpus, t.person) for t in rich})
+    mixed = sum(len(found) > 1 for found in people.values())
     return (
-        f"{len(rich):4} speakers of {num_people} people (and {len(takes) - len(rich)} with too little): {len(people)} voices, "
-        f"{mixed} of them mixed; pairs wrongly joined {counts['joined']}/{counts['two']}, wrongly apart {counts['apart']}/{counts['one']}"
+        f"{len(rich):4} speakers of {num_people} people (and {len(takes) - len(rich)} with "
+        f"too little): {len(people)} voices, "
+        f"{mixed} of them mixed; pairs wrongly joined {counts['joined']}/{counts['two']}, "
+        f"wrongly apart {counts['apart']}/{counts['one']}"
     )
 
 
 def hear_calls(part: Literal["tune", "show"], diarizer: PyannoteDiarizer) -> list[Take]:
-    """The speakers that the diarizer finds in composed calls, each named as the party it shares most speech with."""
+    """The speakers that the diarizer finds in composed calls, each named as the party it shares
+    most speech with.
+    """
     takes = []
     for plan, call in compose_calls(part):
         for channel in range(call.samples.shape[1]):
-            (found,) = diarizer.diarize(
+            (diarization,) = diarizer.diarize(
                 [ArraySound(np.ascontiguousarray(call.samples[:, channel]))]
             )
-            for speaker, vector in sorted(found.embeddings.items()):
-                heard = [s.segment for s in found.segments if s.speaker == speaker]
+            for speaker, vector in sorted(diarization.embeddings.items()):
+                heard = [s.segment for s in diarization.segments if s.speaker == speaker]
                 shared: Counter[str] = Counter()
                 for turn in call.turns:
                     if turn.channel == channel:
@@ -196,29 +211,37 @@ def hear_calls(part: Literal["tune", "show"], diarizer: PyannoteDiarizer) -> lis
                     vector=tuple(vector),
                     speech_ms=sum(segment.duration_ms for segment in heard),
                 )
-                takes.append(Take(corpus="calls", person=party, length_s=0, heard=who))
+                takes.append(
+                    Take(
+                        corpus="calls",
+                        person=party,
+                        length_s=0,
+                        heard=who,
+                    )
+                )
     return takes
 
 
 def print_pairs(title: str, takes: Sequence[Take]) -> None:
     """Pairs of recordings by threshold and length."""
     print(
-        f"\n{title}: {len(takes)} recordings of {len({(t.corpus, t.person) for t in takes})} people; false accept % / false reject %"
+        f"\n{title}: {len(takes)} recordings of {len({(t.corpus, t.person) for t in takes})} "
+        "people; false accept % / false reject %"
     )
     print("  threshold " + "".join(f"{length:>14} s" for length in LENGTHS_S))
     scores = {length: pair_scores(takes, length_s=length) for length in LENGTHS_S}
     for threshold in THRESHOLDS:
-        rates = (
-            (100 * np.mean(np.array(b) >= threshold), 100 * np.mean(np.array(a) < threshold))
-            for a, b in scores.values()
-        )
-        cells = (f"{accepts:.2f} /{rejects:6.2f}" for accepts, rejects in rates)
+        cells = []
+        for of_one, of_two in scores.values():
+            accepts = 100 * np.mean(np.array(of_two) >= threshold)
+            rejects = 100 * np.mean(np.array(of_one) < threshold)
+            cells.append(f"{accepts:.2f} /{rejects:6.2f}")
         print(f"  {threshold:9.2f} " + " ".join(f"{cell:>15}" for cell in cells))
-    equal = (
-        f"{100 * rate:.2f} at {at:.2f}" for rate, at in (equal_error(*s) for s in scores.values())
-    )
+    rates = [equal_error(*s) for s in scores.values()]
+    equal = (f"{100 * rate:.2f} at {at:.2f}" for rate, at in rates)
     print("  equal     " + " ".join(f"{cell:>15}" for cell in equal))
-    print("  pairs     " + " ".join(f"{f'{len(b)} /{len(a):6}':>15}" for a, b in scores.values()))
+    pairs = [f"{len(of_two)} /{len(of_one):6}" for of_one, of_two in scores.values()]
+    print("  pairs     " + " ".join(f"{cell:>15}" for cell in pairs))
 
 
 def print_links(takes: Sequence[Take], least_ms: Sequence[int]) -> None:
@@ -239,7 +262,8 @@ def main() -> int:
     if not takes:
         return 0
     print(
-        f"{len(takes)} recordings, {sum(t.length_s for t in takes)} s, embedded in {time.process_time() - began:.0f} CPU s"
+        f"{len(takes)} recordings, {sum(t.length_s for t in takes)} s, embedded in "
+        f"{time.process_time() - began:.0f} CPU s"
     )
     for title, half in zip(
         ("chosen on the first half", "shown on the second half"), halves(takes), strict=True
@@ -251,7 +275,8 @@ def main() -> int:
         print(f"\nspeakers found in the composed calls, part {part}")
         print_links(hear_calls(part, diarizer), (MIN_SPEECH_MS,))
     print(
-        f"\nin use: threshold {SAME_VOICE}, at least {MIN_SPEECH_MS} ms. Repeat: VOXDATA_CORPORA=... python -m benchmarks.voices"
+        f"\nin use: threshold {SAME_VOICE}, at least {MIN_SPEECH_MS} ms. Repeat: "
+        "VOXDATA_CORPORA=... python -m benchmarks.voices"
     )
     return 0
 

@@ -1,9 +1,11 @@
-"""Kill -9 of writers and mergers at random points, inside checkpoints too: is anything acknowledged lost, or anything doubled?
+"""Kill -9 of writers and mergers at random points, inside checkpoints too: is anything acknowledged
+lost, or anything doubled?
 
     python -m benchmarks.warehouse_kills [--kills 100] [--seed 0]
 
-One process after the other does what a writer of the warehouse does, and is killed: it leaves batches and says so, merges them, cuts
-versions, and rewrites a large table so that a checkpoint takes long. What it says it has done is held against what is there afterwards.
+One process after the other does what a writer of the warehouse does, and is killed: it leaves
+batches and says so, merges them, cuts versions, and rewrites a large table so that a checkpoint
+takes long. What it says it has done is held against what is there afterwards.
 """
 
 from __future__ import annotations
@@ -66,7 +68,13 @@ def work(root: Path, phase: str, seed: int) -> None:
                 for i in range(3_000)
             ]
             with open_warehouse(root / "w.duckdb") as con:
-                version, _ = create_version(con, "calls", examples, recipe={}, run_id="k")
+                version, _ = create_version(
+                    con,
+                    "calls",
+                    examples,
+                    recipe={},
+                    run_id="k",
+                )
             print("cut", version.ref, version.root, flush=True)
         else:
             with open_warehouse(root / "w.duckdb") as con:
@@ -103,11 +111,18 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
-        "--work", nargs=3, metavar=("ROOT", "PHASE", "SEED"), help=argparse.SUPPRESS
+        "--work",
+        nargs=3,
+        metavar=("ROOT", "PHASE", "SEED"),
+        help=argparse.SUPPRESS,
     )
     options = parser.parse_args()
     if options.work:
-        work(Path(options.work[0]), options.work[1], int(options.work[2]))
+        work(
+            Path(options.work[0]),
+            options.work[1],
+            int(options.work[2]),
+        )
         return
     with tempfile.TemporaryDirectory() as folder:
         sys.exit(run(Path(folder), kills=options.kills, seed=options.seed))
@@ -154,17 +169,24 @@ def run(root: Path, *, kills: int, seed: int) -> int:
             said = [line.split() for line in child.stdout.read().splitlines()]
         killed[phase] += 1
         inside += phase == "checkpoint" and not any(line[0] == "checkpoint" for line in said)
-        left += [name for line in said if line[0] == "left" for name in line[1:]]
+        for line in said:
+            if line[0] == "left":
+                left += line[1:]
         cut += [line[1:] for line in said if line[0] == "cut" and len(line) == 3]
         began = time.monotonic()
         with open_warehouse(root / "w.duckdb") as con:
             con.execute("select 1").fetchall()
         slowest = max(slowest, time.monotonic() - began)
-        print(f"\r{number + 1}/{kills} kills", end="", file=sys.stderr, flush=True)
+        print(
+            f"\r{number + 1}/{kills} kills",
+            end="",
+            file=sys.stderr,
+            flush=True,
+        )
     print(file=sys.stderr)
     with open_warehouse(root / "w.duckdb") as con:
         merge_batches(con, root / "batches", run_id="k")
-        there = Counter(str(row["uri"]) for row in read_rows(con, "select uri from source"))
+        counts = Counter(str(row["uri"]) for row in read_rows(con, "select uri from source"))
         versions = {
             (str(row["ref"]), str(row["root"]))
             for row in read_rows(
@@ -172,19 +194,22 @@ def run(root: Path, *, kills: int, seed: int) -> int:
             )
         }
         verified = verify_all(con)
-    lost = [name for name in left if name not in there]
-    doubled = [name for name, count in there.items() if count > 1]
+    lost = [name for name in left if name not in counts]
+    doubled = [name for name, count in counts.items() if count > 1]
     gone = [ref for ref, digest in cut if (ref, digest) not in versions]
     broken = [one.version.ref for one in verified if not one.ok]
     print(
-        f"kill -9: {sum(killed.values())} ({', '.join(f'{phase} {count}' for phase, count in killed.items())})"
+        f"kill -9: {sum(killed.values())} "
+        f"({', '.join(f'{phase} {count}' for phase, count in killed.items())})"
     )
     print(f"  inside a checkpoint: {inside}")
     print(
-        f"  rows acknowledged: {len(left)}, lost {len(lost)}; rows there: {sum(there.values())}, doubled {len(doubled)}"
+        f"  rows acknowledged: {len(left)}, lost {len(lost)}; rows there: "
+        f"{sum(counts.values())}, doubled {len(doubled)}"
     )
     print(
-        f"  versions acknowledged: {len(cut)}, lost {len(gone)}; roots verified: {len(verified) - len(broken)} of {len(verified)}"
+        f"  versions acknowledged: {len(cut)}, lost {len(gone)}; roots verified: "
+        f"{len(verified) - len(broken)} of {len(verified)}"
     )
     print(f"  slowest opening afterwards: {slowest:.2f} s")
     return 1 if lost or doubled or gone or broken else 0

@@ -1,9 +1,10 @@
-"""Eight processes that write and three that read for a minute: rows per second, and whether anybody ever sees a lock error.
+"""Eight processes that write and three that read for a minute: rows per second, and whether anybody
+ever sees a lock error.
 
     python -m benchmarks.warehouse_writers [--seconds 60] [--producers 8] [--readers 3] [--rows 500]
 
-Beside it, in the same command, what one would write first: every producer opens the file, inserts, closes, and tries again when it is
-locked.
+Beside it, in the same command, what one would write first: every producer opens the file, inserts,
+closes, and tries again when it is locked.
 """
 
 from __future__ import annotations
@@ -29,14 +30,27 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--producers", type=int, default=8)
     parser.add_argument("--readers", type=int, default=3)
-    parser.add_argument("--rows", type=int, default=500, help="rows a batch")
     parser.add_argument(
-        "--child", nargs=4, metavar=("ROLE", "ROOT", "NUMBER", "UNTIL"), help=argparse.SUPPRESS
+        "--rows",
+        type=int,
+        default=500,
+        help="rows a batch",
+    )
+    parser.add_argument(
+        "--child",
+        nargs=4,
+        metavar=("ROLE", "ROOT", "NUMBER", "UNTIL"),
+        help=argparse.SUPPRESS,
     )
     options = parser.parse_args()
     if options.child:
         role, root, number, until = options.child
-        ROLES[role](Path(root), int(number), float(until), options.rows)
+        ROLES[role](
+            Path(root),
+            int(number),
+            float(until),
+            options.rows,
+        )
         return
     failed = False
     for name, writer in (("batches, one merger", "leave"), ("open, insert, close, retry", "retry")):
@@ -106,13 +120,15 @@ def run(name: str, writer: str, root: Path, options: argparse.Namespace) -> bool
         f"{name}: {options.producers} producers, {options.readers} readers, {options.seconds:g} s"
     )
     print(
-        f"  rows written {written} ({written / options.seconds:.0f} a second), missing {missing}, doubled {doubled}, errors seen {errors}"
+        f"  rows written {written} ({written / options.seconds:.0f} a second), missing "
+        f"{missing}, doubled {doubled}, errors seen {errors}"
     )
     for kind, values in took.items():
         if values:
             cuts = statistics.quantiles(values, n=100) if len(values) > 1 else values * 99
             print(
-                f"  {kind}: {len(values)} times, p50 {cuts[49] * 1000:.0f} ms, p99 {cuts[98] * 1000:.0f} ms"
+                f"  {kind}: {len(values)} times, p50 {cuts[49] * 1000:.0f} ms, p99 "
+                f"{cuts[98] * 1000:.0f} ms"
             )
     return bool(missing or doubled or errors)
 
@@ -138,7 +154,11 @@ def _leave(root: Path, number: int, until: float, rows: int) -> None:
     batch = 0
     while time.time() < until:
         began = time.monotonic()
-        leave_batch(root / "batches", {"source": _frame(number, batch, rows)}, run_id="b")
+        leave_batch(
+            root / "batches",
+            {"source": _frame(number, batch, rows)},
+            run_id="b",
+        )
         print("write", rows, time.monotonic() - began)
         batch += 1
 

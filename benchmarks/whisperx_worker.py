@@ -1,7 +1,9 @@
-"""WhisperX on a folder of clips, in an environment of its own: PYTHON benchmarks/whisperx_worker.py MODEL_FOLDER CLIPS_FOLDER.
+"""WhisperX on a folder of clips, in an environment of its own: PYTHON benchmarks/whisperx_worker.py
+MODEL_FOLDER CLIPS_FOLDER.
 
-Run by benchmarks/prelabel.py; imports nothing of this project, since WhisperX pins another torch. Prints one JSON line. Only its
-transcription runs: its aligner's and diarizer's weights come from a hub.
+Run by benchmarks/prelabel.py; imports nothing of this project, since WhisperX pins another torch.
+Prints one JSON line. Only its transcription runs: its aligner's and diarizer's weights come from a
+hub.
 """
 
 from __future__ import annotations
@@ -18,7 +20,8 @@ def main() -> int:
     import torch
     import whisperx
 
-    model_folder, clips = Path(sys.argv[1]), sorted(Path(sys.argv[2]).glob("*.wav"))
+    model_folder = Path(sys.argv[1])
+    clips = sorted(Path(sys.argv[2]).glob("*.wav"))
     torch.set_num_threads(1)
     model = whisperx.load_model(
         str(model_folder),

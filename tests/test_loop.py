@@ -1,5 +1,6 @@
 """The whole loop on real parts: what a new user sees, and that a second round changes nothing."""
 
+import itertools
 import json
 import os
 import subprocess
@@ -18,7 +19,12 @@ CORPORA = os.environ.get("VOXDATA_CORPORA")
 def run_lax(command: list[str]) -> subprocess.CompletedProcess[str]:
     """Run as from a shell whose umask keeps nothing private."""
     return subprocess.run(
-        command, capture_output=True, text=True, timeout=1400, check=False, umask=0
+        command,
+        capture_output=True,
+        text=True,
+        timeout=1400,
+        check=False,
+        umask=0,
     )
 
 
@@ -81,7 +87,8 @@ def test_demo_trains_both_schemes_and_decides_each(demo: tuple[Path, str]) -> No
 
 
 def test_demo_lets_a_promoted_model_label_next(demo: tuple[Path, str]) -> None:
-    status, runs = as_json(demo[0], "status"), as_json(demo[0], "models")
+    status = as_json(demo[0], "status")
+    runs = as_json(demo[0], "models")
     promoted = [run for run in runs if run["promoted"] == "yes"]
     schemes = 2
     assert status["predictions"] == status["utterances"] * (schemes + len(promoted))
@@ -89,10 +96,16 @@ def test_demo_lets_a_promoted_model_label_next(demo: tuple[Path, str]) -> None:
 
 def test_versions_and_diff_answer(demo: tuple[Path, str]) -> None:
     (version,) = as_json(demo[0], "versions")
-    tables = as_json(demo[0], "diff", version["version"], version["id"])
+    tables = as_json(
+        demo[0],
+        "diff",
+        version["version"],
+        version["id"],
+    )
     assert sum(row["examples"] for row in tables["changes"]) == 0
     verified = as_json(demo[0], "verify")
-    assert [row["verdict"] for row in verified["versions"]] == ["as it was cut"]
+    verdicts = [row["verdict"] for row in verified["versions"]]
+    assert verdicts == ["as it was cut"]
     assert verified["annotations"] == verified["leaks"] == []
     assert as_json(demo[0], "query", "select count(*) as n from utterances")[0]["n"] > 0
 
@@ -101,15 +114,24 @@ def test_export_gives_the_same_bytes_twice(demo: tuple[Path, str], tmp_path: Pat
     for name in ("parquet", "jsonl"):
         paths = [tmp_path / f"{i}.{name}" for i in range(2)]
         for path in paths:
-            assert voxdata(
-                demo[0], "export", "demo", "--format", name, "--output", str(path)
-            ).stdout.strip() == str(path)
+            done = voxdata(
+                demo[0],
+                "export",
+                "demo",
+                "--format",
+                name,
+                "--output",
+                str(path),
+            )
+            assert done.stdout.strip() == str(path)
         assert paths[0].read_bytes() == paths[1].read_bytes()
 
 
 def clips_in_label_studio(directory: Path) -> int:
-    access = json.loads((directory / ".voxdata" / "label-studio.json").read_text(encoding="utf-8"))
-    services = json.loads((directory / ".voxdata" / "services.json").read_text(encoding="utf-8"))
+    text = (directory / ".voxdata" / "label-studio.json").read_text(encoding="utf-8")
+    access = json.loads(text)
+    text = (directory / ".voxdata" / "services.json").read_text(encoding="utf-8")
+    services = json.loads(text)
     port = next(
         service["port"] for service in services["services"] if service["name"] == "label-studio"
     )
@@ -121,7 +143,8 @@ def clips_in_label_studio(directory: Path) -> int:
 
 
 def test_a_second_round_changes_no_count(demo: tuple[Path, str]) -> None:
-    before, clips = as_json(demo[0], "status"), clips_in_label_studio(demo[0])
+    before = as_json(demo[0], "status")
+    clips = clips_in_label_studio(demo[0])
     for words in (["ingest"], ["prelabel"], ["push"], ["pull"], ["release", "demo"]):
         voxdata(demo[0], *words)
     assert as_json(demo[0], "status") == before
@@ -133,7 +156,9 @@ def test_plan_is_empty_when_nothing_is_pending(demo: tuple[Path, str]) -> None:
 
 
 def test_up_is_safe_to_repeat(demo: tuple[Path, str]) -> None:
-    pids = [{s["service"]: s["pid"] for s in as_json(demo[0], "up")} for _ in range(2)]
+    pids = []
+    for _ in range(2):
+        pids.append({s["service"]: s["pid"] for s in as_json(demo[0], "up")})
     assert pids[0] == pids[1]
 
 
@@ -144,9 +169,8 @@ def test_secrets_are_readable_by_their_owner_only(demo: tuple[Path, str]) -> Non
     ]
     logs = list((demo[0] / ".voxdata" / "logs").iterdir())
     assert logs
-    assert [
-        log.name for log in logs if token in log.read_text(encoding="utf-8", errors="replace")
-    ] == []
+    names = [log.name for log in logs if token in log.read_text(encoding="utf-8", errors="replace")]
+    assert names == []
 
 
 def test_demo_leaves_nothing_that_others_can_read_whatever_the_umask(
@@ -171,5 +195,6 @@ def test_ingest_settles_every_bad_file(demo: tuple[Path, str]) -> None:
     assert summary["listed"] == len(files)
     dropped = {row["subject"] for row in as_json(demo[0], "ledger") if row["stage"] == "ingest"}
     assert summary["recordings"] > 10
-    assert summary["dropped"] == sum(str(path) in subject for path in files for subject in dropped)
+    named = [path for path, subject in itertools.product(files, dropped) if str(path) in subject]
+    assert summary["dropped"] == len(named)
     assert summary["recordings"] + summary["duplicates"] + summary["dropped"] == len(files)

@@ -1,4 +1,6 @@
-"""No module of ours may be taken for another: one of the standard library, or one of its own package."""
+"""No module of ours may be taken for another: one of the standard library, or one of its own
+package.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ def test_modules_are_not_named_like_the_standard_library(package: str) -> None:
 
 
 ROOMS_HAVE = {"flow", "plan", "worker"}
-"""What several rooms of flows have, and each calls alike: its Prefect flow, what that would do, what runs in a child."""
+"""What several rooms of flows have, and each calls alike: its Prefect flow, what that would do,
+what runs in a child.
+"""
 
 
 @pytest.mark.parametrize("package", PACKAGES[:-2])
@@ -35,12 +39,11 @@ def test_each_module_of_a_package_has_its_name_to_itself(package: str) -> None:
 
 @pytest.mark.parametrize("package", PACKAGES[:-2])
 def test_no_module_imports_a_private_name_of_another(package: str) -> None:
-    private = [
-        f"{path.relative_to(ROOT)}: {name}"
-        for path in sorted((ROOT / package).rglob("*.py"))
-        for name in names_of_ours_imported_by(path)
-        if name.startswith("_") and not name.startswith("__")
-    ]
+    private = []
+    for path in sorted((ROOT / package).rglob("*.py")):
+        for name in names_of_ours_imported_by(path):
+            if name.startswith("_") and not name.startswith("__"):
+                private.append(f"{path.relative_to(ROOT)}: {name}")
     assert private == []
 
 

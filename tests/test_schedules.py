@@ -1,4 +1,6 @@
-"""The loop turned by schedules alone, as a user meets it: `voxdata up`, and nothing else by hand."""
+"""The loop turned by schedules alone, as a user meets it: `voxdata up`, and nothing else by
+hand.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +47,12 @@ def schedule(root: Path, *names: str, cron: str = EVERY_MINUTE) -> None:
     text = path.read_text(encoding="utf-8")
     for name in FLOWS:
         line = f'{name} = "{cron if name in names else ""}"'
-        text = re.sub(rf'^{name} = ".*"$', line, text, flags=re.MULTILINE)
+        text = re.sub(
+            rf'^{name} = ".*"$',
+            line,
+            text,
+            flags=re.MULTILINE,
+        )
     path.write_text(text, encoding="utf-8")
     done = voxdata(root, "up")
     assert done.returncode == 0, done.stderr[-3000:]
@@ -178,7 +185,8 @@ def test_doctor_finds_no_error_of_the_scheduler(
         row["name"]: row for row in json.loads(voxdata(workspace.root, "doctor", "--json").stdout)
     }
     names = ("scheduler", "schedules", "prefect-server", "worker", "label-studio", "receiver")
-    assert {name: checks[name]["ok"] for name in names} == dict.fromkeys(names, True)
+    outcomes = {name: checks[name]["ok"] for name in names}
+    assert outcomes == dict.fromkeys(names, True)
 
 
 def test_ingest_by_hand_shows_on_the_server_that_is_up(

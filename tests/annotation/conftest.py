@@ -1,4 +1,6 @@
-"""One real Label Studio server for the whole run, a project of its own for each test, and people who answer through the API."""
+"""One real Label Studio server for the whole run, a project of its own for each test, and people
+who answer through the API.
+"""
 
 from __future__ import annotations
 
@@ -71,7 +73,11 @@ class RunningServer:
             LabelStudioServer(url=self.url, token=self.credentials.token).ensure_annotator(
                 email, password
             )
-        session = httpx.Client(base_url=self.url, timeout=120, trust_env=False)
+        session = httpx.Client(
+            base_url=self.url,
+            timeout=120,
+            trust_env=False,
+        )
         session.headers.update(log_in(session, email, password))
         return session
 
@@ -104,7 +110,11 @@ class ApiPeople:
         password = self.running.credentials.password_for(annotator)
         self.queue.server.ensure_annotator(annotator, password)
         number = self.queue.find_clips([utterance_id])[utterance_id].number
-        with httpx.Client(base_url=self.running.url, timeout=120, trust_env=False) as session:
+        with httpx.Client(
+            base_url=self.running.url,
+            timeout=120,
+            trust_env=False,
+        ) as session:
             headers = log_in(session, annotator, password)
             answer = session.post(
                 f"/api/tasks/{number}/annotations/",
@@ -121,7 +131,8 @@ class ApiPeople:
     def change(self, annotation_id: int, labels: Mapping[str, Sequence[str]]) -> None:
         with self.running.as_admin() as client:
             client.patch(
-                f"/api/annotations/{annotation_id}/", json={"result": encode_labels(labels)}
+                f"/api/annotations/{annotation_id}/",
+                json={"result": encode_labels(labels)},
             ).raise_for_status()
 
     def remove(self, annotation_id: int) -> None:
@@ -153,14 +164,22 @@ def log_in(session: httpx.Client, email: str, password: str) -> dict[str, str]:
 
 @pytest.fixture(scope="session")
 def label_studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    """A real server, started as `voxdata up` starts it, from the cache; the cache is filled when it is empty."""
+    """A real server, started as `voxdata up` starts it, from the cache; the cache is filled when it
+    is empty.
+    """
     root = tmp_path_factory.mktemp("label-studio")
-    data_dir, media_dir, state_dir = root / "server", root / "media", root / "state"
+    data_dir = root / "server"
+    media_dir = root / "media"
+    state_dir = root / "state"
     (media_dir / "clips").mkdir(parents=True)
     cache_dir = read_environment(os.environ).cache_dir
     lines: list[str] = []
     program = server.ensure_installed(cache_dir=cache_dir, say=lines.append)
-    server.ensure_migrated(cache_dir=cache_dir, data_dir=data_dir, say=lines.append)
+    server.ensure_migrated(
+        cache_dir=cache_dir,
+        data_dir=data_dir,
+        say=lines.append,
+    )
     credentials = LabelStudioCredentials(
         email="admin@voxdata.local",
         password="right horse battery",
@@ -171,7 +190,10 @@ def label_studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSe
         name="label-studio",
         command=server.start_command(program),
         env=label_studio_environment(
-            credentials, data_dir=data_dir, media_dir=media_dir, receiver=RECEIVER
+            credentials,
+            data_dir=data_dir,
+            media_dir=media_dir,
+            receiver=RECEIVER,
         ),
         port=PORT,
         health_path="/health",

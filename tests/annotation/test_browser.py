@@ -1,4 +1,6 @@
-"""The labelling page in a real browser, as an annotator who is not the administrator sees it and works on it without a mouse."""
+"""The labelling page in a real browser, as an annotator who is not the administrator sees it and
+works on it without a mouse.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,9 @@ pytestmark = pytest.mark.slow
 ANNOTATOR = "listener@voxdata.local"
 TEXT = 'I want my money back, "it" <never> & arrived.'
 MOST_KEYS = 4
-"""Key presses for a clip whose proposal is right, with Ctrl and Enter counted apart: play, submit, and the next clip is there."""
+"""Key presses for a clip whose proposal is right, with Ctrl and Enter counted apart: play, submit,
+and the next clip is there.
+"""
 
 FLAGS = (
     "--disable-gpu",
@@ -50,13 +54,21 @@ def make_scheme(name: str, labels: str, **options: object) -> Scheme:
         SchemeLabel(name=english, group=group, shown={"zh": chinese})
         for group, english, chinese in parts
     )
-    return replace(Scheme(name=name, version=1, labels=made), **options)  # type: ignore[arg-type]
+    return replace(
+        Scheme(
+            name=name,
+            version=1,
+            labels=made,
+        ),
+        **options,
+    )  # type: ignore[arg-type]
 
 
 SCHEMES = (
     make_scheme(
         "intent",
-        "Billing/refund/退款 Billing/invoice/发票 Billing/balance/查询余额 Delivery/delivery/配送 Delivery/address/改地址 "
+        "Billing/refund/退款 Billing/invoice/发票 Billing/balance/查询余额 Delivery/delivery/配送 "
+        "Delivery/address/改地址 "
         "Other/complaint/投诉 Other/greeting/问候 Other/other/其他",
         title='What does the speaker want? <"&">',
         choice="many",
@@ -145,7 +157,9 @@ def make_queue(label_studio: RunningServer, clip_file: str) -> Callable[..., Lab
 
 
 def hotkeys(language: str = "en") -> dict[tuple[str, str], str]:
-    """(row, label) -> key, as the screen shows it; a scale has the label "", the way into the transcript too."""
+    """(row, label) -> key, as the screen shows it; a scale has the label "", the way into the
+    transcript too.
+    """
     found = {}
     for control in ElementTree.fromstring(build_config(SCHEMES, language=language)).iter():
         if control.tag in {"Rating", "Filter"}:
@@ -176,7 +190,9 @@ class Listener:
         self.page.wait_for_url(lambda url: "/login" not in url)
 
     def begin(self, queue: LabelStudioQueue) -> None:
-        """Open the label stream, in which the next clip comes by itself, and put the guidelines away."""
+        """Open the label stream, in which the next clip comes by itself, and put the guidelines
+        away.
+        """
         self.page.goto(f"{queue.page()}?labeling=1")
         expect(self.page.get_by_text("先听再选。")).to_be_visible(timeout=60_000)
         self.page.keyboard.press("Escape")
@@ -220,7 +236,9 @@ class Listener:
         self.page.keyboard.press(key)
 
     def play(self) -> None:
-        """Play by the keyboard and see that it plays; a press that comes before a slow page listens is lost, and counts once."""
+        """Play by the keyboard and see that it plays; a press that comes before a slow page listens
+        is lost, and counts once.
+        """
         self.chord("Space")
         for _ in range(5):
             with suppress(PlaywrightTimeout):
@@ -245,8 +263,8 @@ def choice(page: Page, row: str, label: str) -> Locator:
 
 
 def only(queue: LabelStudioQueue, key: str) -> Annotation:
-    (found,) = (a for a in queue.pull(since=None).annotations if a.utterance_id == key)
-    return found
+    (annotation,) = (a for a in queue.pull(since=None).annotations if a.utterance_id == key)
+    return annotation
 
 
 def test_labelling_page_serves_the_sound_and_shows_the_proposal_as_a_proposal(
@@ -256,7 +274,8 @@ def test_labelling_page_serves_the_sound_and_shows_the_proposal_as_a_proposal(
     clip_file: str,
     artifacts: Path,
 ) -> None:
-    queue, listener = make_queue(make_clip("u0", clip_file)), Listener(page)
+    queue = make_queue(make_clip("u0", clip_file))
+    listener = Listener(page)
     sound: list[Response] = []
     outside: list[str] = []
     page.on("response", lambda r: sound.append(r) if "/data/local-files/" in r.url else None)
@@ -270,7 +289,8 @@ def test_labelling_page_serves_the_sound_and_shows_the_proposal_as_a_proposal(
     )
     listener.log_in(label_studio)
     with page.expect_response(
-        lambda r: "/data/local-files/" in r.url and r.status == 200, timeout=60_000
+        lambda r: "/data/local-files/" in r.url and r.status == 200,
+        timeout=60_000,
     ) as whole:
         listener.begin(queue)
 
@@ -287,7 +307,10 @@ def test_labelling_page_serves_the_sound_and_shows_the_proposal_as_a_proposal(
     assert outside == []
 
 
-@pytest.mark.parametrize(("width", "height"), [(1400, 1000), (1280, 720)])
+@pytest.mark.parametrize(
+    ("width", "height"),
+    [(1400, 1000), (1280, 720)],
+)
 def test_labelling_page_needs_no_scrolling(
     page: Page,
     label_studio: RunningServer,
@@ -296,7 +319,8 @@ def test_labelling_page_needs_no_scrolling(
     width: int,
     height: int,
 ) -> None:
-    queue, listener = make_queue(make_clip("u0", clip_file)), Listener(page)
+    queue = make_queue(make_clip("u0", clip_file))
+    listener = Listener(page)
     page.set_viewport_size({"width": width, "height": height})
     listener.log_in(label_studio)
     listener.begin(queue)
@@ -314,7 +338,8 @@ def test_labelling_page_shows_every_hotkey(
     make_queue: Callable[..., LabelStudioQueue],
     clip_file: str,
 ) -> None:
-    queue, listener = make_queue(make_clip("u0", clip_file)), Listener(page)
+    queue = make_queue(make_clip("u0", clip_file))
+    listener = Listener(page)
     listener.log_in(label_studio)
     listener.begin(queue)
     shown = page.locator(".vox").inner_text()
@@ -328,7 +353,8 @@ def test_label_stream_takes_right_proposals_in_few_key_presses(
     clip_file: str,
 ) -> None:
     keys = [f"u{i}" for i in range(3)]
-    queue, listener = make_queue(*(make_clip(key, clip_file) for key in keys)), Listener(page)
+    queue = make_queue(*(make_clip(key, clip_file) for key in keys))
+    listener = Listener(page)
     listener.log_in(label_studio)
     listener.begin(queue)
     done: list[str] = []
@@ -340,18 +366,21 @@ def test_label_stream_takes_right_proposals_in_few_key_presses(
         listener.send("Control+Enter")
     assert sorted(done) == keys
 
-    found = {a.utterance_id: a for a in queue.pull(since=None).annotations}
-    assert sorted(found) == keys
-    assert {a.annotator for a in found.values()} == {ANNOTATOR}
+    annotations = {a.utterance_id: a for a in queue.pull(since=None).annotations}
+    assert sorted(annotations) == keys
+    assert {a.annotator for a in annotations.values()} == {ANNOTATOR}
     assert all(
-        dict(a.labels) == {"intent": ("refund",), "emotion": ("angry",)} for a in found.values()
+        dict(a.labels) == {"intent": ("refund",), "emotion": ("angry",)}
+        for a in annotations.values()
     )
     assert all(
-        a.text is None and a.lead_time_ms and not a.flags and not a.ratings for a in found.values()
+        a.text is None and a.lead_time_ms and not a.flags and not a.ratings
+        for a in annotations.values()
     )
     per_clip = len(listener.presses) / len(keys)
     print(
-        f"key presses per accepted clip: {per_clip:g} ({' '.join(listener.presses[: len(listener.presses) // len(keys)])})"
+        f"key presses per accepted clip: {per_clip:g} "
+        f"({' '.join(listener.presses[: len(listener.presses) // len(keys)])})"
     )
     assert per_clip <= MOST_KEYS
 
@@ -362,7 +391,8 @@ def test_label_stream_takes_one_correction_by_one_key_more(
     make_queue: Callable[..., LabelStudioQueue],
     clip_file: str,
 ) -> None:
-    queue, listener = make_queue(make_clip("u0", clip_file)), Listener(page)
+    queue = make_queue(make_clip("u0", clip_file))
+    listener = Listener(page)
     listener.log_in(label_studio)
     listener.begin(queue)
     listener.play()
@@ -372,7 +402,8 @@ def test_label_stream_takes_one_correction_by_one_key_more(
     listener.send("Control+Enter")
     assert dict(only(queue, "u0").labels) == {"intent": ("refund",), "emotion": ("sad",)}
     print(
-        f"key presses per clip with one correction: {len(listener.presses)} ({' '.join(listener.presses)})"
+        f"key presses per clip with one correction: {len(listener.presses)} "
+        f"({' '.join(listener.presses)})"
     )
     assert len(listener.presses) <= MOST_KEYS
 
@@ -384,20 +415,22 @@ def test_label_stream_takes_every_kind_of_answer_and_a_skip_by_keyboard(
     clip_file: str,
     artifacts: Path,
 ) -> None:
-    queue, listener = (
-        make_queue(make_clip("u0", clip_file), make_clip("u1", clip_file)),
-        Listener(page),
-    )
+    queue = make_queue(make_clip("u0", clip_file), make_clip("u1", clip_file))
+    listener = Listener(page)
     key = hotkeys()
     listener.log_in(label_studio)
     listener.begin(queue)
     first = listener.clip()
     listener.play()
     listener.press(
-        key["intent", "complaint"], key["emotion", "sad"], key["emotion.second", "angry"]
+        key["intent", "complaint"],
+        key["emotion", "sad"],
+        key["emotion.second", "angry"],
     )
     listener.press(
-        *[key["emotion.intensity", ""]] * 4, key["flags", "cut_off"], key["flags", "private"]
+        *[key["emotion.intensity", ""]] * 4,
+        key["flags", "cut_off"],
+        key["flags", "private"],
     )
     expect(choice(page, "emotion.second", "angry")).to_be_checked()
     expect(choice(page, "flags", "personal data heard")).to_be_checked()
@@ -416,14 +449,21 @@ def test_label_stream_takes_every_kind_of_answer_and_a_skip_by_keyboard(
     listener.wait_for_next(first)
     listener.send("Control+Space")
 
-    found = only(queue, first)
-    assert dict(found.labels) == {"intent": ("refund", "complaint"), "emotion": ("sad", "angry")}
-    assert dict(found.ratings) == {"emotion.intensity": 4}
-    assert found.flags == ("cut_off", "private")
-    assert found.text == '再见, "bye" <now>'
-    assert (found.annotator, found.author, found.skipped) == (ANNOTATOR, "", False)
+    annotation = only(queue, first)
+    assert dict(annotation.labels) == {
+        "intent": ("refund", "complaint"),
+        "emotion": ("sad", "angry"),
+    }
+    assert dict(annotation.ratings) == {"emotion.intensity": 4}
+    assert annotation.flags == ("cut_off", "private")
+    assert annotation.text == '再见, "bye" <now>'
+    assert annotation.annotator == ANNOTATOR
+    assert annotation.author == ""
+    assert annotation.skipped is False
     skipped = only(queue, "u1" if first == "u0" else "u0")
-    assert (skipped.skipped, dict(skipped.labels), skipped.annotator) == (True, {}, ANNOTATOR)
+    assert skipped.skipped is True
+    assert dict(skipped.labels) == {}
+    assert skipped.annotator == ANNOTATOR
 
 
 def test_label_stream_shows_a_blind_clip_without_a_proposal(
@@ -433,7 +473,8 @@ def test_label_stream_shows_a_blind_clip_without_a_proposal(
     clip_file: str,
     artifacts: Path,
 ) -> None:
-    queue, listener = make_queue(make_clip("u2", clip_file, blind=True)), Listener(page)
+    queue = make_queue(make_clip("u2", clip_file, blind=True))
+    listener = Listener(page)
     listener.log_in(label_studio)
     listener.begin(queue)
     expect(page.locator("textarea[name=transcript]")).to_have_value(TEXT)
@@ -442,11 +483,9 @@ def test_label_stream_shows_a_blind_clip_without_a_proposal(
     page.screenshot(path=artifacts / "labelling-page-blind.png")
     listener.press(hotkeys()["intent", "other"], hotkeys()["emotion", "neutral"])
     listener.send("Control+Enter")
-    found = only(queue, "u2")
-    assert (dict(found.labels), found.text) == (
-        {"intent": ("other",), "emotion": ("neutral",)},
-        None,
-    )
+    annotation = only(queue, "u2")
+    assert dict(annotation.labels) == {"intent": ("other",), "emotion": ("neutral",)}
+    assert annotation.text is None
 
 
 @pytest.mark.parametrize(
@@ -454,7 +493,10 @@ def test_label_stream_shows_a_blind_clip_without_a_proposal(
     [
         (
             "en",
-            'Model\'s guess: none for “What does the speaker want? <"&">”, so nothing is ticked there  ·  angry 71%, or sad 20%',
+            (
+                'Model\'s guess: none for “What does the speaker want? <"&">”, so nothing is '
+                "ticked there  ·  angry 71%, or sad 20%"
+            ),
         ),
         (
             "zh",
@@ -474,9 +516,11 @@ def test_label_stream_ticks_nothing_where_the_model_abstains(
     clip = make_clip("u0", clip_file)
     even = dict.fromkeys(SCHEMES[0].label_names, 1 / len(SCHEMES[0].labels))
     clip = replace(
-        clip, predictions=(replace(clip.predictions[0], distribution=even), clip.predictions[1])
+        clip,
+        predictions=(replace(clip.predictions[0], distribution=even), clip.predictions[1]),
     )
-    queue, listener = make_queue(clip, language=language), Listener(page)
+    queue = make_queue(clip, language=language)
+    listener = Listener(page)
     listener.log_in(label_studio)
     listener.begin(queue)
     expect(page.get_by_text(line)).to_be_visible()
@@ -484,10 +528,10 @@ def test_label_stream_ticks_nothing_where_the_model_abstains(
     page.screenshot(path=artifacts / f"labelling-page-no-guess-{language}.png")
     listener.press(hotkeys(language)["intent", "other"])
     listener.send("Control+Enter")
-    found = only(queue, "u0")
-    assert dict(found.labels) == {"intent": ("other",), "emotion": ("angry",)}
-    assert found.proposal.startswith("emotion:model-emotion@")
-    assert "intent" not in found.proposal
+    annotation = only(queue, "u0")
+    assert dict(annotation.labels) == {"intent": ("other",), "emotion": ("angry",)}
+    assert annotation.proposal.startswith("emotion:model-emotion@")
+    assert "intent" not in annotation.proposal
 
 
 def test_label_stream_asks_for_what_is_required(
@@ -496,7 +540,8 @@ def test_label_stream_asks_for_what_is_required(
     make_queue: Callable[..., LabelStudioQueue],
     clip_file: str,
 ) -> None:
-    queue, listener = make_queue(make_clip("u0", clip_file, blind=True)), Listener(page)
+    queue = make_queue(make_clip("u0", clip_file, blind=True))
+    listener = Listener(page)
     listener.log_in(label_studio)
     listener.begin(queue)
     listener.press(hotkeys()["intent", "other"])
@@ -513,10 +558,9 @@ def test_label_stream_speaks_chinese(
     artifacts: Path,
 ) -> None:
     text = "我要退款，东西一直没有到。"
-    queue, listener = (
-        make_queue(make_clip("u0", clip_file, text=text), language="zh"),
-        Listener(page),
-    )
+    clip = make_clip("u0", clip_file, text=text)
+    queue = make_queue(clip, language="zh")
+    listener = Listener(page)
     listener.log_in(label_studio)
     page.goto(f"{queue.page()}?labeling=1")
     expect(page.get_by_text("提交，进入下一条")).to_be_visible(timeout=60_000)
@@ -534,9 +578,10 @@ def test_label_stream_speaks_chinese(
         hotkeys("zh")["flags", "overlapping"],
     )
     listener.send("Control+Enter")
-    found = only(queue, "u0")
-    assert dict(found.labels) == {"intent": ("refund", "complaint"), "emotion": ("sad",)}
-    assert (found.flags, found.text) == (("overlapping",), None)
+    annotation = only(queue, "u0")
+    assert dict(annotation.labels) == {"intent": ("refund", "complaint"), "emotion": ("sad",)}
+    assert annotation.flags == ("overlapping",)
+    assert annotation.text is None
 
 
 RIVALS = (
@@ -561,10 +606,9 @@ def test_adjudication_lists_the_rivals_under_pseudonyms_and_chooses_none(
     clip_file: str,
     artifacts: Path,
 ) -> None:
-    queue, listener = (
-        make_queue(make_clip("u0", clip_file, predictions=(), rivals=RIVALS)),
-        Listener(page),
-    )
+    clip = make_clip("u0", clip_file, predictions=(), rivals=RIVALS)
+    queue = make_queue(clip)
+    listener = Listener(page)
     listener.log_in(label_studio)
     page.goto(queue.page("u0"))
     expect(page.get_by_text("Listener B").first).to_be_visible(timeout=60_000)

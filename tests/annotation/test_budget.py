@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -21,8 +23,20 @@ from annotation.budget import (
 from annotation.candidate import Arm, Candidate
 from voxdata.errors import ConfigError
 
-FLAT = LeadTimeModel(fixed_ms=10_000, per_duration=0, per_word_ms=0, per_overlap=0, num_rows=0)
-BY_LENGTH = LeadTimeModel(fixed_ms=0, per_duration=1, per_word_ms=0, per_overlap=0, num_rows=0)
+FLAT = LeadTimeModel(
+    fixed_ms=10_000,
+    per_duration=0,
+    per_word_ms=0,
+    per_overlap=0,
+    num_rows=0,
+)
+BY_LENGTH = LeadTimeModel(
+    fixed_ms=0,
+    per_duration=1,
+    per_word_ms=0,
+    per_overlap=0,
+    num_rows=0,
+)
 
 
 def choice(
@@ -41,11 +55,9 @@ def past(count: int, *, seed: int = 0, breaks: float = 0.0) -> list[LeadTime]:
     draws = np.random.default_rng(seed)
     rows = []
     for _ in range(count):
-        duration, words, overlap = (
-            int(draws.integers(500, 20_000)),
-            int(draws.integers(0, 50)),
-            float(draws.uniform(0, 1)),
-        )
+        duration = int(draws.integers(500, 20_000))
+        words = int(draws.integers(0, 50))
+        overlap = float(draws.uniform(0, 1))
         cost = 3000 + 2.5 * duration + 200 * words + 0.8 * duration * overlap + draws.normal(0, 800)
         if draws.uniform() < breaks:
             cost += draws.uniform(300_000, 3_600_000)
@@ -63,33 +75,39 @@ def past(count: int, *, seed: int = 0, breaks: float = 0.0) -> list[LeadTime]:
 def test_fit_lead_times_is_the_prior_when_there_are_none() -> None:
     model = fit_lead_times([])
     assert model.num_rows == 0
-    assert (
-        model.predict(4000, num_words=8, overlap_ratio=0.5)
-        == 6000 + 1.5 * 4000 + 125 * 8 + 1.5 * 2000
-    )
+    predicted = model.predict(4000, num_words=8, overlap_ratio=0.5)
+    assert predicted == 6000 + 1.5 * 4000 + 125 * 8 + 1.5 * 2000
 
 
 @pytest.mark.parametrize("breaks", [0.0, 0.1])
 def test_fit_lead_times_finds_what_clips_cost_although_people_take_breaks(breaks: float) -> None:
     model = fit_lead_times(past(400, breaks=breaks))
-    for duration, words, overlap in ((2000, 5, 0.0), (10_000, 20, 0.5), (18_000, 45, 1.0)):
+    for duration, words, overlap in (
+        (2000, 5, 0.0),
+        (10_000, 20, 0.5),
+        (18_000, 45, 1.0),
+    ):
         true = 3000 + 2.5 * duration + 200 * words + 0.8 * duration * overlap
-        assert model.predict(duration, num_words=words, overlap_ratio=overlap) == pytest.approx(
-            true, rel=0.06
-        )
+        predicted = model.predict(duration, num_words=words, overlap_ratio=overlap)
+        assert predicted == pytest.approx(true, rel=0.06)
 
 
 def test_fit_lead_times_stays_near_the_prior_with_few_and_leaves_it_with_many() -> None:
     slow = [LeadTime(lead_time_ms=60_000, duration_ms=4000)]
     prior = fit_lead_times([]).predict(4000)
-    one, many = fit_lead_times(slow).predict(4000), fit_lead_times(slow * 200).predict(4000)
+    one = fit_lead_times(slow).predict(4000)
+    many = fit_lead_times(slow * 200).predict(4000)
     assert prior < one < 20_000
     assert many > 50_000
 
 
 @given(
     st.lists(
-        st.builds(LeadTime, lead_time_ms=st.integers(0, 10**7), duration_ms=st.integers(0, 60_000)),
+        st.builds(
+            LeadTime,
+            lead_time_ms=st.integers(0, 10**7),
+            duration_ms=st.integers(0, 60_000),
+        ),
         max_size=8,
     )
 )
@@ -111,7 +129,8 @@ def test_fit_lead_times_refuses_negative_times() -> None:
 
 
 def test_utility_is_the_score_a_second() -> None:
-    assert utility(choice(0, score=0.5), FLAT) == pytest.approx(0.05)
+    worth = utility(choice(0, score=0.5), FLAT)
+    assert worth == pytest.approx(0.05)
     assert predict_cost(choice(0, duration_ms=2500), BY_LENGTH) == 2500
     assert PRIOR[0] == predict_cost(choice(0, duration_ms=0), fit_lead_times([]))
 
@@ -119,35 +138,43 @@ def test_utility_is_the_score_a_second() -> None:
 def test_fit_to_budget_spends_everybodys_minutes_over_the_votes_wanted() -> None:
     choices = [choice(i) for i in range(50)]
     assert len(fit_to_budget(choices, FLAT, 60_000)) == 6
-    assert len(fit_to_budget(choices, FLAT, 60_000, annotators=3)) == 18
-    assert len(fit_to_budget(choices, FLAT, 60_000, annotators=3, votes_wanted=2)) == 9
+    kept = fit_to_budget(choices, FLAT, 60_000, annotators=3)
+    assert len(kept) == 18
+    kept = fit_to_budget(choices, FLAT, 60_000, annotators=3, votes_wanted=2)
+    assert len(kept) == 9
     assert fit_to_budget(choices, FLAT, 60_000) == choices[:6]
 
 
 def test_fit_to_budget_prefers_worth_a_second_over_worth() -> None:
-    long, short = (
-        choice(0, duration_ms=10_000, score=1.0),
-        [choice(i, duration_ms=1000, score=0.5) for i in range(1, 11)],
-    )
-    assert fit_to_budget([long, *short], BY_LENGTH, 10_000) == short
+    long = choice(0, duration_ms=10_000, score=1.0)
+    short = [choice(i, duration_ms=1000, score=0.5) for i in range(1, 11)]
+    kept = fit_to_budget([long, *short], BY_LENGTH, 10_000)
+    assert kept == short
 
 
 def test_fit_to_budget_does_not_choose_the_control_arm_by_price() -> None:
     control = [choice(i, duration_ms=1000 * (i + 1), arm="random") for i in range(10)]
     active = [choice(i, duration_ms=500, score=1) for i in range(10, 20)]
     kept = fit_to_budget(
-        [c for pair in zip(control, active, strict=True) for c in pair], BY_LENGTH, 12_000
+        list(itertools.chain.from_iterable(zip(control, active, strict=True))),
+        BY_LENGTH,
+        12_000,
     )
     assert [c for c in kept if c.arm == "random"] == control[:3]
     assert [c for c in kept if c.arm == "active"] == active
     dear_first = fit_to_budget([*control[::-1], *active], BY_LENGTH, 12_000)
-    assert [c.utterance_id for c in dear_first if c.arm == "random"] == ["u9"]
+    utterance_ids = [c.utterance_id for c in dear_first if c.arm == "random"]
+    assert utterance_ids == ["u9"]
 
 
 def test_fit_to_budget_does_not_swap_a_control_clip_that_does_not_fit_for_a_cheaper_one() -> None:
-    control = [choice(0, duration_ms=5000, arm="random"), choice(1, duration_ms=100, arm="random")]
+    control = [
+        choice(0, duration_ms=5000, arm="random"),
+        choice(1, duration_ms=100, arm="random"),
+    ]
     active = [choice(i, duration_ms=1000) for i in range(2, 8)]
-    assert fit_to_budget([*control, *active], BY_LENGTH, 3000) == active[:3]
+    kept = fit_to_budget([*control, *active], BY_LENGTH, 3000)
+    assert kept == active[:3]
 
 
 @given(
@@ -170,7 +197,11 @@ def test_fit_to_budget_never_overdraws_and_keeps_the_order(
         return
     try:
         kept = fit_to_budget(
-            choices, BY_LENGTH, budget_ms, annotators=annotators, votes_wanted=votes
+            choices,
+            BY_LENGTH,
+            budget_ms,
+            annotators=annotators,
+            votes_wanted=votes,
         )
     except (
         ConfigError
@@ -222,15 +253,21 @@ def test_parse_duration_reads_hours_minutes_and_seconds(text: str, expected_ms: 
 
 
 @pytest.mark.parametrize(
-    "text", ["", "45", "min", "-5min", "0min", "5m", "30min1h", "1h 2h", "٤min", "1e3s", "nan s"]
+    "text",
+    ["", "45", "min", "-5min", "0min", "5m", "30min1h", "1h 2h", "٤min", "1e3s", "nan s"],
 )
 def test_parse_duration_refuses_anything_else(text: str) -> None:
     with pytest.raises(ConfigError, match="write it like 45min"):
         parse_duration(text)
 
 
-@given(st.integers(0, 50), st.integers(0, 59), st.integers(0, 59))
+@given(
+    st.integers(0, 50),
+    st.integers(0, 59),
+    st.integers(0, 59),
+)
 def test_parse_duration_reads_back_what_is_written(hours: int, minutes: int, seconds: int) -> None:
     total = (hours * 60 + minutes) * 60 + seconds
     if total:
-        assert parse_duration(f"{hours}h{minutes}min{seconds}s") == total * 1000
+        duration_ms = parse_duration(f"{hours}h{minutes}min{seconds}s")
+        assert duration_ms == total * 1000

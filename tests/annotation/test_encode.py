@@ -94,7 +94,9 @@ def answers(
         )
         for s in schemes
     }
-    scales = [f"{s.name}.{scale}" for s in schemes for scale in s.scales]
+    scales = []
+    for s in schemes:
+        scales += [f"{s.name}.{scale}" for scale in s.scales]
     ratings = {name: draw(st.integers(1, 5)) for name in scales if draw(st.booleans())}
     flags = draw(st.sets(st.sampled_from(FLAGS)))
     return schemes, labels, ratings, tuple(flag for flag in FLAGS if flag in flags)
@@ -106,14 +108,14 @@ def answers(
 )
 def test_decode_annotation_gives_back_what_was_encoded(answer: Any, text: str) -> None:
     schemes, labels, ratings, flags = answer
-    found = decode(
+    decoded = decode(
         raw(encode_labels(labels, schemes=schemes, ratings=ratings, flags=flags, text=text)),
         schemes=schemes,
     )
-    assert dict(found.labels) == labels
-    assert dict(found.ratings) == ratings
-    assert found.flags == flags
-    assert found.text == text.strip()
+    assert dict(decoded.labels) == labels
+    assert dict(decoded.ratings) == ratings
+    assert decoded.flags == flags
+    assert decoded.text == text.strip()
 
 
 @settings(max_examples=40, deadline=None)
@@ -123,10 +125,17 @@ def test_encode_labels_fits_the_labelling_screen(answer: Any) -> None:
     schemes, labels, ratings, flags = answer
     for language in ("en", "zh"):
         screen = label_interface.LabelInterface(build_config(schemes, language=language))
-        result = encode_labels(labels, schemes=schemes, ratings=ratings, flags=flags, text="x")
+        result = encode_labels(
+            labels,
+            schemes=schemes,
+            ratings=ratings,
+            flags=flags,
+            text="x",
+        )
         assert (
             screen.validate_prediction(
-                {"model_version": "m", "score": 0.5, "result": result}, return_errors=True
+                {"model_version": "m", "score": 0.5, "result": result},
+                return_errors=True,
             )
             == []
         )
@@ -145,10 +154,8 @@ def test_decode_annotation_keeps_who_when_and_how_long() -> None:
 
 
 def test_decode_annotation_has_no_text_when_it_was_left_alone() -> None:
-    assert (
-        decode(raw(encode_labels({}, text=" hello there ")), proposed_text="hello there\n").text
-        is None
-    )
+    decoded = decode(raw(encode_labels({}, text=" hello there ")), proposed_text="hello there\n")
+    assert decoded.text is None
 
 
 def test_decode_annotation_reads_a_transcript_sent_as_one_string() -> None:
@@ -158,39 +165,44 @@ def test_decode_annotation_reads_a_transcript_sent_as_one_string() -> None:
 
 
 def test_decode_annotation_drops_labels_of_a_skip() -> None:
-    found = decode(raw(encode_labels({"emotion": ("angry",)}, text="other"), was_cancelled=True))
-    assert (found.skipped, dict(found.labels), found.text) == (True, {}, None)
+    decoded = decode(raw(encode_labels({"emotion": ("angry",)}, text="other"), was_cancelled=True))
+    assert decoded.skipped is True
+    assert dict(decoded.labels) == {}
+    assert decoded.text is None
 
 
 def test_decode_annotation_drops_ratings_and_flags_of_a_skip() -> None:
-    found = decode(
+    decoded = decode(
         raw(
-            encode_labels({}, ratings={"emotion.intensity": 3}, flags=["noisy"]), was_cancelled=True
+            encode_labels({}, ratings={"emotion.intensity": 3}, flags=["noisy"]),
+            was_cancelled=True,
         )
     )
-    assert (dict(found.ratings), found.flags) == ({}, ())
+    assert dict(decoded.ratings) == {}
+    assert decoded.flags == ()
 
 
 def test_decode_annotation_reads_that_a_script_answered() -> None:
     mark = encode_simulation("a@voxdata.local", 0.05)
-    assert decode(raw([*encode_labels({"emotion": ("angry",)}), mark])).simulated == 0.05
-    assert decode(raw([mark], was_cancelled=True)).simulated == 0.05
-    assert decode(raw(encode_labels({"emotion": ("angry",)}))).simulated is None
+    decoded = decode(raw([*encode_labels({"emotion": ("angry",)}), mark]))
+    assert decoded.simulated == 0.05
+    decoded = decode(raw([mark], was_cancelled=True))
+    assert decoded.simulated == 0.05
+    decoded = decode(raw(encode_labels({"emotion": ("angry",)})))
+    assert decoded.simulated is None
 
 
 def test_decode_annotation_takes_a_copied_mark_of_somebody_else_for_none() -> None:
-    assert decode(raw([encode_simulation("annotator-1@voxdata.local", 0.05)])).simulated is None
+    decoded = decode(raw([encode_simulation("annotator-1@voxdata.local", 0.05)]))
+    assert decoded.simulated is None
 
 
 def test_decode_annotation_passes_over_controls_it_does_not_know() -> None:
-    assert dict(
-        decode(raw([rated("stars", 3), *encode_labels({"emotion": ("angry",)})])).labels
-    ) == {"emotion": ("angry",)}
+    decoded = decode(raw([rated("stars", 3), *encode_labels({"emotion": ("angry",)})]))
+    assert dict(decoded.labels) == {"emotion": ("angry",)}
 
 
-def test_decode_annotation_sorts_several_labels_as_the_scheme_does_and_keeps_the_rank_of_ranked_ones() -> (
-    None
-):
+def test_decode_annotation_sorts_several_labels_as_the_scheme_does_and_keeps_the_rank() -> None:
     row = raw(
         [
             choices("intent", "查询余额", "greet"),
@@ -205,15 +217,22 @@ def test_decode_annotation_sorts_several_labels_as_the_scheme_does_and_keeps_the
 
 
 def test_decode_annotation_takes_a_second_choice_that_repeats_the_first_for_none() -> None:
-    assert dict(
-        decode(raw([choices("emotion", "angry"), choices("emotion.second", "angry")])).labels
-    ) == {"emotion": ("angry",)}
+    decoded = decode(
+        raw(
+            [
+                choices("emotion", "angry"),
+                choices("emotion.second", "angry"),
+            ]
+        )
+    )
+    assert dict(decoded.labels) == {"emotion": ("angry",)}
 
 
 def test_decode_annotation_passes_over_a_second_choice_of_a_scheme_that_is_not_ranked() -> None:
     plain = (replace(EMOTION, choice="one"),)
     row = raw([choices("emotion", "angry"), choices("emotion.second", "neutral")])
-    assert dict(decode(row, schemes=plain).labels) == {"emotion": ("angry",)}
+    decoded = decode(row, schemes=plain)
+    assert dict(decoded.labels) == {"emotion": ("angry",)}
 
 
 def test_decode_annotation_names_the_author_only_when_it_is_somebody_else() -> None:
@@ -223,9 +242,12 @@ def test_decode_annotation_names_the_author_only_when_it_is_somebody_else() -> N
 
 def test_decode_annotation_names_the_proposal_it_began_with() -> None:
     versions = {5: "emotion:m@1"}
-    assert decode(raw(parent_prediction=5), model_versions=versions).proposal == "emotion:m@1"
-    assert decode(raw(parent_prediction=6), model_versions=versions).proposal == ""
-    assert decode(raw(parent_prediction=None), model_versions=versions).proposal == ""
+    decoded = decode(raw(parent_prediction=5), model_versions=versions)
+    assert decoded.proposal == "emotion:m@1"
+    decoded = decode(raw(parent_prediction=6), model_versions=versions)
+    assert decoded.proposal == ""
+    decoded = decode(raw(parent_prediction=None), model_versions=versions)
+    assert decoded.proposal == ""
 
 
 @pytest.mark.parametrize(
@@ -267,7 +289,8 @@ def test_decode_annotation_raises_and_names_clip_and_annotation(row: dict[str, A
 def test_decode_annotation_refuses_two_labels_where_one_is_asked_for() -> None:
     with pytest.raises(AnnotationError, match=r"at most 1 label.*angry, neutral"):
         decode(
-            raw([choices("emotion", "angry", "neutral")]), schemes=(replace(EMOTION, choice="one"),)
+            raw([choices("emotion", "angry", "neutral")]),
+            schemes=(replace(EMOTION, choice="one"),),
         )
 
 
@@ -287,13 +310,16 @@ def test_decode_time_gives_utc(value: str | datetime) -> None:
 
 @given(
     name=st.text(
-        alphabet=st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), min_size=1
+        alphabet=st.characters(exclude_categories=["Cs"], exclude_characters="\x00"),
+        min_size=1,
     )
 )
 def test_encode_entry_quotes_the_file_so_that_the_server_reads_it_back(name: str) -> None:
     address = encode_entry(make_entry("u0", audio_file=f"clips/{name}.wav"))["data"]["audio"]
     parts = urlsplit(address)
-    assert (parts.scheme, parts.netloc, parts.path) == ("", "", "/data/local-files/")
+    assert parts.scheme == ""
+    assert parts.netloc == ""
+    assert parts.path == "/data/local-files/"
     assert parse_qs(parts.query, keep_blank_values=True) == {"d": [f"clips/{name}.wav"]}
 
 
@@ -303,7 +329,8 @@ def test_encode_entry_carries_key_note_and_one_prediction() -> None:
     assert encoded["data"]["note"] == "call <1> & 电话.wav · S0 · u0"
     (prediction,) = encoded["predictions"]
     assert prediction["score"] == pytest.approx(0.5)
-    assert dict(decode(raw(prediction["result"])).labels) == {
+    decoded = decode(raw(prediction["result"]))
+    assert dict(decoded.labels) == {
         "intent": ("查询余额",),
         "emotion": ("angry",),
     }
@@ -312,26 +339,22 @@ def test_encode_entry_carries_key_note_and_one_prediction() -> None:
 def test_encode_entry_is_served_in_the_order_of_its_priority() -> None:
     entry = replace(make_entry("u0", audio_file="clips/a.wav"), priority=0.25)
     assert encode_entry(entry)["predictions"][0]["score"] == 0.25
-    assert encode_entry(replace(entry, blind=True))["predictions"][0]["score"] == 0.25
+    encoded = encode_entry(replace(entry, blind=True))
+    assert encoded["predictions"][0]["score"] == 0.25
 
 
 def test_encode_entry_has_no_prediction_when_nothing_is_proposed() -> None:
-    assert (
-        encode_entry(replace(make_entry("u0", audio_file="clips/a.wav"), predictions=()))[
-            "predictions"
-        ]
-        == []
-    )
+    encoded = encode_entry(replace(make_entry("u0", audio_file="clips/a.wav"), predictions=()))
+    assert encoded["predictions"] == []
 
 
 def proposal_line(entry: QueueEntry, **more: Any) -> list[str]:
     (prediction,) = encode_entry(entry, schemes=QUEUE_SCHEMES, **more)["predictions"]
-    return [
-        line
-        for result in prediction["result"]
-        if result["from_name"] == "proposal"
-        for line in result["value"]["text"]
-    ]
+    lines = []
+    for result in prediction["result"]:
+        if result["from_name"] == "proposal":
+            lines += result["value"]["text"]
+    return lines
 
 
 def test_encode_entry_shows_the_proposal_and_how_sure_it_is() -> None:
@@ -356,14 +379,16 @@ def test_encode_entry_of_a_blind_clip_proposes_nothing_but_the_transcript_and_ke
     None
 ):
     entry = make_entry("u0", audio_file="clips/a.wav")
-    seeing, blind = encode_entry(entry), encode_entry(replace(entry, blind=True))
+    seeing = encode_entry(entry)
+    blind = encode_entry(replace(entry, blind=True))
     assert blind["data"] == seeing["data"]
     assert blind["predictions"] == [{**seeing["predictions"][0], "result": []}]
 
 
 def test_describe_proposal_keeps_silent_about_what_is_next_to_impossible() -> None:
     sure = replace(
-        make_prediction("u0"), distribution={"angry": 0.995, "neutral": 0.004, "高兴": 0.001}
+        make_prediction("u0"),
+        distribution={"angry": 0.995, "neutral": 0.004, "高兴": 0.001},
     )
     assert describe_proposal([sure]) == "Model's guess: angry 100%"
 
@@ -401,7 +426,10 @@ def test_encode_entry_ticks_nothing_that_is_less_sure_than_asked() -> None:
     [
         (
             "en",
-            'Model\'s guess: none for “What do they want? <"intent"> & 意图”, so nothing is ticked there  ·  angry 70%, or neutral 15%',
+            (
+                'Model\'s guess: none for “What do they want? <"intent"> & 意图”, so nothing is '
+                "ticked there  ·  angry 70%, or neutral 15%"
+            ),
         ),
         (
             "zh",
@@ -476,9 +504,10 @@ RIVAL_ENTRY = QueueEntry(
 
 def test_encode_entry_gives_each_rival_a_prediction_under_a_pseudonym() -> None:
     *tabs, both = encode_entry(RIVAL_ENTRY, schemes=QUEUE_SCHEMES)["predictions"]
-    assert [tab["model_version"] for tab in tabs] == ["Listener A", "Listener B"]
-    found = [decode(raw(tab["result"]), proposed_text="") for tab in tabs]
-    assert [(dict(f.labels), dict(f.ratings), f.text) for f in found] == [
+    model_versions = [tab["model_version"] for tab in tabs]
+    assert model_versions == ["Listener A", "Listener B"]
+    decoded = [decode(raw(tab["result"]), proposed_text="") for tab in tabs]
+    assert [(dict(f.labels), dict(f.ratings), f.text) for f in decoded] == [
         (dict(r.labels), dict(r.ratings), r.text) for r in RIVAL_ENTRY.rivals
     ]
     assert both["model_version"] == RIVALS
@@ -496,9 +525,14 @@ def test_encode_entry_lists_the_rivals_for_the_label_stream() -> None:
 
 
 def test_describe_rival_names_a_scale_that_has_no_words_by_itself() -> None:
-    assert (
-        describe_rival(Rival(pseudonym="B", labels={}, ratings={"mood.warmth": 2})) == "B: warmth 2"
+    line = describe_rival(
+        Rival(
+            pseudonym="B",
+            labels={},
+            ratings={"mood.warmth": 2},
+        )
     )
+    assert line == "B: warmth 2"
 
 
 def test_model_version_is_the_same_in_any_order_and_names_the_models() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,37 +16,47 @@ COUNTS = st.lists(st.integers(2, 14), max_size=5).map(
 )
 
 
-@given(rows=COUNTS, extras=st.integers(0, 8), doubled=st.sets(st.integers(0, 4)))
+@given(
+    rows=COUNTS,
+    extras=st.integers(0, 8),
+    doubled=st.sets(st.integers(0, 4)),
+)
 def test_assign_hotkeys_gives_every_label_a_key_of_its_own(
     rows: dict[str, int], extras: int, doubled: set[int]
 ) -> None:
     second = [name for name in rows if int(name[3:]) in doubled]
     try:
-        found = assign_hotkeys(rows, {"extra": extras}, doubled=second)
+        hotkeys = assign_hotkeys(rows, {"extra": extras}, doubled=second)
     except AnnotationError:
         assert sum(rows.values()) + extras + sum(rows[name] for name in second) > len("".join(ROWS))
         return
-    keys = [key for name in found for key in found[name]] + [
-        with_shift(key) for name in second for key in found[name]
+    keys = list(itertools.chain.from_iterable(hotkeys[name] for name in hotkeys)) + [
+        with_shift(key) for key in itertools.chain.from_iterable(hotkeys[name] for name in second)
     ]
-    assert {name: len(keys) for name, keys in found.items()} == {**rows, "extra": extras}
+    lengths = {name: len(keys) for name, keys in hotkeys.items()}
+    assert lengths == {**rows, "extra": extras}
     assert len(keys) == len(set(keys))
     assert not TAKEN & set(keys)
     assert all(key.removeprefix("shift+") in "".join(ROWS) for key in keys)
 
 
 def test_assign_hotkeys_starts_each_row_on_a_row_of_the_keyboard() -> None:
-    found = assign_hotkeys({"intent": 4, "emotion": 3}, {"flags": 2})
-    assert found == {"intent": tuple("1234"), "emotion": tuple("qwe"), "flags": tuple("zx")}
+    hotkeys = assign_hotkeys({"intent": 4, "emotion": 3}, {"flags": 2})
+    assert hotkeys == {
+        "intent": tuple("1234"),
+        "emotion": tuple("qwe"),
+        "flags": tuple("zx"),
+    }
 
 
 def test_assign_hotkeys_passes_over_a_row_that_is_too_short() -> None:
-    assert assign_hotkeys({"a": 3, "b": 10, "c": 9}, {})["c"] == tuple("qwertyiop")
+    hotkeys = assign_hotkeys({"a": 3, "b": 10, "c": 9}, {})
+    assert hotkeys["c"] == tuple("qwertyiop")
 
 
 def test_assign_hotkeys_uses_shift_when_the_keyboard_is_full() -> None:
-    found = assign_hotkeys({"a": 10, "b": 9, "c": 9, "d": 7}, {"flags": 2})
-    assert found["flags"] == ("shift+z", "shift+x")
+    hotkeys = assign_hotkeys({"a": 10, "b": 9, "c": 9, "d": 7}, {"flags": 2})
+    assert hotkeys["flags"] == ("shift+z", "shift+x")
 
 
 def test_assign_hotkeys_raises_when_there_are_more_labels_than_keys() -> None:

@@ -21,7 +21,8 @@ def corpus(
     for voice in range(voices):
         shift = draws.normal(0, 0.3, 4)
         for k, name in enumerate(NAMES):
-            features.append(np.eye(4)[k] * 3 + shift + draws.normal(0, 0.4, (each, 4)))
+            centre = np.eye(4)[k] * 3 + shift
+            features.append(centre + draws.normal(0, 0.4, (each, 4)))
             labels += [name] * each
             groups += [f"v{voice}"] * each
     ids = [f"u{i:04}" for i in range(len(labels))]
@@ -39,13 +40,16 @@ def test_find_label_errors_puts_the_wrong_labels_first_with_what_they_should_be(
     ids, features, labels, voices = corpus()
     wrong = [3, 77, 120, 201, 288]
     given = swap(labels, wrong)
-    doubts = find_label_errors(ids, given, out_of_fold(features, given, voices, seed=1))
-    assert {d.utterance_id for d in doubts[:5]} == {ids[i] for i in wrong}
-    assert {(d.utterance_id, d.suggested) for d in doubts[:5]} == {
-        (ids[i], labels[i]) for i in wrong
-    }
-    assert [d.rank for d in doubts] == list(range(1, len(doubts) + 1))
-    assert [d.quality for d in doubts] == sorted(d.quality for d in doubts)
+    probabilities = out_of_fold(features, given, voices, seed=1)
+    doubts = find_label_errors(ids, given, probabilities)
+    utterance_ids = {d.utterance_id for d in doubts[:5]}
+    assert utterance_ids == {ids[i] for i in wrong}
+    suggested = {(d.utterance_id, d.suggested) for d in doubts[:5]}
+    assert suggested == {(ids[i], labels[i]) for i in wrong}
+    ranks = [d.rank for d in doubts]
+    assert ranks == list(range(1, len(doubts) + 1))
+    qualities = [d.quality for d in doubts]
+    assert qualities == sorted(d.quality for d in doubts)
     assert all(0 <= d.quality <= 1 for d in doubts)
     assert len(doubts) < 15
 
@@ -65,7 +69,10 @@ def test_find_label_errors_never_suggests_the_label_that_was_given(count: int | 
     wrong = [3, 77, 120, 201, 288]
     given = swap(labels, wrong)
     doubts = find_label_errors(
-        ids, given, out_of_fold(features, given, voices, seed=1), count=count
+        ids,
+        given,
+        out_of_fold(features, given, voices, seed=1),
+        count=count,
     )
     assert {ids[i] for i in wrong} <= {d.utterance_id for d in doubts}
     assert [d for d in doubts if d.given == d.suggested] == []
@@ -73,9 +80,22 @@ def test_find_label_errors_never_suggests_the_label_that_was_given(count: int | 
 
 def test_find_label_errors_doubts_nothing_when_the_models_only_waver() -> None:
     shares = np.array([[0.5, 0.5], [0.5, 0.5], [0.51, 0.49]])
-    predicted = OutOfFold(labels=("a", "b"), probabilities=shares, judged=np.ones(3, dtype=bool))
-    doubts = find_label_errors(["u", "v", "w"], ["a", "b", "b"], predicted, count=3)
-    assert [(d.utterance_id, d.given, d.suggested, d.rank) for d in doubts] == [("w", "b", "a", 1)]
+    predicted = OutOfFold(
+        labels=("a", "b"),
+        probabilities=shares,
+        judged=np.ones(3, dtype=bool),
+    )
+    doubts = find_label_errors(
+        ["u", "v", "w"],
+        ["a", "b", "b"],
+        predicted,
+        count=3,
+    )
+    (doubt,) = doubts
+    assert doubt.utterance_id == "w"
+    assert doubt.given == "b"
+    assert doubt.suggested == "a"
+    assert doubt.rank == 1
 
 
 def test_out_of_fold_never_learns_from_the_voice_it_predicts() -> None:
@@ -83,10 +103,15 @@ def test_out_of_fold_never_learns_from_the_voice_it_predicts() -> None:
     mine = np.array(voices) != "v3"
     own = [NAMES[2] if wrong else label for label, wrong in zip(labels, mine, strict=True)]
     predicted = out_of_fold(
-        features, own, ["loud" if wrong else "v3" for wrong in mine], num_passes=1
+        features,
+        own,
+        ["loud" if wrong else "v3" for wrong in mine],
+        num_passes=1,
     )
-    said = np.array(predicted.labels)[predicted.probabilities.argmax(axis=1)]
-    assert (said[mine] == np.array(labels)[mine]).mean() > 0.9
+    likeliest = predicted.probabilities.argmax(axis=1)
+    guessed = np.array(predicted.labels)[likeliest]
+    right = guessed == np.array(labels)
+    assert right[mine].mean() > 0.9
     assert np.allclose(predicted.probabilities.sum(axis=1), 1)
 
 
@@ -152,12 +177,18 @@ def test_out_of_fold_refuses_what_cannot_be_judged() -> None:
         out_of_fold(features, ["sad"] * 18, voices)
     with pytest.raises(SchemeError, match="clip number 4 and 1 more have no label"):
         out_of_fold(
-            features, ["" if i in (4, 9) else label for i, label in enumerate(labels)], voices
+            features,
+            ["" if i in (4, 9) else label for i, label in enumerate(labels)],
+            voices,
         )
     with pytest.raises(ConfigError, match="18 feature rows, 17 labels and 18 voices"):
         out_of_fold(features, labels[1:], voices)
     with pytest.raises(ConfigError, match="clip number 2 are not all numbers"):
-        out_of_fold(np.where(np.arange(18)[:, None] == 2, np.nan, features), labels, voices)
+        out_of_fold(
+            np.where(np.arange(18)[:, None] == 2, np.nan, features),
+            labels,
+            voices,
+        )
 
 
 def test_out_of_fold_with_every_label_in_one_voice_only_judges_none() -> None:
@@ -170,7 +201,9 @@ def test_out_of_fold_with_every_label_in_one_voice_only_judges_none() -> None:
 
 def test_find_label_errors_refuses_what_does_not_belong_together() -> None:
     predicted = OutOfFold(
-        labels=("a", "b"), probabilities=np.full((2, 2), 0.5), judged=np.ones(2, dtype=bool)
+        labels=("a", "b"),
+        probabilities=np.full((2, 2), 0.5),
+        judged=np.ones(2, dtype=bool),
     )
     with pytest.raises(ConfigError, match="3 utterances, 2 labels and 2 predictions"):
         find_label_errors(["u", "v", "w"], ["a", "b"], predicted)

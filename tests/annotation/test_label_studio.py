@@ -1,4 +1,6 @@
-"""What only the real queue can get wrong: the project, lost answers, retries, other people's mistakes."""
+"""What only the real queue can get wrong: the project, lost answers, retries, other people's
+mistakes.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,9 @@ pytestmark = pytest.mark.slow
 
 
 class Gate:
-    """Between the client and the server: passes everything on, but loses the answers to imports while `fault` is set."""
+    """Between the client and the server: passes everything on, but loses the answers to imports
+    while `fault` is set.
+    """
 
     def __init__(self, target: str) -> None:
         self.fault: str | None = None
@@ -89,7 +93,10 @@ def gate(label_studio: RunningServer) -> Iterator[Gate]:
     made.close()
 
 
-@pytest.mark.parametrize(("fault", "kept"), [("503 before", 0), ("503 after", 3), ("cut after", 3)])
+@pytest.mark.parametrize(
+    ("fault", "kept"),
+    [("503 before", 0), ("503 after", 3), ("cut after", 3)],
+)
 def test_push_doubles_nothing_when_the_answer_to_an_import_is_lost(
     label_studio: RunningServer, gate: Gate, clip_file: str, fault: str, kept: int
 ) -> None:
@@ -109,7 +116,8 @@ def test_push_doubles_nothing_when_the_answer_to_an_import_is_lost(
     assert queue.counts().clips == kept
     gate.fault = None
     result = queue.push(entries)
-    assert (len(result.pushed), len(result.already_there)) == (3 - kept, kept)
+    assert len(result.pushed) == 3 - kept
+    assert len(result.already_there) == kept
     assert queue.counts().clips == 3
 
 
@@ -121,7 +129,9 @@ def test_project_is_found_again(label_studio: RunningServer) -> None:
 def test_project_gets_the_screen_of_changed_schemes(label_studio: RunningServer) -> None:
     before = label_studio.queue(title="changing").project_id
     tone = Scheme(
-        name="tone", version=1, labels=(SchemeLabel(name="polite"), SchemeLabel(name="rude"))
+        name="tone",
+        version=1,
+        labels=(SchemeLabel(name="polite"), SchemeLabel(name="rude")),
     )
     after = label_studio.queue(title="changing", schemes=(*QUEUE_SCHEMES, tone))
     assert after.project_id == before
@@ -139,7 +149,9 @@ def test_project_id_raises_when_a_scheme_in_use_is_removed(
 ) -> None:
     real_queue.push([make_entry("u0", audio_file=clip_file)])
     real_people.answer(
-        "u0", {"intent": ("greet",), "emotion": ("angry",)}, annotator="person-1@voxdata.local"
+        "u0",
+        {"intent": ("greet",), "emotion": ("angry",)},
+        annotator="person-1@voxdata.local",
     )
     with label_studio.as_admin() as client:
         title = client.get(f"/api/projects/{real_queue.project_id}/").json()["title"]
@@ -161,7 +173,8 @@ def test_push_shows_the_newest_proposals(
                 client.get(f"/api/projects/{real_queue.project_id}/").json()["model_version"]
             )
     assert shown == [model_version(old.predictions), model_version(new.predictions)]
-    assert real_queue.find_clips(["u0"])["u0"].model_versions == set(shown)
+    clip_ids = real_queue.find_clips(["u0"])
+    assert clip_ids["u0"].model_versions == set(shown)
 
 
 def test_push_leaves_nothing_of_a_text_or_a_clip_that_it_replaces(
@@ -186,9 +199,8 @@ def test_push_leaves_nothing_of_a_text_or_a_clip_that_it_replaces(
 def test_push_crosses_the_size_of_a_batch(real_queue: LabelStudioQueue, clip_file: str) -> None:
     entries = [make_entry(f"u{i:03}", audio_file=clip_file) for i in range(230)]
     assert len(real_queue.push(entries).pushed) == 230
-    assert set(real_queue.find_clips([e.utterance_id for e in entries])) == {
-        e.utterance_id for e in entries
-    }
+    clip_ids = real_queue.find_clips([e.utterance_id for e in entries])
+    assert set(clip_ids) == {e.utterance_id for e in entries}
     assert len(real_queue.push(entries).already_there) == 230
     assert real_queue.counts().clips == 230
 
@@ -211,13 +223,15 @@ def test_remove_doubles_keeps_the_copy_that_somebody_worked_on(
             if clip["data"]["vox_id"] == "u0"
         )
         client.post(
-            f"/api/tasks/{newest}/annotations/", json={"result": [], "was_cancelled": True}
+            f"/api/tasks/{newest}/annotations/",
+            json={"result": [], "was_cancelled": True},
         ).raise_for_status()
     assert real_queue.counts().clips == 7
     assert real_queue.push(entries).already_there == ("u0", "u1", "u2")
     assert sorted(real_queue.remove_doubles(["u0", "u1", "u2"])) == ["u0", "u0", "u1", "u1"]
     assert real_queue.counts() == QueueCounts(clips=3, annotations=1)
-    assert real_queue.find_clips(["u0"])["u0"].number == newest
+    clip_ids = real_queue.find_clips(["u0"])
+    assert clip_ids["u0"].number == newest
 
 
 def test_clip_sound_is_served_to_those_who_logged_in_only(
@@ -228,7 +242,8 @@ def test_clip_sound_is_served_to_those_who_logged_in_only(
     address = encode_entry(entry)["data"]["audio"]
     with label_studio.as_admin() as client:
         assert client.get(address).content == (label_studio.media_dir / clip_file).read_bytes()
-    assert httpx.get(label_studio.url + address, trust_env=False).status_code == 401
+    answer = httpx.get(label_studio.url + address, trust_env=False)
+    assert answer.status_code == 401
 
 
 def test_pull_names_an_annotation_that_it_cannot_take_and_takes_the_others(
@@ -237,10 +252,11 @@ def test_pull_names_an_annotation_that_it_cannot_take_and_takes_the_others(
     real_queue.push([make_entry("u0", audio_file=clip_file)])
     bad = real_people.answer("u0", {"emotion": ("bored",)}, annotator="person-1@voxdata.local")
     good = real_people.answer("u0", {"emotion": ("angry",)}, annotator="person-2@voxdata.local")
-    found = real_queue.pull(since=None)
-    assert [a.annotation_id for a in found.annotations] == [good]
-    (refusal,) = found.refused
-    assert (refusal.annotation_id, refusal.utterance_id) == (bad, "u0")
+    pulled = real_queue.pull(since=None)
+    assert [a.annotation_id for a in pulled.annotations] == [good]
+    (refusal,) = pulled.refused
+    assert refusal.annotation_id == bad
+    assert refusal.utterance_id == "u0"
     assert "'bored' is not a label" in refusal.why
 
 
@@ -254,11 +270,9 @@ def test_pull_tells_who_wrote_in_the_name_of_another(
     number = real_people.answer("u0", {"emotion": ("angry",)}, annotator="person-1@voxdata.local")
     assert real_queue.pull(since=None).annotations[0].author == ""
     real_people.change(number, {"emotion": ("neutral",)})
-    (found,) = real_queue.pull(since=None).annotations
-    assert (found.annotator, found.author) == (
-        "person-1@voxdata.local",
-        label_studio.credentials.email,
-    )
+    (annotations,) = real_queue.pull(since=None).annotations
+    assert annotations.annotator == "person-1@voxdata.local"
+    assert annotations.author == label_studio.credentials.email
 
 
 def test_queue_raises_transient_error_when_no_server_answers(tmp_path: Path) -> None:

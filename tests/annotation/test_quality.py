@@ -22,7 +22,13 @@ def crew(
             label = truth if rng.random() < skill else others[rng.integers(2)]
             if person == deaf and truth == "sad":
                 label = "calm"
-            votes.append(Vote(utterance_id=f"u{clip}", annotator=person, labels=(label,)))
+            votes.append(
+                Vote(
+                    utterance_id=f"u{clip}",
+                    annotator=person,
+                    labels=(label,),
+                )
+            )
     return votes
 
 
@@ -60,7 +66,12 @@ def test_judge_people_needs_two_others_who_agree() -> None:
 
 @pytest.mark.parametrize(
     ("hits", "total", "low", "high"),
-    [(0, 0, 0, 1), (10, 10, 0.7225, 1), (5, 10, 0.2366, 0.7634), (0, 20, 0, 0.1611)],
+    [
+        (0, 0, 0, 1),
+        (10, 10, 0.7225, 1),
+        (5, 10, 0.2366, 0.7634),
+        (0, 20, 0, 0.1611),
+    ],
 )
 def test_wilson_interval_gives_the_published_values(
     hits: int, total: int, low: float, high: float

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -22,7 +23,9 @@ MANY = [f"u{i}" for i in range(2_000)]
 
 def annotator(error_rate: float, seed: int = 1) -> ScriptedAnnotator:
     return ScriptedAnnotator(
-        email=f"annotator-{seed}@voxdata.local", error_rate=error_rate, seed=seed
+        email=f"annotator-{seed}@voxdata.local",
+        error_rate=error_rate,
+        seed=seed,
     )
 
 
@@ -43,9 +46,8 @@ def test_choose_gives_the_same_answer_in_any_order() -> None:
 
 
 def test_choose_differs_between_annotators() -> None:
-    first, second = (
-        [annotator(0.5, seed).choose(u, EMOTION, "angry") for u in MANY] for seed in (1, 2)
-    )
+    first = [annotator(0.5, 1).choose(u, EMOTION, "angry") for u in MANY]
+    second = [annotator(0.5, 2).choose(u, EMOTION, "angry") for u in MANY]
     assert 0.3 < sum(a != b for a, b in zip(first, second, strict=True)) / len(MANY) < 0.8
 
 
@@ -66,23 +68,25 @@ def test_answer_labels_what_the_key_has_skips_the_rest_and_never_twice(
         person = annotator(0.0, seed)
         password = label_studio.credentials.password_for(person.email)
         return person.answer(
-            real_queue, key, [*keys, "absent"], schemes=QUEUE_SCHEMES, password=password
+            real_queue,
+            key,
+            [*keys, "absent"],
+            schemes=QUEUE_SCHEMES,
+            password=password,
         )
 
     assert work(1) == {"labelled": 3, "skipped": 1, "done before": 0}
     assert work(1) == {"labelled": 0, "skipped": 0, "done before": 4}
     assert work(2) == {"labelled": 3, "skipped": 1, "done before": 0}
-    found = real_queue.pull(since=None).annotations
-    assert len(found) == 8
-    assert {(a.annotator, a.utterance_id) for a in found} == {
-        (f"annotator-{n}@voxdata.local", k) for n in (1, 2) for k in keys
-    }
-    assert {a.utterance_id for a in found if a.skipped} == {"u3"}
-    assert all(
-        {name: label for name, (label,) in a.labels.items()} == key[a.utterance_id]
-        for a in found
-        if not a.skipped
-    )
+    annotations = real_queue.pull(since=None).annotations
+    assert len(annotations) == 8
+    people = ("annotator-1@voxdata.local", "annotator-2@voxdata.local")
+    answered = {(a.annotator, a.utterance_id) for a in annotations}
+    assert answered == set(itertools.product(people, keys))
+    assert {a.utterance_id for a in annotations if a.skipped} == {"u3"}
+    for a in annotations:
+        if not a.skipped:
+            assert {name: label for name, (label,) in a.labels.items()} == key[a.utterance_id]
 
 
 @pytest.mark.slow
@@ -92,10 +96,17 @@ def test_answer_raises_when_the_password_is_wrong(
     real_queue.push([make_entry("u0", audio_file=clip_file)])
     person = annotator(0.0, seed=9)
     real_queue.server.ensure_annotator(
-        person.email, label_studio.credentials.password_for(person.email)
+        person.email,
+        label_studio.credentials.password_for(person.email),
     )
     with pytest.raises(AnnotationError, match=r"login of annotator-9@voxdata\.local"):
-        person.answer(real_queue, {}, ["u0"], schemes=QUEUE_SCHEMES, password=os.urandom(8).hex())
+        person.answer(
+            real_queue,
+            {},
+            ["u0"],
+            schemes=QUEUE_SCHEMES,
+            password=os.urandom(8).hex(),
+        )
     assert real_queue.pull(since=None).annotations == ()
 
 
@@ -111,20 +122,34 @@ def test_answer_marks_answers_and_skips_as_simulated_and_restore_keeps_the_mark(
     script = annotator(0.25, 7)
     key = {"u0": {"intent": "greet", "emotion": "高兴"}}
     password = label_studio.credentials.password_for(script.email)
-    script.answer(real_queue, key, ["u0", "u1"], schemes=QUEUE_SCHEMES, password=password)
-    real_people.answer("u2", {"intent": ("greet",), "emotion": ("angry",)}, annotator=script.email)
-    found = {a.utterance_id: a for a in real_queue.pull(since=None).annotations}
-    assert {utterance_id: a.simulated for utterance_id, a in found.items()} == {
+    script.answer(
+        real_queue,
+        key,
+        ["u0", "u1"],
+        schemes=QUEUE_SCHEMES,
+        password=password,
+    )
+    real_people.answer(
+        "u2",
+        {"intent": ("greet",), "emotion": ("angry",)},
+        annotator=script.email,
+    )
+    annotations = {a.utterance_id: a for a in real_queue.pull(since=None).annotations}
+    marks = {utterance_id: a.simulated for utterance_id, a in annotations.items()}
+    assert marks == {
         "u0": 0.25,
         "u1": 0.25,
         "u2": None,
     }
-    assert found["u1"].skipped
+    assert annotations["u1"].skipped
 
     again = label_studio.queue()
     again.push(entries)
-    again.restore(list(found.values()))
-    assert {a.utterance_id: a.simulated for a in again.pull(since=None).annotations} == {
+    again.restore(list(annotations.values()))
+    marks_by_utterance_id = {
+        a.utterance_id: a.simulated for a in again.pull(since=None).annotations
+    }
+    assert marks_by_utterance_id == {
         "u0": 0.25,
         "u1": 0.25,
         "u2": None,

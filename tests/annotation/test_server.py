@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
 
 def fake_installation(monkeypatch: pytest.MonkeyPatch, *, fail: int = 0) -> list[list[str]]:
-    """Replace the installer by one that writes the program in 50 ms; the first `fail` calls end badly."""
+    """Replace the installer by one that writes the program in 50 ms; the first `fail` calls end
+    badly.
+    """
     calls: list[list[str]] = []
 
     def run(command: list[str], *, what: str, env: object = None) -> str:
@@ -29,9 +31,11 @@ def fake_installation(monkeypatch: pytest.MonkeyPatch, *, fail: int = 0) -> list
         if len(calls) <= fail:
             raise AnnotationError(f"could not {what}")
         if command[1] == "venv":
-            (Path(command[-1]) / "bin").mkdir(parents=True)
+            bin_folder = Path(command[-1]) / "bin"
+            bin_folder.mkdir(parents=True)
             threading.Event().wait(0.05)
-            (Path(command[-1]) / "bin" / "label-studio").write_text("#!", encoding="utf-8")
+            program = Path(command[-1]) / "bin" / "label-studio"
+            program.write_text("#!", encoding="utf-8")
         return ""
 
     monkeypatch.setattr(server, "_run", run)
@@ -88,8 +92,13 @@ def test_ensure_installed_installs_again_when_the_lock_changed(
 def test_ensure_migrated_leaves_a_database_alone(tmp_path: Path) -> None:
     (tmp_path / "d").mkdir()
     (tmp_path / "d" / server.DATABASE).write_bytes(b"mine")
-    server.ensure_migrated(cache_dir=tmp_path / "cache", data_dir=tmp_path / "d", say=str)
-    assert (tmp_path / "d" / server.DATABASE).read_bytes() == b"mine"
+    server.ensure_migrated(
+        cache_dir=tmp_path / "cache",
+        data_dir=tmp_path / "d",
+        say=str,
+    )
+    content = (tmp_path / "d" / server.DATABASE).read_bytes()
+    assert content == b"mine"
     assert not (tmp_path / "cache").exists()
 
 
@@ -106,7 +115,8 @@ def test_ensure_installed_keeps_an_environment_when_only_hashes_changed(
     server.ensure_installed(cache_dir=tmp_path, say=str)
     changed = tmp_path / "other.lock"
     changed.write_text(
-        server.locked_versions(server.LOCK.read_text(encoding="utf-8")), encoding="utf-8"
+        server.locked_versions(server.LOCK.read_text(encoding="utf-8")),
+        encoding="utf-8",
     )
     monkeypatch.setattr(server, "LOCK", changed)
     server.ensure_installed(cache_dir=tmp_path, say=str)
@@ -126,7 +136,9 @@ def test_ensure_migrated_gives_a_database_without_people_or_keys(
     from flows.settings import read_environment
 
     server.ensure_migrated(
-        cache_dir=read_environment(os.environ).cache_dir, data_dir=tmp_path / "d", say=str
+        cache_dir=read_environment(os.environ).cache_dir,
+        data_dir=tmp_path / "d",
+        say=str,
     )
     database = tmp_path / "d" / server.DATABASE
     assert database.stat().st_mode & 0o077 == 0
@@ -170,7 +182,11 @@ def test_server_log_is_private_and_holds_no_secret(label_studio: RunningServer) 
 
 @pytest.mark.slow
 def test_server_refuses_a_sign_up_without_an_invitation(label_studio: RunningServer) -> None:
-    with httpx.Client(base_url=label_studio.url, timeout=60, trust_env=False) as session:
+    with httpx.Client(
+        base_url=label_studio.url,
+        timeout=60,
+        trust_env=False,
+    ) as session:
         session.get("/user/login/")
         answer = session.post(
             "/user/signup/",

@@ -209,7 +209,8 @@ def exchange(lives: int) -> Callable[[str, str, str], tuple[int, dict[str, str],
 def test_personal_token_is_exchanged_once_and_again_when_it_is_refused(elsewhere: Answers) -> None:
     elsewhere.answer = exchange(lives=2)
     server = LabelStudioServer(url=elsewhere.url, token=f" {PERSONAL}\n")
-    assert [server.request("GET", "/api/projects/").status_code for _ in range(5)] == [200] * 5
+    status_codes = [server.request("GET", "/api/projects/").status_code for _ in range(5)]
+    assert status_codes == [200] * 5
     assert sum(path == "/api/token/refresh/" for _, path, _ in elsewhere.asked) == 3
     assert not [header for _, _, header in elsewhere.asked if PERSONAL in header]
 
@@ -291,12 +292,14 @@ def test_queue_works_with_a_personal_token(
     label_studio: RunningServer, personal_token: str, clip_file: str
 ) -> None:
     queue = label_studio.queue(token=personal_token)
-    assert queue.push([make_entry(f"u{i}", audio_file=clip_file) for i in range(3)]).pushed == (
+    pushed = queue.push([make_entry(f"u{i}", audio_file=clip_file) for i in range(3)])
+    assert pushed.pushed == (
         "u0",
         "u1",
         "u2",
     )
-    assert set(queue.find_clips(["u0", "u1", "u2"])) == {"u0", "u1", "u2"}
+    clip_ids = queue.find_clips(["u0", "u1", "u2"])
+    assert set(clip_ids) == {"u0", "u1", "u2"}
     assert queue.pull(since=None).refused == ()
 
 
@@ -306,7 +309,11 @@ def test_personal_token_is_renewed_when_the_server_refuses_the_access_token(
 ) -> None:
     auth = TokenAuth(url=label_studio.url, token=personal_token)
     auth._access = ACCESS  # as it is when five minutes have passed
-    with httpx.Client(base_url=label_studio.url, auth=auth, trust_env=False) as client:
+    with httpx.Client(
+        base_url=label_studio.url,
+        auth=auth,
+        trust_env=False,
+    ) as client:
         assert client.get("/api/projects/").status_code == 200
 
 
@@ -316,13 +323,19 @@ def test_queue_works_with_a_legacy_token(label_studio: RunningServer) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("token", [LEGACY[::-1], "not-a-token", PERSONAL])
+@pytest.mark.parametrize(
+    "token",
+    [LEGACY[::-1], "not-a-token", PERSONAL],
+)
 def test_wrong_token_says_which_kind_is_wanted_and_where(
     label_studio: RunningServer, token: str
 ) -> None:
     with pytest.raises(
         AnnotationError,
-        match=r"does not take the.*Account & Settings.*Personal Access Token.*VOXDATA_LABEL_STUDIO_TOKEN",
+        match=(
+            r"does not take the.*Account & Settings.*Personal Access "
+            r"Token.*VOXDATA_LABEL_STUDIO_TOKEN"
+        ),
     ):
         ask(label_studio.url, token)
 

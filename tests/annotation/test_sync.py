@@ -1,4 +1,6 @@
-"""The sync between a warehouse and a real Label Studio that dies, loses, doubles and is tampered with."""
+"""The sync between a warehouse and a real Label Studio that dies, loses, doubles and is tampered
+with.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +47,9 @@ pytestmark = pytest.mark.slow
 
 CLIPS = 60
 Moment = Literal["unheard", "unanswered"]
-"""Whether the server dies before a request reaches it, or after it has done what was asked, its answer unheard."""
+"""Whether the server dies before a request reaches it, or after it has done what was asked, its
+answer unheard.
+"""
 
 
 def quiet(_line: str) -> None:
@@ -63,7 +67,9 @@ def workspace(tmp_path: Path) -> Iterator[Workspace]:
 
 def start(workspace: Workspace) -> None:
     ensure_running(
-        workspace.state_dir, label_studio_spec(workspace, receiver=None, say=quiet), say=quiet
+        workspace.state_dir,
+        label_studio_spec(workspace, receiver=None, say=quiet),
+        say=quiet,
     )
 
 
@@ -128,7 +134,11 @@ def answer(
     password = label_studio_credentials(workspace).password_for(person)
     queue.server.ensure_annotator(person, password)
     made = {}
-    with httpx.Client(base_url=queue.url, timeout=60, trust_env=False) as session:
+    with httpx.Client(
+        base_url=queue.url,
+        timeout=60,
+        trust_env=False,
+    ) as session:
         session.get("/user/login/")
         form = {
             "email": person,
@@ -137,7 +147,9 @@ def answer(
         }
         assert (
             session.post(
-                "/user/login/", data=form, headers={"Referer": f"{queue.url}/user/login/"}
+                "/user/login/",
+                data=form,
+                headers={"Referer": f"{queue.url}/user/login/"},
             ).status_code
             == 302
         )
@@ -148,7 +160,9 @@ def answer(
                 "lead_time": 3.0,
             }
             reply = session.post(
-                f"/api/tasks/{clip.number}/annotations/", json=body, headers=headers
+                f"/api/tasks/{clip.number}/annotations/",
+                json=body,
+                headers=headers,
             )
             assert reply.status_code == 201, reply.text
             made[key] = int(reply.json()["id"])
@@ -160,7 +174,10 @@ def standing(workspace: Workspace) -> list[Annotation]:
         return [a for a in current_annotations(con) if not a.deleted]
 
 
-@pytest.mark.parametrize(("moment", "there"), [("unheard", 20), ("unanswered", 40)])
+@pytest.mark.parametrize(
+    ("moment", "there"),
+    [("unheard", 20), ("unanswered", 40)],
+)
 def test_push_into_a_dying_server_loses_and_doubles_nothing(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch, moment: Moment, there: int
 ) -> None:
@@ -169,7 +186,11 @@ def test_push_into_a_dying_server_loses_and_doubles_nothing(
     monkeypatch.setattr("annotation.label_studio.IMPORT_CHUNK", 20)
     with monkeypatch.context() as patch:
         seen = die_at(
-            patch, workspace, f"/api/projects/{queue.project_id}/import?", number=2, moment=moment
+            patch,
+            workspace,
+            f"/api/projects/{queue.project_id}/import?",
+            number=2,
+            moment=moment,
         )
         with pytest.raises(TransientError):
             push_pending(workspace, say=quiet)
@@ -178,16 +199,18 @@ def test_push_into_a_dying_server_loses_and_doubles_nothing(
     start(workspace)
     assert len(build_queue(workspace).list_copies()) == there
     summary = push_pending(workspace, say=quiet)
-    assert (summary.pushed, summary.unchanged) == (CLIPS - there, 20)
+    assert summary.pushed == CLIPS - there
+    assert summary.unchanged == 20
     copies = build_queue(workspace).list_copies()
     assert len(copies) == CLIPS
     assert all(len(several) == 1 for several in copies.values())
     proof = verify_annotations(workspace, say=quiet)
-    assert (proof.clips, proof.unexplained) == (CLIPS, 0)
+    assert proof.clips == CLIPS
+    assert proof.unexplained == 0
 
 
 def test_sync_mends_and_names_what_was_done_behind_its_back(workspace: Workspace) -> None:
-    said: list[str] = []
+    lines: list[str] = []
     push_pending(workspace, say=quiet)
     queue = build_queue(workspace)
     keys = sorted(queue.list_copies())
@@ -209,7 +232,9 @@ def test_sync_mends_and_names_what_was_done_behind_its_back(workspace: Workspace
         "completed_by": accounts["bob@voxdata.local"],
     }
     request(
-        "POST", f"/api/tasks/{numbers[keys[40]]}/annotations/", json=forged
+        "POST",
+        f"/api/tasks/{numbers[keys[40]]}/annotations/",
+        json=forged,
     )  # written as somebody else
     request("DELETE", f"/api/tasks/{numbers[keys[2]]}/")  # a clip with an annotation
     request("DELETE", f"/api/tasks/{numbers[keys[50]]}/")  # a clip without
@@ -219,7 +244,11 @@ def test_sync_mends_and_names_what_was_done_behind_its_back(workspace: Workspace
         if task["data"]["vox_id"] == keys[51]
     )
     for _ in range(2):  # deliveries repeated
-        request("POST", f"/api/projects/{queue.project_id}/import", json=[{"data": copy["data"]}])
+        request(
+            "POST",
+            f"/api/projects/{queue.project_id}/import",
+            json=[{"data": copy["data"]}],
+        )
     request(
         "POST",
         f"/api/projects/{queue.project_id}/import",
@@ -227,35 +256,38 @@ def test_sync_mends_and_names_what_was_done_behind_its_back(workspace: Workspace
     )
 
     before = verify_annotations(workspace, say=quiet)
-    found = Counter(difference.what for difference in before.differences)
-    assert found == {
+    changes = Counter(difference.what for difference in before.differences)
+    assert changes == {
         "clip is missing in Label Studio": 2,
         "clip is there twice": 1,
         "annotation has vanished": 2,
         "annotation differs": 1,
         "annotation was not pulled yet": 1,
     }
-    assert [row["utterance_id"] for row in before.oddities] == ["a stranger's"]
+    utterance_ids = [row["utterance_id"] for row in before.oddities]
+    assert utterance_ids == ["a stranger's"]
 
     summary = pull_changes(workspace, say=quiet)
-    assert (summary.new_revisions, summary.vanished) == (4, 2)
-    push_pending(workspace, say=said.append)
-    assert any("2 clips had been deleted" in line for line in said)
-    assert any("2 clips were copies" in line for line in said)
+    assert summary.new_revisions == 4
+    assert summary.vanished == 2
+    push_pending(workspace, say=lines.append)
+    assert any("2 clips had been deleted" in line for line in lines)
+    assert any("2 clips were copies" in line for line in lines)
     after = verify_annotations(workspace, say=quiet)
-    assert (after.clips, after.annotations, after.unexplained, after.broken) == (
-        CLIPS + 1,
-        39,
-        0,
-        (),
-    )
+    assert after.clips == CLIPS + 1
+    assert after.annotations == 39
+    assert after.unexplained == 0
+    assert after.broken == ()
     oddities = Counter(str(row["oddity"]) for row in after.oddities)
     assert oddities == {
         "clip that is not ours": 1,
         "vanished from Label Studio": 2,
         "written in the name of another": 2,
     }
-    assert {a.utterance_id for a in standing(workspace) if a.annotator == "bob@voxdata.local"} == {
+    utterance_ids = {
+        a.utterance_id for a in standing(workspace) if a.annotator == "bob@voxdata.local"
+    }
+    assert utterance_ids == {
         *bob,
         keys[40],
     }
@@ -299,7 +331,13 @@ def test_rebuild_brings_clips_and_annotations_back(workspace: Workspace, loss: s
     queue = build_queue(workspace)
     keys = sorted(queue.list_copies())
     answer(queue, workspace, "ann@voxdata.local", keys[:20])
-    answer(queue, workspace, "bob@voxdata.local", keys[10:30], label="tell")
+    answer(
+        queue,
+        workspace,
+        "bob@voxdata.local",
+        keys[10:30],
+        label="tell",
+    )
     pull_changes(workspace, say=quiet)
     before = {
         (a.utterance_id, a.annotator): (dict(a.labels), a.lead_time_ms) for a in standing(workspace)
@@ -317,20 +355,29 @@ def test_rebuild_brings_clips_and_annotations_back(workspace: Workspace, loss: s
             workspace, say=quiet
         )  # a scheduled push may come first: then the clips are there without annotations
     summary = rebuild_project(workspace, vanished=False, say=quiet)
-    assert (summary.annotations, summary.left) == (40, 0)
+    assert summary.annotations == 40
+    assert summary.left == 0
     after = {
         (a.utterance_id, a.annotator): (dict(a.labels), a.lead_time_ms) for a in standing(workspace)
     }
     assert after == before
     proof = verify_annotations(workspace, say=quiet)
-    assert (proof.clips, proof.annotations, proof.unexplained, proof.oddities) == (CLIPS, 40, 0, ())
+    assert proof.clips == CLIPS
+    assert proof.annotations == 40
+    assert proof.unexplained == 0
+    assert proof.oddities == ()
     assert rebuild_project(workspace, vanished=False, say=quiet).annotations == 0
 
 
 def test_rebuild_brings_back_what_somebody_deleted_when_asked(workspace: Workspace) -> None:
     push_pending(workspace, say=quiet)
     queue = build_queue(workspace)
-    made = answer(queue, workspace, "ann@voxdata.local", sorted(queue.list_copies())[:5])
+    made = answer(
+        queue,
+        workspace,
+        "ann@voxdata.local",
+        sorted(queue.list_copies())[:5],
+    )
     pull_changes(workspace, say=quiet)
     for number in list(made.values())[:3]:
         queue.server.request("DELETE", f"/api/annotations/{number}/")
@@ -346,7 +393,13 @@ def test_experts_decide_what_people_do_not_agree_about(workspace: Workspace) -> 
     queue = build_queue(workspace)
     keys = sorted(queue.list_copies())
     for person, label in (("ann", "ask"), ("bob", "tell"), ("cid", "complain")):
-        answer(queue, workspace, f"{person}@voxdata.local", keys[:1], label=label)
+        answer(
+            queue,
+            workspace,
+            f"{person}@voxdata.local",
+            keys[:1],
+            label=label,
+        )
         answer(queue, workspace, f"{person}@voxdata.local", keys[1:3])
     pull_changes(workspace, say=quiet)
     with workspace.warehouse() as con:
@@ -367,7 +420,8 @@ def test_experts_decide_what_people_do_not_agree_about(workspace: Workspace) -> 
         answers = read_answers(con, workspace.histories)
     assert len(answers.decisions) == 1
     gold = settle(answers, workspace.schemes[0]).gold
-    assert (gold[keys[0]].label, gold[keys[0]].standing) == ("tell", "decided")
+    assert gold[keys[0]].label == "tell"
+    assert gold[keys[0]].standing == "decided"
     assert set(gold[keys[0]].distribution) == {"ask", "tell", "complain"}
     assert gold[keys[1]].standing == "clear"
     assert find_contested(answers, settle_all(answers, workspace.schemes)) == []
@@ -393,7 +447,9 @@ def test_an_answer_is_pulled_by_itself_also_when_the_receiver_died_in_between(
     push_pending(workspace, say=quiet)
     queue = build_queue(workspace)
     hooks = queue.server.request(
-        "GET", "/api/webhooks/", params={"project": queue.project_id}
+        "GET",
+        "/api/webhooks/",
+        params={"project": queue.project_id},
     ).json()
     assert len(hooks) == 1
     keys = sorted(queue.list_copies())
@@ -461,10 +517,13 @@ def test_nobody_comes_back_from_a_real_server_who_was_forgotten(
 
         monkeypatch.setattr(LabelStudioQueue, "pull", pull_and_forget)
         pulled = pull_changes(workspace, say=quiet)
-        assert (pulled.seen, pulled.new_revisions, pulled.current) == (6, 3, 3)
+        assert pulled.seen == 6
+        assert pulled.new_revisions == 3
+        assert pulled.current == 3
         assert set(queue.list_copies()) == set(said)
         assert push_pending(workspace, say=quiet).pushed == 0
-        assert (queue.counts().clips, queue.counts().annotations) == (3, 3)
+        assert queue.counts().clips == 3
+        assert queue.counts().annotations == 3
         assert verify_annotations(workspace, say=quiet).broken == ()
         assert search_folder(workspace.root, [gone]) == ()
     finally:

@@ -16,7 +16,8 @@ LANGUAGES = get_args(Language)
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_find_wording_leaves_nothing_unsaid(language: str) -> None:
-    words, english = find_wording(language), find_wording("en")
+    words = find_wording(language)
+    english = find_wording("en")
     assert tuple(words.flag_names) == FLAGS
     assert set(words.scales) == set(english.scales)
     assert len(words.keys) == len(english.keys)
@@ -25,7 +26,8 @@ def test_find_wording_leaves_nothing_unsaid(language: str) -> None:
 
 
 def test_find_wording_says_each_language_in_its_own_words() -> None:
-    english, chinese = find_wording("en"), find_wording("zh")
+    english = find_wording("en")
+    chinese = find_wording("zh")
     same = {
         field.name
         for field in fields(Wording)

@@ -1,4 +1,6 @@
-"""The documents are true: every command, option and setting is in them, and every command they show exists."""
+"""The documents are true: every command, option and setting is in them, and every command they show
+exists.
+"""
 
 import itertools
 import re
@@ -51,7 +53,8 @@ def rows_of(name: str) -> list[str]:
     """A command's row in the table of commands, and the rows of its options below it."""
     lines = (ROOT / "docs/cli.md").read_text(encoding="utf-8").splitlines()
     start = next(
-        (n for n, line in enumerate(lines) if re.match(rf"\| `voxdata {name}[ `]", line)), None
+        (n for n, line in enumerate(lines) if re.match(rf"\| `voxdata {name}[ `]", line)),
+        None,
     )
     if start is None:
         return []
@@ -67,12 +70,11 @@ def test_cli_page_lists_every_command(name: str) -> None:
 @pytest.mark.parametrize("name", sorted(commands_with_rows()))
 def test_cli_page_lists_every_option(name: str) -> None:
     parameters = commands_with_rows()[name].params
-    options = {
-        o
-        for p in parameters
-        for o in p.opts
-        if o.startswith("--") and o not in {"--json", "--help"}
-    }
+    options = set()
+    for p in parameters:
+        for o in p.opts:
+            if o.startswith("--") and o not in {"--json", "--help"}:
+                options.add(o)
     shown = set(re.findall(r"--[a-z-]+", " ".join(row.split(" | ")[0] for row in rows_of(name))))
     assert options - shown == set()
     assert shown - options == set()
@@ -92,27 +94,27 @@ def test_every_command_shown_exists(page: str, line: str) -> None:
     command = COMMANDS[words.pop(0)]
     if words and words[0] in getattr(command, "commands", {}):
         command = command.commands[words.pop(0)]
-    known = {option for parameter in command.params for option in parameter.opts}
-    assert [w for w in words if w.startswith("--") and w not in known] == [], f"{page}: {line}"
+    options = set(itertools.chain.from_iterable(parameter.opts for parameter in command.params))
+    assert [w for w in words if w.startswith("--") and w not in options] == [], f"{page}: {line}"
 
 
 def setting_keys(model: type[BaseModel], prefix: str) -> list[str]:
     return [f"{prefix}.{name}" for name in model.model_fields]
 
 
-@pytest.mark.parametrize(
-    "key",
-    [
-        key
-        for name, field in Settings.model_fields.items()
-        if name != "schemes" and isinstance(field.annotation, type)
-        for key in (
-            setting_keys(field.annotation, name)
-            if field.annotation is not BackendSettings
-            else [f"{name}.backend"]
-        )
-    ],
-)
+def all_setting_keys() -> list[str]:
+    keys: list[str] = []
+    for name, field in Settings.model_fields.items():
+        if name == "schemes" or not isinstance(field.annotation, type):
+            continue
+        if field.annotation is BackendSettings:
+            keys.append(f"{name}.backend")
+        else:
+            keys += setting_keys(field.annotation, name)
+    return keys
+
+
+@pytest.mark.parametrize("key", all_setting_keys())
 def test_settings_page_lists_every_setting(key: str) -> None:
     assert f"`{key}`" in (ROOT / "docs/settings.md").read_text(encoding="utf-8")
 
@@ -123,18 +125,19 @@ def test_shipped_settings_are_valid(name: str) -> None:
 
 
 def test_every_link_between_pages_leads_somewhere() -> None:
-    broken = [
-        (page.name, target)
-        for page in PAGES
-        for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8"))
-        if not (page.parent / target).exists()
-    ]
+    broken = []
+    for page in PAGES:
+        for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8")):
+            if not (page.parent / target).exists():
+                broken.append((page.name, target))
     assert broken == []
 
 
 def test_first_screen_of_readme_has_the_two_commands() -> None:
     block = re.search(
-        r"(?:^    .*\n)+", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE
+        r"(?:^    .*\n)+",
+        (ROOT / "README.md").read_text(encoding="utf-8"),
+        re.MULTILINE,
     )
     assert block is not None
     assert [line.split("#")[0].strip() for line in block.group().strip().splitlines()] == [
@@ -156,7 +159,8 @@ def test_no_page_repeats_a_paragraph_of_another() -> None:
 
 
 def test_examples_in_docstrings_of_every_package_are_tests() -> None:
-    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    settings = tomllib.loads(text)
     packages = settings["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
     options = settings["tool"]["pytest"]["ini_options"]
     assert "--doctest-modules" in options["addopts"].split()
@@ -173,6 +177,13 @@ def test_pytest_runs_the_examples_of_a_module() -> None:
         "no:cacheprovider",
         "voxdata/fingerprint.py",
     ]
-    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(
+        words,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
     assert done.returncode == 0, done.stdout
     assert "voxdata.fingerprint.longest_match PASSED" in done.stdout

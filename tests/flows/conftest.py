@@ -1,14 +1,19 @@
-"""What the tests of flows share: settings with fakes, workspaces that hold something, and services that never outlive a test."""
+"""What the tests of flows share: settings with fakes, workspaces that hold something, and services
+that never outlive a test.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 import soundfile
+from click.testing import Result
+from typer.testing import CliRunner
 
 from flows.place import FILE_NAME
 from flows.services.supervisor import stop_all
@@ -17,6 +22,9 @@ from voxdata.dataset import Example, GoldLabel, Split
 from voxdata.label import Annotation
 from voxdata.segment import Segment
 from voxdata.utterance import Utterance
+
+if TYPE_CHECKING:
+    from flows.ingest.flow import IngestSummary
 
 FAKES = """
 [diarizer]
@@ -45,6 +53,35 @@ schemes = []
 """Tables of settings for who only ingests."""
 
 
+def quiet(_line: str) -> None:
+    """Say nothing of a line of status."""
+
+
+def run(workspace: Workspace, *words: str | Path) -> Result:
+    """What a command of voxdata answers in this workspace, in this process."""
+    from flows.cli.main import app
+
+    return CliRunner().invoke(app, ["--dir", str(workspace.root), *map(str, words)])
+
+
+def ingest(workspace: Workspace, *sources: str | Path, **options: Any) -> IngestSummary:
+    """Ingest these sources, or those of the settings, without a word.
+
+    Args:
+        workspace: Where they go.
+        sources: Files, folders, patterns; none are those of the settings.
+        options: More of what `ingest_sources` takes.
+    """
+    from flows.ingest.flow import ingest_sources
+
+    return ingest_sources(
+        workspace,
+        [str(source) for source in sources],
+        say=quiet,
+        **options,
+    )
+
+
 def workspace_with(root: Path, settings: str) -> Workspace:
     """A workspace with these settings, and nothing in it."""
     root.mkdir(exist_ok=True)
@@ -65,12 +102,19 @@ def example(number: int) -> Example:
         text=f"the secret words of caller {number}",
         language="en",
         split=Split.TRAIN,
-        gold={"intent": GoldLabel(label="question", distribution={"question": 1.0}, num_votes=1)},
+        gold={
+            "intent": GoldLabel(
+                label="question",
+                distribution={"question": 1.0},
+                num_votes=1,
+            )
+        },
     )
 
 
 def release_calls(workspace: Workspace, callers: Iterable[str]) -> None:
-    """Release one call of each caller as "calls": an utterance that a manifest says something about and somebody labelled and corrected.
+    """Release one call of each caller as "calls": an utterance that a manifest says something about
+    and somebody labelled and corrected.
 
     What the warehouse stores of them is not compressed, so that bytes can be found.
     """
@@ -87,14 +131,16 @@ def release_calls(workspace: Workspace, callers: Iterable[str]) -> None:
     rng = np.random.default_rng(3)
     for caller in callers:
         soundfile.write(
-            inbox / f"caller-{caller}-private.wav", rng.uniform(-0.3, 0.3, 32_000), 16_000
+            inbox / f"caller-{caller}-private.wav",
+            rng.uniform(-0.3, 0.3, 32_000),
+            16_000,
         )
     ingest_sources(workspace, [str(inbox)], say=lambda _: None)
     with workspace.warehouse() as con:
         con.execute("pragma force_compression = 'uncompressed'")
         for i, stored in enumerate(sorted(list_recordings(con), key=lambda s: s.uri)):
             key = stored.recording.recording_id
-            said = Utterance(
+            utterance = Utterance(
                 recording_id=key,
                 channel=0,
                 speaker="S0",
@@ -102,7 +148,7 @@ def release_calls(workspace: Workspace, callers: Iterable[str]) -> None:
                 text=f"my secret is number {i} 秘密在这里{i}",
                 language="en",
             )
-            store_utterances(con, [said], key="c", run_id="t")
+            store_utterances(con, [utterance], key="c", run_id="t")
             for stage in ("diarize", "cut"):
                 record_stage(
                     con,
@@ -116,12 +162,16 @@ def release_calls(workspace: Workspace, callers: Iterable[str]) -> None:
                     run_id="t",
                 )
             store_metadata(
-                con, key, {"customer": f"Customer Number {i} Smith"}, manifest="m", run_id="t"
+                con,
+                key,
+                {"customer": f"Customer Number {i} Smith"},
+                manifest="m",
+                run_id="t",
             )
             vote = Annotation(
                 annotation_id=i,
                 project_id=1,
-                utterance_id=said.utterance_id,
+                utterance_id=utterance.utterance_id,
                 annotator="a",
                 labels={"intent": ("question",)},
                 text=f"corrected words of caller {i}",

@@ -38,6 +38,7 @@ from flows.labelling.push import PushSummary, push_pending
 from flows.labelling.queues import open_project
 from flows.release.flow import ReleaseSummary, release_version
 from flows.workspace import Workspace, open_workspace
+from tests.flows.conftest import quiet
 from voxdata.errors import LockedError, VoxdataError, WarehouseError
 from voxdata.identity import digest
 from voxdata.testing.annotation_queue import FakeQueue
@@ -90,10 +91,6 @@ class Killed(BaseException):
     """A process that ends here; not an Exception, as nothing may catch it."""
 
 
-def quiet(_line: str) -> None:
-    return None
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
     """A call that comes in, and what is to be heard in it.
@@ -138,15 +135,34 @@ def _words_ms(spoken_ms: int) -> int:
 
 CALLS = (
     Call(length_ms=2_000, bursts=((0, 0, 1_000),)),
-    Call(length_ms=5_600, bursts=((0, 0, 100), (0, 1_100, 2_300), (0, 3_300, 4_500))),
+    Call(
+        length_ms=5_600,
+        bursts=(
+            (0, 0, 100),
+            (0, 1_100, 2_300),
+            (0, 3_300, 4_500),
+        ),
+    ),
     Call(length_ms=2_400, bursts=((0, 0, 1_400),)),
     Call(
         length_ms=5_000,
         channels=2,
-        bursts=((1, 0, 100), (0, 1_000, 2_600), (1, 3_000, 3_800)),
+        bursts=(
+            (1, 0, 100),
+            (0, 1_000, 2_600),
+            (1, 3_000, 3_800),
+        ),
     ),
-    Call(length_ms=2_000, bursts=((0, 0, 1_000),), loudness=0.001),
-    Call(length_ms=2_000, bursts=((0, 0, 1_000),), loudness=0),
+    Call(
+        length_ms=2_000,
+        bursts=((0, 0, 1_000),),
+        loudness=0.001,
+    ),
+    Call(
+        length_ms=2_000,
+        bursts=((0, 0, 1_000),),
+        loudness=0,
+    ),
 )
 SILENT = 5
 BROKEN = len(CALLS)
@@ -158,11 +174,16 @@ def write_call(path: Path, number: int) -> None:
     if number == BROKEN:
         path.write_bytes(b"this is no audio " * 40)
         return
-    call, rng = CALLS[number], np.random.default_rng(number)
+    call = CALLS[number]
+    rng = np.random.default_rng(number)
     sound = np.zeros((call.length_ms * RATE_HZ // 1_000, call.channels))
     for channel, *bounds in call.bursts:
         start, end = (at_ms * RATE_HZ // 1_000 for at_ms in bounds)
-        sound[start:end, channel] = rng.normal(0, call.loudness, end - start)
+        sound[start:end, channel] = rng.normal(
+            0,
+            call.loudness,
+            end - start,
+        )
         # Resampling spreads what begins or ends at once into the next frame.
         sound[start : start + EDGE, channel] = sound[end - EDGE : end, channel] = 0
     soundfile.write(path, sound, RATE_HZ, subtype="PCM_16")
@@ -191,7 +212,10 @@ def release_calls(workspace: Workspace) -> ReleaseSummary:
 def export_version(workspace: Workspace, *, ref: str, target: Path) -> Path:
     """Write a version with its clips."""
     return export_bundle(
-        open_bundle(workspace, ref), format_name="jsonl", output=target, audio="clips"
+        open_bundle(workspace, ref),
+        format_name="jsonl",
+        output=target,
+        audio="clips",
     )
 
 
@@ -208,9 +232,13 @@ def open_once(workspace: Workspace) -> bool:
 
 def take_copy(workspace: Workspace) -> Path:
     """Take a snapshot."""
-    batches, now = workspace.batches_dir, datetime.now(UTC)
+    batches = workspace.batches_dir
+    now = datetime.now(UTC)
     return take_snapshot(
-        workspace.warehouse_path, workspace.snapshots_dir, batches=batches, now=now
+        workspace.warehouse_path,
+        workspace.snapshots_dir,
+        batches=batches,
+        now=now,
     )
 
 
@@ -220,7 +248,8 @@ def prelabel_beside_a_writer(workspace: Workspace, *, away: Path | None) -> obje
     Args:
         away: They are left there, on a machine of its own; None: where the next writer finds them.
     """
-    storing, locked = flows.prelabel.flow._store, [True]
+    storing = flows.prelabel.flow._store
+    locked = [True]
 
     def store(con: object, *rest: object) -> object:
         if locked[0]:
@@ -309,7 +338,8 @@ def set_up_fakes(patch: pytest.MonkeyPatch, queue: Any) -> None:
 class KeptOpen:
     """Keeps a database loaded between openings of its file, which saves most of what one costs.
 
-    What each opening checks it checks as ever. Where a process would have ended, `let_go` closes it.
+    What each opening checks it checks as ever. Where a process would have ended, `let_go` closes
+    it.
     """
 
     def __init__(self) -> None:
@@ -343,7 +373,10 @@ class KeptOpen:
     def _compact(self, path: Path, output: Path) -> None:
         """As `warehouse.compact` does it: in a process that never saw what was deleted."""
         self.let_go()
-        child = PROCESSES.Process(target=warehouse.compact._copy, args=(path, output))
+        child = PROCESSES.Process(
+            target=warehouse.compact._copy,
+            args=(path, output),
+        )
         child.start()
         child.join()
         if child.exitcode:
@@ -389,8 +422,11 @@ def run_elsewhere(root: Path, step: Step, *, queue: FakeQueue, dies_in: int) -> 
         VoxdataError: It refused.
     """
     ours, theirs = PROCESSES.Pipe()
-    known = {name: getattr(queue, name) for name in ("project_id", "made_at", "title")}
-    child = PROCESSES.Process(target=_live, args=(theirs, root, step, known, dies_in))
+    attributes = {name: getattr(queue, name) for name in ("project_id", "made_at", "title")}
+    child = PROCESSES.Process(
+        target=_live,
+        args=(theirs, root, step, attributes, dies_in),
+    )
     child.start()
     theirs.close()
     said: tuple[str, Any] = ("nothing", None)
@@ -410,7 +446,8 @@ def run_elsewhere(root: Path, step: Step, *, queue: FakeQueue, dies_in: int) -> 
         raise Killed
     if said[0] == "refuses":
         raise VoxdataError(said[1])
-    assert (child.exitcode, said[0]) == (0, "done"), said[1]
+    assert child.exitcode == 0, said[1]
+    assert said[0] == "done", said[1]
     return said[1]
 
 

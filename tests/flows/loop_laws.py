@@ -5,6 +5,7 @@ They read the tables by queries of their own, so that they do not believe what t
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable
@@ -27,9 +28,9 @@ NUMBER = re.compile(r"call-(\d)")
 
 def number_of(uri: str) -> int:
     """Which call a file is."""
-    found = NUMBER.search(Path(uri).name)
-    assert found, uri
-    return int(found[1])
+    match = NUMBER.search(Path(uri).name)
+    assert match, uri
+    return int(match[1])
 
 
 def read_pairs(con: DuckDBPyConnection, sql: str) -> dict[str, int]:
@@ -101,16 +102,17 @@ def balance_speech(con: DuckDBPyConnection) -> Balance:
     )
     for row in rows:
         call = CALLS[number_of(row["uri"])]
-        there = call.utterances(row["recording_id"])
+        utterances = call.utterances(row["recording_id"])
         assert row["sound"] == call.sound_ms, row
         if row["reasons"]:
             (reason,) = row["reasons"]
             went[f"dropped: {reason}"] += row["sound"]
-            assert (row["keys"], there) == ([], {}), row
+            assert row["keys"] == [], row
+            assert utterances == {}, row
         elif row["cut"]:
             went["heard"] += row["heard"]
-            went["pauses"] += row["sound"] - sum(there.values())
-            assert sorted(row["keys"]) == sorted(there) != [], row
+            went["pauses"] += row["sound"] - sum(utterances.values())
+            assert sorted(row["keys"]) == sorted(utterances) != [], row
         else:
             went["waits"] += row["sound"]
             assert row["keys"] == [], row
@@ -177,10 +179,10 @@ def example_ms(con: DuckDBPyConnection, name: str, number: str = "") -> dict[str
 
 def answers_in(con: DuckDBPyConnection) -> set[tuple[int, str]]:
     """(number, utterance) of the answers that stand."""
-    found = con.execute(
+    rows = con.execute(
         "select annotation_id, utterance_id from current_annotation where not deleted"
     ).fetchall()
-    return {(int(number), str(key)) for number, key in found}
+    return {(int(number), str(key)) for number, key in rows}
 
 
 # Everything else
@@ -204,7 +206,8 @@ def nothing_is_doubled(con: DuckDBPyConnection, queue: FakeQueue) -> None:
         for table, key in keys.items()
     ]
     assert [row for row in read_rows(con, " union all ".join(parts)) if row["n"]] == []
-    assert len({entry.audio_file for entry in queue.entries.values()}) == len(queue.entries)
+    audio_files = {entry.audio_file for entry in queue.entries.values()}
+    assert len(audio_files) == len(queue.entries)
 
 
 def nothing_hangs_in_the_air(con: DuckDBPyConnection) -> None:
@@ -227,12 +230,14 @@ def nothing_hangs_in_the_air(con: DuckDBPyConnection) -> None:
         ),
         "utterance_id": ("prediction", "push", "annotation"),
     }
-    parts = [
-        f"""select '{table}' as name, count(*) as n
-        from "{table}" anti join ({whole[column]}) using ({column}) where {column} is not null"""
-        for column, tables in named.items()
-        for table in tables
-    ]
+    parts = []
+    for column, tables in named.items():
+        parts += [
+            f"""select '{table}' as name, count(*) as n
+            from "{table}" anti join ({whole[column]}) using ({column})
+            where {column} is not null"""
+            for table in tables
+        ]
     assert [row for row in read_rows(con, " union all ".join(parts)) if row["n"]] == []
 
 
@@ -246,9 +251,12 @@ def no_table_names(con: DuckDBPyConnection, words: Collection[str]) -> None:
         where regexp_matches(t::varchar, $words)"""
         for (table,) in tables
     ]
-    assert (
-        read_rows(con, " union all ".join(parts), {"words": "|".join(map(re.escape, words))}) == []
+    rows = read_rows(
+        con,
+        " union all ".join(parts),
+        {"words": "|".join(map(re.escape, words))},
     )
+    assert rows == []
 
 
 class Files:
@@ -263,12 +271,12 @@ class Files:
         pattern = re.compile("|".join(map(re.escape, words)).encode())
         if words != self._words:
             self._seen, self._words = {}, frozenset(words)
-        for path in (path for folder in folders for path in folder.rglob("*")):
+        for path in itertools.chain.from_iterable(folder.rglob("*") for folder in folders):
             assert not pattern.search(str(path).encode()), path
-            found = path.stat()
-            if path.is_dir() or self._seen.get(path) == (found.st_mtime_ns, found.st_size):
+            status = path.stat()
+            if path.is_dir() or self._seen.get(path) == (status.st_mtime_ns, status.st_size):
                 continue
-            self._seen[path] = (found.st_mtime_ns, found.st_size)
+            self._seen[path] = (status.st_mtime_ns, status.st_size)
             if path.name.startswith("warehouse-") and path.suffix == ".duckdb":
                 with duckdb.connect(path, read_only=True) as con:
                     no_table_names(con, words)

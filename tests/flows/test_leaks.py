@@ -1,4 +1,6 @@
-"""Personal data that leaves, on real speech: said, transcribed, masked, muted, listened to again, and looked for in every place."""
+"""Personal data that leaves, on real speech: said, transcribed, masked, muted, listened to again,
+and looked for in every place.
+"""
 
 from __future__ import annotations
 
@@ -59,7 +61,9 @@ spoken = pytest.mark.skipif(bool(ABSENT), reason=f"{FOLDER} lacks {', '.join(ABS
 
 @pytest.fixture(scope="module")
 def places(tmp_path_factory: pytest.TempPathFactory) -> Places:
-    """Place -> the texts in it, after two recordings went all the way from ingest to a trained model and exports."""
+    """Place -> the texts in it, after two recordings went all the way from ingest to a trained
+    model and exports.
+    """
     return read_places(tmp_path_factory.mktemp("leaks") / "w", SPOKEN)
 
 
@@ -97,7 +101,15 @@ def test_chain_is_recorded_by_prefect_with_what_it_said(places: Places) -> None:
 @pytest.mark.parametrize("place", OPEN)
 def test_chain_keeps_what_was_said_where_the_owner_needs_it(places: Places, place: str) -> None:
     assert (
-        len(count_secrets(find_leaks(places[place], secret_keys(SPOKEN), strict=place in STRICT)))
+        len(
+            count_secrets(
+                find_leaks(
+                    places[place],
+                    secret_keys(SPOKEN),
+                    strict=place in STRICT,
+                )
+            )
+        )
         > 4
     )
 
@@ -131,7 +143,8 @@ def write_plain(path: Path, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "write", [write_sqlite, write_duckdb, write_parquet, write_gzip, write_plain]
+    "write",
+    [write_sqlite, write_duckdb, write_parquet, write_gzip, write_plain],
 )
 def test_read_texts_finds_what_is_stored(
     tmp_path: Path, write: Callable[[Path, str], None]
@@ -141,7 +154,10 @@ def test_read_texts_finds_what_is_stored(
 
 
 def test_read_texts_leaves_out_digits_of_identities_and_times(tmp_path: Path) -> None:
-    lines = "0132ab4155cd9f7e\n2026-11-29 01:32:41.550132\n0.0132415555\n41555501-0132-4155-8132-a0b1c2d3e4f5"
+    lines = (
+        "0132ab4155cd9f7e\n2026-11-29 01:32:41.550132\n0.0132415555\n"
+        "41555501-0132-4155-8132-a0b1c2d3e4f5"
+    )
     write_plain(tmp_path / "log", lines)
     assert found_in(tmp_path) == []
 
@@ -158,7 +174,8 @@ def test_read_texts_keeps_words_joined_by_a_hyphen_in_a_sentence(tmp_path: Path)
 
 def test_read_texts_keeps_numbers_that_may_have_been_said(tmp_path: Path) -> None:
     write_plain(tmp_path / "log", "call 415-555-0132\n415 555 0132\n4155550132")
-    assert [len(find_secrets_in(stored.text, SECRETS)) for stored in read_texts([tmp_path])] == [
+    lengths = [len(find_secrets_in(stored.text, SECRETS)) for stored in read_texts([tmp_path])]
+    assert lengths == [
         1,
         1,
         1,
@@ -218,8 +235,11 @@ def test_find_leaks_names_the_table_and_row_or_the_file_and_line(
 def test_find_leaks_keeps_what_may_be_by_chance_apart_and_counts_it_in_tasks_and_clips(
     text: str,
 ) -> None:
-    keys, stored = {"six six three eight": ["6638"]}, [StoredText(text=text, where="row 7")]
+    keys = {"six six three eight": ["6638"]}
+    stored = [StoredText(text=text, where="row 7")]
     (perhaps,) = find_leaks(stored, keys, strict=False)
     (counted,) = find_leaks(stored, keys, strict=True)
-    assert (perhaps.sure, counted.sure, perhaps.where) == (False, True, "row 7")
+    assert perhaps.sure is False
+    assert counted.sure is True
+    assert perhaps.where == "row 7"
     assert {"tasks", "clips"} <= STRICT

@@ -7,6 +7,7 @@ are functions of this process. With VOXDATA_STEPS=10000 and another VOXDATA_SEED
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import tempfile
@@ -164,7 +165,10 @@ class LoopMachine(RuleBasedStateMachine):
             folder.mkdir(parents=True)
         (root / FILE_NAME).write_text(SETTINGS, encoding="utf-8")
         self.workspace = open_workspace(root)
-        self.queue = FakeQueue(schemes=self.workspace.schemes, media_dir=self.workspace.media_dir)
+        self.queue = FakeQueue(
+            schemes=self.workspace.schemes,
+            media_dir=self.workspace.media_dir,
+        )
         self.patch = pytest.MonkeyPatch()
         set_up_fakes(self.patch, self.queue)
         self.door, self.kept, self.files = Door(self._die), KeptOpen(), Files()
@@ -199,7 +203,12 @@ class LoopMachine(RuleBasedStateMachine):
         try:
             if for_real and steps is not None:
                 self.kept.let_go()
-                return run_elsewhere(self.workspace.root, step, queue=self.queue, dies_in=steps)
+                return run_elsewhere(
+                    self.workspace.root,
+                    step,
+                    queue=self.queue,
+                    dies_in=steps,
+                )
             self.door.dies_in = steps
             return step(self.workspace)
         except Killed:
@@ -227,11 +236,15 @@ class LoopMachine(RuleBasedStateMachine):
         """With something to lose: a version, its labels, and clips that people have before them."""
         self.turn("ask")
 
-    @rule(number=st.integers(0, BROKEN), twice=st.booleans())
+    @rule(
+        number=st.integers(0, BROKEN),
+        twice=st.booleans(),
+    )
     @counted
     def record(self, number: int, twice: bool) -> None:
         write_call(
-            self.workspace.root / "inbox" / f"call-{number}{'-again' if twice else ''}.wav", number
+            self.workspace.root / "inbox" / f"call-{number}{'-again' if twice else ''}.wav",
+            number,
         )
 
     @rule(steps=st.integers(0, 30))
@@ -300,7 +313,11 @@ class LoopMachine(RuleBasedStateMachine):
                 assert balance_clips(con)["waits"] == 0
 
     @precondition(lambda self: self.queue.entries)
-    @rule(data=st.data(), label=st.sampled_from(["ask", "tell"]), person=st.sampled_from("ab"))
+    @rule(
+        data=st.data(),
+        label=st.sampled_from(["ask", "tell"]),
+        person=st.sampled_from("ab"),
+    )
     @counted
     def answer(self, data: st.DataObject, label: str, person: str) -> None:
         key = data.draw(st.sampled_from(sorted(self.queue.entries)))
@@ -310,7 +327,12 @@ class LoopMachine(RuleBasedStateMachine):
         self.answers += 1
         text = f"heard by {person} as number {self.answers:04}"
         self.written.setdefault(key, []).append(text)
-        self.queue.answer(key, {"intent": (label,)}, annotator=person, text=text)
+        self.queue.answer(
+            key,
+            {"intent": (label,)},
+            annotator=person,
+            text=text,
+        )
 
     @rule(label=st.sampled_from(["ask", "tell"]))
     @counted
@@ -331,11 +353,10 @@ class LoopMachine(RuleBasedStateMachine):
     def pull(self) -> None:
         if self.run(partial(pull_changes, say=quiet)) is not None:
             with self.workspace.warehouse() as con:
-                assert answers_in(con) == {
-                    (number, key)
-                    for key, (copy,) in self.queue.list_copies().items()
-                    for number in copy
-                }
+                wanted = set()
+                for key, (copy,) in self.queue.list_copies().items():
+                    wanted |= {(number, key) for number in copy}
+                assert answers_in(con) == wanted
 
     @rule()
     @counted
@@ -345,7 +366,8 @@ class LoopMachine(RuleBasedStateMachine):
             done = self.run(release_calls)
         with self.workspace.warehouse() as con:
             if done is not None:
-                labelled, examples = labelled_ms(con), example_ms(con, "calls")
+                labelled = labelled_ms(con)
+                examples = example_ms(con, "calls")
                 assert examples == labelled
                 assert not done.left_out
         self._remember()
@@ -364,9 +386,10 @@ class LoopMachine(RuleBasedStateMachine):
         target = self.folder / "exports" / f"{self.exports}"
         if self.run(partial(export_version, ref=ref, target=target)) is not None:
             clips = {key: soundfile.info(path) for key, path in clips_of(target).items()}
-            assert {
+            rounded = {
                 key: round(clip.frames * 1_000 / clip.samplerate) for key, clip in clips.items()
-            } == wanted
+            }
+            assert rounded == wanted
             self.copies.append(Path(shutil.copytree(target, self.folder / "copies" / target.name)))
 
     @precondition(lambda self: self.copies)
@@ -398,12 +421,20 @@ class LoopMachine(RuleBasedStateMachine):
             receipt_id = self.run(partial(forget_recording, key=key))
             if receipt_id is None:
                 receipt_id = forget_recording(self.workspace, key=key)
-            self.forgotten[key] = Gone(receipt_id=receipt_id, number=number, words=words)
+            self.forgotten[key] = Gone(
+                receipt_id=receipt_id,
+                number=number,
+                words=words,
+            )
 
     def _words(self, key: str, number: int) -> frozenset[str]:
         utterances = CALLS[number].utterances(key)
         return frozenset(
-            (key, *utterances, *(text for one in utterances for text in self.written.get(one, [])))
+            (
+                key,
+                *utterances,
+                *itertools.chain.from_iterable(self.written.get(one, []) for one in utterances),
+            )
         )
 
     @precondition(lambda self: self.forgotten)
@@ -478,11 +509,12 @@ class LoopMachine(RuleBasedStateMachine):
     def _forgotten_stay_forgotten(self, con: DuckDBPyConnection) -> None:
         if not self.forgotten:
             return
-        assert plan_erasure(con, list(self.forgotten)).counts == {}
+        plan = plan_erasure(con, list(self.forgotten))
+        assert plan.counts == {}
         no_table_names(con, self._words_of_the_forgotten())
 
     def _versions_verify(self, con: DuckDBPyConnection) -> None:
-        assert [problem for one in verify_all(con) for problem in one.problems] == []
+        assert list(itertools.chain.from_iterable(one.problems for one in verify_all(con))) == []
         assert check_chain(con) == []
 
 
@@ -491,7 +523,8 @@ def tell_progress() -> None:
     done = steps_done()
     if STEPS > TELL_EVERY and done and done % TELL_EVERY == 0:
         print(
-            f"{done} of {STEPS} steps, {cpu_s():.0f} CPU-s, {DONE['killed for real']} killed for real",
+            f"{done} of {STEPS} steps, {cpu_s():.0f} CPU-s, {DONE['killed for real']} "
+            "killed for real",
             flush=True,
         )
 

@@ -117,7 +117,11 @@ def test_install_refuses_a_file_whose_hash_is_another(tmp_path: Path) -> None:
         ]
         ends.append(
             subprocess.run(
-                command, capture_output=True, text=True, check=False, timeout=120
+                command,
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=120,
             ).returncode
             == 0
         )
@@ -132,7 +136,8 @@ def test_every_install_of_a_lock_checks_its_hashes() -> None:
 
 
 def test_lock_holds_every_direct_dependency() -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    project = tomllib.loads(text)
     wanted = [*project["project"]["dependencies"], *project["dependency-groups"]["dev"]]
     names = {
         re.split(r"[\[<>=!~ ]", entry)[0].lower().replace(".", "-").replace("_", "-")

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from flows.forget.flow import find_recordings
-from flows.ingest.flow import ingest_sources
 from flows.pages.views import recording_rows
 from flows.place import FILE_NAME
 from flows.workspace import Workspace, open_workspace
-from tests.flows.ingest.test_machine_faults import make_workspace, quiet
+from tests.flows.conftest import ingest
+from tests.flows.ingest.test_machine_faults import make_workspace
 from voxdata.errors import NotFoundError
 from warehouse.ledger import list_drops
 from warehouse.lineage import explain
@@ -22,8 +22,10 @@ from warehouse.rows import read_rows
 
 def make_odd_files(workspace: Workspace) -> None:
     """Besides three recordings: one whose name is no UTF-8, and a file that is no audio."""
-    (workspace.root / "inbox/1.wav").rename(workspace.root / "inbox" / "b\udcff.wav")
-    (workspace.root / "inbox/notes.txt").write_text("no audio", encoding="utf-8")
+    sound_file = workspace.root / "inbox/1.wav"
+    sound_file.rename(workspace.root / "inbox" / "b\udcff.wav")
+    notes_file = workspace.root / "inbox/notes.txt"
+    notes_file.write_text("no audio", encoding="utf-8")
 
 
 def as_older_releases_wrote(workspace: Workspace) -> None:
@@ -44,18 +46,16 @@ def move(workspace: Workspace, target: Path) -> Workspace:
 def test_ingest_sources_knows_every_file_of_a_moved_workspace(tmp_path: Path, older: bool) -> None:
     workspace = make_workspace(tmp_path / "w", num_files=4)
     make_odd_files(workspace)
-    assert ingest_sources(workspace, [], say=quiet).recordings == 4
+    assert ingest(workspace).recordings == 4
     if older:
         as_older_releases_wrote(workspace)
     moved = move(workspace, tmp_path / "elsewhere" / "copy")
-    found = ingest_sources(moved, [], say=quiet)
-    assert (found.listed, found.known, found.recordings, found.duplicates, found.dropped) == (
-        5,
-        5,
-        0,
-        0,
-        0,
-    )
+    summary = ingest(moved)
+    assert summary.listed == 5
+    assert summary.known == 5
+    assert summary.recordings == 0
+    assert summary.duplicates == 0
+    assert summary.dropped == 0
     with moved.warehouse() as con:
         stored = {str(row["uri"]) for row in read_rows(con, "select uri from source")}
         subjects = {str(row["subject"]) for row in read_rows(con, "select subject from ledger")}
@@ -71,33 +71,39 @@ def test_ingest_sources_knows_every_file_of_a_moved_workspace(tmp_path: Path, ol
 
 def test_ingest_sources_knows_a_plain_copy_that_lost_the_times_of_change(tmp_path: Path) -> None:
     workspace = make_workspace(tmp_path / "w", num_files=3)
-    ingest_sources(workspace, [], say=quiet)
+    ingest(workspace)
     shutil.copytree(workspace.root, tmp_path / "copy", copy_function=shutil.copyfile)
     shutil.rmtree(workspace.root)
     copied = open_workspace(tmp_path / "copy")
-    found = ingest_sources(copied, [], say=quiet)
-    assert (found.known, found.recordings, found.duplicates) == (3, 0, 0)
-    assert ingest_sources(copied, [], say=quiet).known == 3
+    summary = ingest(copied)
+    assert summary.known == 3
+    assert summary.recordings == 0
+    assert summary.duplicates == 0
+    assert ingest(copied).known == 3
     path = copied.root / "inbox/0.wav"
     changed = bytearray(path.read_bytes())
     changed[1_000] ^= 1
     path.write_bytes(changed)
-    assert ingest_sources(copied, [], say=quiet).recordings == 1
+    assert ingest(copied).recordings == 1
 
 
 def test_a_moved_workspace_shows_its_files_where_they_are_now(tmp_path: Path) -> None:
     workspace = make_workspace(tmp_path / "w", num_files=1)
-    (workspace.root / "inbox/notes.txt").write_text("no audio", encoding="utf-8")
-    ingest_sources(workspace, [], say=quiet)
+    notes_file = workspace.root / "inbox/notes.txt"
+    notes_file.write_text("no audio", encoding="utf-8")
+    ingest(workspace)
     moved = move(workspace, tmp_path / "copy")
     here = str(moved.root / "inbox/0.wav")
     with moved.warehouse(read_only=True) as con:
         (stored,) = list_recordings(con)
         assert stored.uri == here
-        assert [row["files"] for row in recording_rows(con)] == [here]
-        assert [drop.subject for drop in list_drops(con)] == [str(moved.root / "inbox/notes.txt")]
+        files = [row["files"] for row in recording_rows(con)]
+        assert files == [here]
+        subjects = [drop.subject for drop in list_drops(con)]
+        assert subjects == [str(moved.root / "inbox/notes.txt")]
         story = explain(con, stored.recording.recording_id)
-        assert [row["file"] for row in story["recording"]] == [here]
+        files = [row["file"] for row in story["recording"]]
+        assert files == [here]
         for ref in (here, str(moved.root / "inbox"), str(moved.root)):
             assert find_recordings(con, "source", ref) == {stored.recording.recording_id}
         with pytest.raises(NotFoundError):
@@ -106,15 +112,16 @@ def test_a_moved_workspace_shows_its_files_where_they_are_now(tmp_path: Path) ->
 
 def test_ingest_sources_writes_places_of_older_releases_relative(tmp_path: Path) -> None:
     workspace = make_workspace(tmp_path / "w", num_files=2)
-    ingest_sources(workspace, [], say=quiet)
+    ingest(workspace)
     as_older_releases_wrote(workspace)
     with workspace.warehouse() as con:
         assert all(
             str(row["uri"]).startswith("/") for row in read_rows(con, "select uri from source")
         )
-    assert ingest_sources(workspace, [], say=quiet).known == 2
+    assert ingest(workspace).known == 2
     with workspace.warehouse() as con:
-        assert {row["uri"] for row in read_rows(con, "select uri from source")} == {
+        uris = {row["uri"] for row in read_rows(con, "select uri from source")}
+        assert uris == {
             "./inbox/0.wav",
             "./inbox/1.wav",
         }
@@ -123,23 +130,28 @@ def test_ingest_sources_writes_places_of_older_releases_relative(tmp_path: Path)
 def test_ingest_sources_keeps_an_inbox_beside_the_workspace_relative(tmp_path: Path) -> None:
     both = tmp_path / "both"
     workspace = make_workspace(both / "w", num_files=2)
-    (workspace.root / "inbox").rename(both / "calls")
+    inbox = workspace.root / "inbox"
+    inbox.rename(both / "calls")
     path = workspace.root / FILE_NAME
     path.write_text(
-        path.read_text(encoding="utf-8").replace('"inbox"', '"../calls"'), encoding="utf-8"
+        path.read_text(encoding="utf-8").replace('"inbox"', '"../calls"'),
+        encoding="utf-8",
     )
-    assert ingest_sources(open_workspace(workspace.root), [], say=quiet).recordings == 2
+    assert ingest(open_workspace(workspace.root)).recordings == 2
     shutil.copytree(both, tmp_path / "others")
     shutil.rmtree(both)
     moved = open_workspace(tmp_path / "others" / "w")
-    found = ingest_sources(moved, [], say=quiet)
-    assert (found.known, found.recordings) == (2, 0)
+    summary = ingest(moved)
+    assert summary.known == 2
+    assert summary.recordings == 0
     with moved.warehouse() as con:
-        assert {row["uri"] for row in read_rows(con, "select uri from source")} == {
+        uris = {row["uri"] for row in read_rows(con, "select uri from source")}
+        assert uris == {
             "../calls/0.wav",
             "../calls/1.wav",
         }
-        assert {s.uri for s in list_recordings(con)} == {
+        uris = {s.uri for s in list_recordings(con)}
+        assert uris == {
             str(tmp_path / "others/calls/0.wav"),
             str(tmp_path / "others/calls/1.wav"),
         }
@@ -147,9 +159,9 @@ def test_ingest_sources_keeps_an_inbox_beside_the_workspace_relative(tmp_path: P
 
 def test_ingest_sources_leaves_files_outside_the_workspace_absolute(tmp_path: Path) -> None:
     workspace = make_workspace(tmp_path / "w", num_files=1)
-    (workspace.root / "inbox/0.wav").rename(tmp_path / "outside.wav")
-    ingest_sources(workspace, [str(tmp_path / "outside.wav")], say=quiet)
+    sound_file = workspace.root / "inbox/0.wav"
+    sound_file.rename(tmp_path / "outside.wav")
+    ingest(workspace, tmp_path / "outside.wav")
     with workspace.warehouse() as con:
-        assert [row["uri"] for row in read_rows(con, "select uri from source")] == [
-            str(tmp_path / "outside.wav")
-        ]
+        uris = [row["uri"] for row in read_rows(con, "select uri from source")]
+        assert uris == [str(tmp_path / "outside.wav")]

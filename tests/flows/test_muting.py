@@ -60,7 +60,13 @@ def test_stands_in_finds_words_letters_and_digits(key: str, text: str, stands: b
         ([(segment(0, 3_000), [])], 1_000),
         ([(segment(0, 3_000), [segment(900, 2_100)])], 0),
         ([(segment(0, 3_000), [segment(1_200, 2_100)])], 200),
-        ([(segment(0, 3_000), [segment(900, 2_100)]), (segment(1_500, 4_000), [])], 500),
+        (
+            [
+                (segment(0, 3_000), [segment(900, 2_100)]),
+                (segment(1_500, 4_000), []),
+            ],
+            500,
+        ),
         ([(segment(0, 1_300), [segment(1_000, 1_100)])], 200),
     ],
 )
@@ -85,7 +91,8 @@ def test_covers_wants_all_of_a_leak(found: Segment | None, covered: bool) -> Non
 
 
 def test_the_times_of_the_recordings_fit_their_sentences() -> None:
-    truth = json.loads((FOLDER / "truth.json").read_text(encoding="utf-8"))
+    text = (FOLDER / "truth.json").read_text(encoding="utf-8")
+    truth = json.loads(text)
     recordings = {**SENTENCES, **BORDERS}
     assert (
         sorted(truth) == sorted(recordings) == sorted(path.name for path in FOLDER.glob("*.opus"))

@@ -1,4 +1,6 @@
-"""A package of somebody else adds a backend and an export format by entry points, and changes nothing here."""
+"""A package of somebody else adds a backend and an export format by entry points, and changes
+nothing here.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +47,10 @@ LISTS = FolderFormat(write=write, taken=frozenset({"mood"}))
 '''
 RECORDING = digest("recording")
 UTTERANCE = digest(RECORDING, 0, 0, 900)
-ENTRY_POINTS = "[voxdata.transcriber]\necho = echoes:Echo\n[voxdata.exporter]\nlists = echoes:LISTS\nodd = echoes:write\n"
+ENTRY_POINTS = (
+    "[voxdata.transcriber]\necho = echoes:Echo\n[voxdata.exporter]\nlists = echoes:LISTS\nodd = "
+    "echoes:write\n"
+)
 
 
 @pytest.fixture
@@ -60,7 +65,8 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (folder / "echoes.py").write_text(PACKAGE)
     monkeypatch.syspath_prepend(str(folder))
     monkeypatch.setenv(
-        "PYTHONPATH", os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])
+        "PYTHONPATH",
+        os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")]),
     )
     importlib.invalidate_caches()
     return folder
@@ -68,13 +74,15 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def build(root: Path, *, scheme: str = "intent", settings: str = "") -> Workspace:
     root.mkdir()
-    (root / FILE_NAME).write_text(settings or template())
+    settings_file = root / FILE_NAME
+    settings_file.write_text(settings or template())
     workspace = open_workspace(root)
     with workspace.warehouse():
         pass
     recording = RECORDING
     write_canonical(
-        workspace.audio_dir / canonical_file(recording), np.zeros((16_000, 1), dtype=np.float32)
+        workspace.audio_dir / canonical_file(recording),
+        np.zeros((16_000, 1), dtype=np.float32),
     )
     example = Example(
         utterance_id=UTTERANCE,
@@ -86,7 +94,13 @@ def build(root: Path, *, scheme: str = "intent", settings: str = "") -> Workspac
         audio_file=canonical_file(recording),
         text="hello",
         language="en",
-        gold={scheme: GoldLabel(label="question", distribution={"question": 1.0}, num_votes=1)},
+        gold={
+            scheme: GoldLabel(
+                label="question",
+                distribution={"question": 1.0},
+                num_votes=1,
+            )
+        },
         split=Split.TRAIN,
     )
     with workspace.warehouse() as con:
@@ -96,15 +110,23 @@ def build(root: Path, *, scheme: str = "intent", settings: str = "") -> Workspac
 
 def voxdata(workspace: Workspace, *words: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "flows.cli", "--dir", str(workspace.root), *words]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    return subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
 
 
 def test_a_format_of_another_package_is_exported_and_verified(site: Path, tmp_path: Path) -> None:
     workspace = build(tmp_path / "w")
     output = tmp_path / "out"
     done = voxdata(workspace, "export", "calls", "--format", "lists", "--output", str(output))
-    assert (done.returncode, done.stdout.strip()) == (0, str(output)), done.stderr
-    assert json.loads((output / "train.list").read_text()) == [UTTERANCE, {"intent": "question"}]
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == str(output), done.stderr
+    content = json.loads((output / "train.list").read_text())
+    assert content == [UTTERANCE, {"intent": "question"}]
     checked = voxdata(workspace, "import", str(output), "--check")
     assert checked.returncode == 0, checked.stderr
     (output / "train.list").write_text("[]")
@@ -116,7 +138,13 @@ def test_a_scheme_may_not_be_called_what_such_a_format_has_a_use_for(
 ) -> None:
     workspace = build(tmp_path / "w", scheme="mood")
     done = voxdata(
-        workspace, "export", "calls", "--format", "lists", "--output", str(tmp_path / "out")
+        workspace,
+        "export",
+        "calls",
+        "--format",
+        "lists",
+        "--output",
+        str(tmp_path / "out"),
     )
     assert done.returncode == 1
     assert "'mood' clashes with what lists calls so" in done.stderr
@@ -145,5 +173,6 @@ def test_a_backend_of_another_package_gets_cache_folder_and_key(
     )
     echo = build_transcriber(build(tmp_path / "w", settings=settings))
     assert type(echo).__name__ == "Echo"
-    assert (vars(echo)["api_key"], vars(echo)["shout"]) == ("k-1", True)
+    assert vars(echo)["api_key"] == "k-1"
+    assert vars(echo)["shout"] is True
     assert Path(vars(echo)["cache_dir"]).name

@@ -27,7 +27,9 @@ TEXTS = {Split.TRAIN: "I want my money back", Split.TEST: "我想退款"}
 
 @pytest.fixture
 def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A workspace with a version of two examples, a table beside it, and the shell in their folder."""
+    """A workspace with a version of two examples, a table beside it, and the shell in their
+    folder.
+    """
     root = tmp_path / "calls"
     root.mkdir()
     (root / "voxdata.toml").write_text(template())
@@ -38,7 +40,8 @@ def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for split, text in TEXTS.items():
         recording = digest(split)
         path = workspace.audio_dir / canonical_file(recording)
-        write_canonical(path, np.full((16_000, 1), 0.25, dtype=np.float32))
+        samples = np.full((16_000, 1), 0.25, dtype=np.float32)
+        write_canonical(path, samples)
         segment = Segment(start_ms=100, end_ms=900)
         examples.append(
             Example(
@@ -62,18 +65,25 @@ def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     rng = np.random.default_rng(1)
     lines = ["audio,label,split,speaker"]
     for number in range(8):
-        soundfile.write(tmp_path / f"{number}.wav", rng.uniform(-0.5, 0.5, 16_000), 16_000)
-        lines.append(
-            f"{number}.wav,{'on' if number % 2 else 'off'},{'test' if number > 5 else 'train'},p{number}"
+        soundfile.write(
+            tmp_path / f"{number}.wav",
+            rng.uniform(-0.5, 0.5, 16_000),
+            16_000,
         )
-    (tmp_path / "labels.csv").write_text("\n".join(lines) + "\n")
+        label = "on" if number % 2 else "off"
+        split = "test" if number > 5 else "train"
+        lines.append(f"{number}.wav,{label},{split},p{number}")
+    labels_file = tmp_path / "labels.csv"
+    labels_file.write_text("\n".join(lines) + "\n")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
 def test_the_example_of_the_readme_runs_as_written(calls: Path) -> None:
     code = re.search(
-        r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL
+        r"```python\n(.*?)```",
+        (ROOT / "README.md").read_text(encoding="utf-8"),
+        re.DOTALL,
     )
     assert code is not None
     done = subprocess.run(
@@ -104,10 +114,11 @@ def test_load_version_gives_a_row_for_each_example(calls: Path) -> None:
 
 
 def test_iter_examples_gives_the_sound_of_each(calls: Path) -> None:
-    found = list(voxdata.iter_examples(voxdata.open_workspace("calls"), "calls", split="test"))
-    ((example, samples),) = found
+    examples = list(voxdata.iter_examples(voxdata.open_workspace("calls"), "calls", split="test"))
+    ((example, samples),) = examples
     assert example.text == TEXTS[Split.TEST]
-    assert (samples.dtype, samples.size) == (np.float32, 12_800)
+    assert samples.dtype == np.float32
+    assert samples.size == 12_800
     assert abs(float(samples.mean()) - 0.25) < 1e-4
 
 
@@ -163,7 +174,11 @@ voxdata.load_version("calls", "calls")  # type: ignore[arg-type]
         str(tmp_path / "cache"),
     ]
     done = subprocess.run(
-        [*command, str(snippet)], cwd=ROOT, capture_output=True, text=True, check=False
+        [*command, str(snippet)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stdout
 

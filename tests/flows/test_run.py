@@ -26,16 +26,13 @@ from flows.services.supervisor import (
 )
 from flows.settings import template
 from flows.workspace import Workspace, open_workspace
+from tests.flows.conftest import quiet
 from voxdata.testing import speech_like
 from warehouse.recordings import list_recordings
 
 FILES = 40
 
 ROOT = Path(__file__).parents[2]
-
-
-def quiet(_line: str) -> None:
-    return None
 
 
 @pytest.fixture
@@ -45,7 +42,11 @@ def workspace(tmp_path: Path) -> Workspace:
     inbox = tmp_path / "inbox"
     inbox.mkdir()
     for number in range(FILES):
-        soundfile.write(inbox / f"{number}.wav", speech_like(1_000, seed=number), 16_000)
+        soundfile.write(
+            inbox / f"{number}.wav",
+            speech_like(1_000, seed=number),
+            16_000,
+        )
     return open_workspace(tmp_path)
 
 
@@ -72,7 +73,8 @@ def num_recordings(workspace: Workspace) -> int:
 
 
 def test_connect_prefect_refuses_when_prefect_was_imported_before(tmp_path: Path) -> None:
-    (tmp_path / "voxdata.toml").write_text(template(), encoding="utf-8")
+    settings_file = tmp_path / "voxdata.toml"
+    settings_file.write_text(template(), encoding="utf-8")
     script = f"""
 import os, prefect
 from pathlib import Path
@@ -89,7 +91,10 @@ write_services(workspace.state_dir, {{"prefect-server": server}})
 connect_prefect(workspace)
 """
     done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=False
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert "ServiceError: Prefect was imported before" in done.stderr
 
@@ -97,12 +102,15 @@ connect_prefect(workspace)
 def test_commands_import_no_prefect_before_they_are_connected(tmp_path: Path) -> None:
     script = """
 import sys
-import flows.cli.main, flows.cli.console, flows.run, flows.services.schedules, flows.pages.status, flows.doctor.examine
-import flows.ingest.sources, flows.services.start
+import flows.cli.main, flows.cli.console, flows.run, flows.services.schedules, flows.pages.status
+import flows.doctor.examine, flows.ingest.sources, flows.services.start
 print(sorted(name for name in sys.modules if name.partition(".")[0] == "prefect"))
 """
     done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert done.stdout.strip() == "[]"
 
@@ -118,7 +126,10 @@ import sys, {", ".join(sorted(early))}
 print(sorted(name for name in sys.modules if name.partition(".")[0] == "prefect"))
 """
     done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert done.stdout.strip() == "[]"
 

@@ -7,7 +7,10 @@ import pytest
 from flows.settings import Settings, parse_settings, template
 from voxdata.errors import ConfigError
 
-HEAD = "[training]\nschemes = []\n\n[[schemes]]\nname = 'intent'\nversion = 1\ncold_start = 'similarity'\n"
+HEAD = (
+    "[training]\nschemes = []\n\n[[schemes]]\nname = 'intent'\nversion = 1\ncold_start = "
+    "'similarity'\n"
+)
 LABELS = "\n[[schemes.labels]]\nname = 'a'\n\n[[schemes.labels]]\nname = 'b'\n"
 
 
@@ -17,8 +20,10 @@ def parse(scheme: str = "", labels: str = LABELS) -> Settings:
 
 def test_scheme_settings_of_an_old_file_ask_for_one_label() -> None:
     (scheme,) = (s.scheme for s in parse().schemes)
-    assert (scheme.choice, scheme.scales) == ("one", ())
-    assert [(label.group, dict(label.shown)) for label in scheme.labels] == [("", {}), ("", {})]
+    assert scheme.choice == "one"
+    assert scheme.scales == ()
+    labels = [(label.group, dict(label.shown)) for label in scheme.labels]
+    assert labels == [("", {}), ("", {})]
 
 
 def test_scheme_settings_read_choice_scales_shown_names_and_groups() -> None:
@@ -35,15 +40,15 @@ name = "other"
         s.scheme
         for s in parse("choice = 'ranked'\nscales = ['valence', 'arousal']\n", labels).schemes
     )
-    assert (scheme.choice, scheme.scales) == ("ranked", ("valence", "arousal"))
+    assert scheme.choice == "ranked"
+    assert scheme.scales == ("valence", "arousal")
     refund, other = scheme.labels
-    assert (refund.name, refund.group, refund.shown_name("zh"), refund.shown_name("en")) == (
-        "refund",
-        "账单",
-        "退款",
-        "Refund",
-    )
-    assert (other.group, other.shown_name("zh")) == ("", "other")
+    assert refund.name == "refund"
+    assert refund.group == "账单"
+    assert refund.shown_name("zh") == "退款"
+    assert refund.shown_name("en") == "Refund"
+    assert other.group == ""
+    assert other.shown_name("zh") == "other"
 
 
 @pytest.mark.parametrize(

@@ -8,13 +8,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
-from flows.cli.main import app
 from flows.folders.known import is_mark
 from flows.place import FILE_NAME
 from flows.settings import template
 from flows.workspace import Workspace, open_workspace
+from tests.flows.conftest import run
 
 KILLED = {
     "a recording": """
@@ -34,14 +33,18 @@ with replacing(workspace.models_dir / "features" / "e" / "a.npz") as file:
     "a batch": """
 import warehouse.batches as batches, polars
 batches.move = die
-batches.leave_batch(workspace.batches_dir, {"ledger": polars.DataFrame({"stage": ["s"], "subject": ["x"]})}, run_id="r")
+rows = polars.DataFrame({"stage": ["s"], "subject": ["x"]})
+batches.leave_batch(workspace.batches_dir, {"ledger": rows}, run_id="r")
 """,
     "a repair": """
 import warehouse.repair as repair
 from datetime import datetime
-repair._candidates = lambda path, snapshots, folder, known: ((folder / "0.duckdb").write_bytes(path.read_bytes()), die())
-repair.repair_warehouse(workspace.warehouse_path, snapshots=workspace.snapshots_dir, batches=workspace.batches_dir,
-                        now=datetime(2026, 1, 1), run_id="r")
+def copy_and_die(path, snapshots, folder, known):
+    (folder / "0.duckdb").write_bytes(path.read_bytes())
+    die()
+repair._candidates = copy_and_die
+repair.repair_warehouse(workspace.warehouse_path, snapshots=workspace.snapshots_dir,
+                        batches=workspace.batches_dir, now=datetime(2026, 1, 1), run_id="r")
 """,
     "a compaction": """
 import warehouse.compact as compact
@@ -52,7 +55,8 @@ compact._copy(workspace.warehouse_path, workspace.warehouse_path)
 import fsspec
 from flows.ingest.sources import Source, open_local
 fsspec.filesystem("memory").pipe_file("/calls/a.wav", b"RIFF")
-with open_local(Source(uri="memory:///calls/a.wav", name="a.wav", size_bytes=4, modified_ns=0), near=workspace.root) as path:
+source = Source(uri="memory:///calls/a.wav", name="a.wav", size_bytes=4, modified_ns=0)
+with open_local(source, near=workspace.root) as path:
     assert path.read_bytes() == b"RIFF"
     die()
 """,
@@ -79,8 +83,8 @@ def workspace(tmp_path: Path) -> Workspace:
 
 
 def files(workspace: Workspace) -> set[str]:
-    found = (path for path in workspace.root.rglob("*") if path.is_file() and not is_mark(path))
-    return {str(path.relative_to(workspace.root)) for path in found}
+    paths = (path for path in workspace.root.rglob("*") if path.is_file() and not is_mark(path))
+    return {str(path.relative_to(workspace.root)) for path in paths}
 
 
 @pytest.mark.parametrize("what", KILLED)
@@ -99,7 +103,7 @@ def test_what_a_killed_process_left_is_swept_by_the_next_command(
     left = files(workspace) - before
     assert left != set()
     assert all(name.startswith(".voxdata/scratch/") for name in left)
-    CliRunner().invoke(app, ["--dir", str(workspace.root), "status"])
+    run(workspace, "status")
     assert files(workspace) == before
 
 
@@ -108,13 +112,15 @@ def test_a_storage_folder_elsewhere_has_a_scratch_folder_of_its_own(
 ) -> None:
     audio = tmp_path_factory.mktemp("disk") / "audio"
     audio.mkdir()
-    (tmp_path / FILE_NAME).write_text(template().replace('audio = "audio"', f'audio = "{audio}"'))
+    settings_file = tmp_path / FILE_NAME
+    settings_file.write_text(template().replace('audio = "audio"', f'audio = "{audio}"'))
     workspace = open_workspace(tmp_path)
     assert workspace.scratch_dirs == (
         tmp_path / ".voxdata" / "scratch",
         audio / ".voxdata" / "scratch",
     )
-    (audio / ".voxdata" / "scratch").mkdir(parents=True)
+    scratch_folder = audio / ".voxdata" / "scratch"
+    scratch_folder.mkdir(parents=True)
     (audio / ".voxdata" / "scratch" / "0011223344556677.partial").write_bytes(b"a voice")
     with workspace.warehouse():
         assert list((audio / ".voxdata" / "scratch").iterdir()) == []

@@ -32,7 +32,8 @@ schemes = ["intent"]
 
 
 def test_template_is_valid_and_holds_both_schemes() -> None:
-    assert [scheme.name for scheme in default_settings().schemes] == ["intent", "emotion"]
+    names = [scheme.name for scheme in default_settings().schemes]
+    assert names == ["intent", "emotion"]
 
 
 def test_parse_settings_keeps_unicode_labels() -> None:
@@ -68,7 +69,8 @@ def test_parse_settings_names_the_trouble(text: str, words: list[str]) -> None:
 
 
 def test_find_workspace_searches_parents(tmp_path: Path) -> None:
-    (tmp_path / FILE_NAME).write_text(template(), encoding="utf-8")
+    settings_file = tmp_path / FILE_NAME
+    settings_file.write_text(template(), encoding="utf-8")
     below = tmp_path / "a" / "b"
     below.mkdir(parents=True)
     assert find_workspace(below) == tmp_path.resolve()
@@ -76,7 +78,8 @@ def test_find_workspace_searches_parents(tmp_path: Path) -> None:
 
 def test_find_workspace_takes_the_demo_below_when_nothing_else_is_there(tmp_path: Path) -> None:
     (tmp_path / DEMO_DIR).mkdir()
-    (tmp_path / DEMO_DIR / FILE_NAME).write_text(template(), encoding="utf-8")
+    settings_file = tmp_path / DEMO_DIR / FILE_NAME
+    settings_file.write_text(template(), encoding="utf-8")
     assert find_workspace(tmp_path) == (tmp_path / DEMO_DIR).resolve()
 
 
@@ -86,7 +89,8 @@ def test_find_workspace_fails_with_a_remedy_when_there_is_none(tmp_path: Path) -
 
 
 def test_find_workspace_does_not_search_on_when_the_folder_is_named(tmp_path: Path) -> None:
-    (tmp_path / FILE_NAME).write_text(template(), encoding="utf-8")
+    settings_file = tmp_path / FILE_NAME
+    settings_file.write_text(template(), encoding="utf-8")
     (tmp_path / "other").mkdir()
     with pytest.raises(ConfigError, match="other"):
         find_workspace(tmp_path, explicit=tmp_path / "other")
@@ -106,16 +110,22 @@ def test_secrets_do_not_show_tokens() -> None:
 
 
 def test_min_ms_has_one_default_and_reaches_the_cutting(tmp_path: Path) -> None:
-    (tmp_path / FILE_NAME).write_text(template(), encoding="utf-8")
+    settings_file = tmp_path / FILE_NAME
+    settings_file.write_text(template(), encoding="utf-8")
     workspace = open_workspace(tmp_path)
     assert workspace.settings.utterance.min_ms == UtteranceSettings().min_ms == MIN_MS
     (tmp_path / FILE_NAME).write_text(
-        template().replace("min_ms = 600", "min_ms = 900"), encoding="utf-8"
+        template().replace("min_ms = 600", "min_ms = 900"),
+        encoding="utf-8",
     )
-    assert build_models(open_workspace(tmp_path), {}).cutting["min_ms"] == 900
+    models = build_models(open_workspace(tmp_path), {})
+    assert models.cutting["min_ms"] == 900
 
 
-@pytest.mark.parametrize(("min_ms", "same"), [(MIN_MS, True), (900, False)])
+@pytest.mark.parametrize(
+    ("min_ms", "same"),
+    [(MIN_MS, True), (900, False)],
+)
 def test_stage_keys_of_earlier_cuts_hold_while_min_ms_does_not_change_the_cutting(
     min_ms: int, same: bool
 ) -> None:
@@ -140,7 +150,8 @@ def test_scheme_title_has_a_language() -> None:
     def titles(text: str) -> list[str]:
         scheme = (
             parse_settings(
-                f'[training]\nschemes = []\n[[schemes]]\nname = "s"\nversion = 1\ncold_start = "x"\n{text}\n'
+                '[training]\nschemes = []\n[[schemes]]\nname = "s"\nversion = 1\ncold_start '
+                f'= "x"\n{text}\n'
                 'labels = [{ name = "a" }, { name = "b" }]',
                 origin="t",
             )
@@ -165,7 +176,10 @@ def test_scheme_title_has_a_language() -> None:
     ],
 )
 def test_scheme_title_in_an_unknown_language_or_blank_is_refused(wrong: str) -> None:
-    head = f'[training]\nschemes = []\n[[schemes]]\nname = "s"\nversion = 1\ncold_start = "x"\n{wrong}\n'
+    head = (
+        '[training]\nschemes = []\n[[schemes]]\nname = "s"\nversion = 1\ncold_start = "x"\n'
+        f"{wrong}\n"
+    )
     text = head + 'labels = [{ name = "a" }, { name = "b" }]'
     with pytest.raises(ConfigError):
         parse_settings(text, origin="t")

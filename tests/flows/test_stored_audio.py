@@ -1,7 +1,10 @@
-"""Canonical audio that is cut short, changed, deleted or another recording's: found, never used, put back by its source."""
+"""Canonical audio that is cut short, changed, deleted or another recording's: found, never used,
+put back by its source.
+"""
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
 from collections.abc import Callable
@@ -9,18 +12,16 @@ from pathlib import Path
 
 import pytest
 import soundfile
-from typer.testing import CliRunner, Result
 
-from flows.cli.main import app
 from flows.doctor.examine import check_audio
 from flows.exchange.export import open_bundle
-from flows.ingest.flow import ingest_sources
 from flows.labelling.push import push_pending
 from flows.place import FILE_NAME
 from flows.prelabel.flow import prelabel_pending
 from flows.retrain.finetune import train_version
 from flows.stored_audio import choose_part, verify_audio
 from flows.workspace import Workspace, open_workspace
+from tests.flows.conftest import ingest, quiet, run
 from training.features import load_features
 from voxdata.audio_digest import AudioGuard
 from voxdata.canonical import open_canonical, read_clip
@@ -67,10 +68,6 @@ min_voices = 1
 RECORDINGS = 4
 
 
-def quiet(_line: str) -> None:
-    return None
-
-
 def copied(made: Workspace, root: Path) -> Workspace:
     shutil.copytree(made.root, root)
     return open_workspace(root)
@@ -89,7 +86,7 @@ def ingested(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
             subtype="PCM_16",
         )
     workspace = open_workspace(root)
-    ingest_sources(workspace, [str(root / "calls")], say=quiet)
+    ingest(workspace, root / "calls")
     return workspace
 
 
@@ -111,9 +108,15 @@ def released(ingested: Workspace, tmp_path_factory: pytest.TempPathFactory) -> W
     prelabel_pending(workspace, say=quiet)
     with workspace.warehouse() as con:
         files = {s.recording.recording_id: s.audio_file for s in list_recordings(con)}
-        splits = dict(zip(files, (Split.TRAIN, Split.TRAIN, Split.TRAIN, Split.TEST), strict=True))
-        said = list_utterances(con)
-        assert {u.recording_id for u in said} == set(files)
+        splits = dict(
+            zip(
+                files,
+                (Split.TRAIN, Split.TRAIN, Split.TRAIN, Split.TEST),
+                strict=True,
+            )
+        )
+        utterances = list_utterances(con)
+        assert {u.recording_id for u in utterances} == set(files)
         examples = [
             Example(
                 utterance_id=u.utterance_id,
@@ -128,7 +131,7 @@ def released(ingested: Workspace, tmp_path_factory: pytest.TempPathFactory) -> W
                 split=splits[u.recording_id],
                 gold={"intent": GoldLabel(label="ask", distribution={"ask": 1.0}, num_votes=1)},
             )
-            for u in said
+            for u in utterances
         ]
         create_version(con, "calls", examples, recipe={}, run_id="t")
     return workspace
@@ -171,10 +174,6 @@ def attacked(workspace: Workspace, attack: Attack) -> tuple[str, Path]:
     return files[0]
 
 
-def run(workspace: Workspace, *words: str) -> Result:
-    return CliRunner().invoke(app, ["--dir", str(workspace.root), *words])
-
-
 def noted(workspace: Workspace) -> set[tuple[str, str | None]]:
     with workspace.warehouse() as con:
         return {(row.stage, row.recording_id) for row in list_drops(con)}
@@ -185,7 +184,8 @@ def test_ingest_stores_the_digest_of_every_recording(workspace: Workspace) -> No
         digests = list_audio_digests(con)
     for recording_id, path in stored_files(workspace).items():
         assert digests[recording_id].size_bytes == path.stat().st_size
-    assert len({d.sha256 for d in digests.values()}) == RECORDINGS
+    sha256s = {d.sha256 for d in digests.values()}
+    assert len(sha256s) == RECORDINGS
 
 
 @pytest.mark.parametrize("attack", ATTACKS)
@@ -195,19 +195,22 @@ def test_verify_audio_finds_a_bad_file_and_ingest_puts_it_back(
     assert run(workspace, "verify", "--audio").exit_code == 0
     whole = {name: path.read_bytes() for name, path in stored_files(workspace).items()}
     name, path = attacked(workspace, attack)
-    found = run(workspace, "verify", "--audio", "--json")
-    assert found.exit_code == 1
-    (message,) = json.loads(found.stdout)["audio"]["bad"].values()
+    done = run(workspace, "verify", "--audio", "--json")
+    assert done.exit_code == 1
+    (message,) = json.loads(done.stdout)["audio"]["bad"].values()
     assert str(path) in message
     assert name in message
     assert "ingest its source again" in message
     assert ("verify", name) in noted(workspace)
     assert run(workspace, "verify").exit_code == 0
-    summary = ingest_sources(workspace, [str(workspace.root / "calls")], say=quiet)
-    assert (summary.known, summary.duplicates, summary.recordings) == (RECORDINGS - 1, 1, 0)
-    assert {name: path.read_bytes() for name, path in stored_files(workspace).items()} == whole
+    summary = ingest(workspace, workspace.root / "calls")
+    assert summary.known == RECORDINGS - 1
+    assert summary.duplicates == 1
+    assert summary.recordings == 0
+    contents = {name: path.read_bytes() for name, path in stored_files(workspace).items()}
+    assert contents == whole
     assert run(workspace, "verify", "--audio").exit_code == 0
-    assert ingest_sources(workspace, [str(workspace.root / "calls")], say=quiet).known == RECORDINGS
+    assert ingest(workspace, workspace.root / "calls").known == RECORDINGS
 
 
 @pytest.mark.parametrize("attack", [cut_short, delete, exchange])
@@ -216,8 +219,9 @@ def test_ingest_puts_back_by_itself_what_a_look_at_the_file_tells(
 ) -> None:
     name, path = attacked(workspace, attack)
     other = workspace.root / "another name.wav"
-    other.write_bytes((workspace.root / "calls" / "0.wav").read_bytes())
-    ingest_sources(workspace, [str(workspace.root / "calls")], say=quiet)
+    content = (workspace.root / "calls" / "0.wav").read_bytes()
+    other.write_bytes(content)
+    ingest(workspace, workspace.root / "calls")
     assert verify_audio(workspace, say=quiet).bad == {}
     assert path.exists()
     assert name in stored_files(workspace)
@@ -231,7 +235,7 @@ def test_ingest_puts_back_an_exchanged_file_when_the_recording_comes_under_anoth
     (workspace.root / "new").mkdir()
     for source in sources:
         source.rename(workspace.root / "new" / source.name)
-    ingest_sources(workspace, [str(workspace.root / "new")], say=quiet)
+    ingest(workspace, workspace.root / "new")
     assert verify_audio(workspace, say=quiet).bad == {}
 
 
@@ -253,9 +257,11 @@ def test_export_refuses_a_bad_file_and_writes_nothing(labelled: Workspace, attac
     assert "ingest its source again" in str(done.exception)
     assert ("export", name) in noted(labelled)
     assert not (labelled.root / "out").exists()
-    ingest_sources(labelled, [str(labelled.root / "calls")], say=quiet)
+    ingest(labelled, labelled.root / "calls")
     export_bundle(
-        open_bundle(labelled, "calls"), format_name="huggingface", output=labelled.root / "out"
+        open_bundle(labelled, "calls"),
+        format_name="huggingface",
+        output=labelled.root / "out",
     )
 
 
@@ -269,7 +275,8 @@ def test_train_refuses_a_bad_file_and_says_which(labelled: Workspace, attack: At
     assert ("train", name) in noted(labelled)
     with labelled.warehouse() as con:
         (failed,) = list_training_runs(con)
-    assert (failed.state, failed.result) == ("failed", {})
+    assert failed.state == "failed"
+    assert failed.result == {}
     assert not list(labelled.models_dir.glob("**/*.npz"))
 
 
@@ -308,17 +315,19 @@ def test_push_goes_on_without_a_bad_file(labelled: Workspace, attack: Attack) ->
     queue = FakeQueue(schemes=labelled.schemes, media_dir=labelled.media_dir)
     name, path = attacked(labelled, attack)
     with labelled.warehouse() as con:
-        said = list_utterances(con)
-    good = {u.utterance_id for u in said if u.recording_id != name}
+        utterances = list_utterances(con)
+    good = {u.utterance_id for u in utterances if u.recording_id != name}
     lines: list[str] = []
     summary = push_pending(labelled, queue=queue, say=lines.append)
     assert set(queue.entries) == good
-    assert (summary.pushed, summary.bad_audio) == (len(good), len(said) - len(good))
+    assert summary.pushed == len(good)
+    assert summary.bad_audio == len(utterances) - len(good)
     assert ("push", name) in noted(labelled)
     assert any(name in line and str(path) in line for line in lines)
-    ingest_sources(labelled, [str(labelled.root / "calls")], say=quiet)
+    ingest(labelled, labelled.root / "calls")
     again = push_pending(labelled, queue=queue, say=quiet)
-    assert (again.pushed, again.bad_audio) == (len(said) - len(good), 0)
+    assert again.pushed == len(utterances) - len(good)
+    assert again.bad_audio == 0
     assert verify_audio(labelled, say=quiet).bad == {}
 
 
@@ -326,14 +335,16 @@ def test_push_goes_on_without_a_bad_file(labelled: Workspace, attack: Attack) ->
 def test_prelabel_goes_on_without_a_bad_file(workspace: Workspace, attack: Attack) -> None:
     name, _ = attacked(workspace, attack)
     summary = prelabel_pending(workspace, say=quiet)
-    assert (summary.recordings, summary.failed) == (RECORDINGS, 1)
+    assert summary.recordings == RECORDINGS
+    assert summary.failed == 1
     assert ("diarize", name) in noted(workspace)
     with workspace.warehouse() as con:
         assert name not in {u.recording_id for u in list_utterances(con)}
-    ingest_sources(workspace, [str(workspace.root / "calls")], say=quiet)
+    ingest(workspace, workspace.root / "calls")
     assert prelabel_pending(open_workspace(workspace.root), say=quiet).failed == 0
     with workspace.warehouse() as con:
-        assert len({u.recording_id for u in list_utterances(con)}) == RECORDINGS
+        recording_ids = {u.recording_id for u in list_utterances(con)}
+        assert len(recording_ids) == RECORDINGS
 
 
 @pytest.mark.parametrize("attack", [cut_short, exchange])
@@ -348,7 +359,11 @@ def test_read_of_a_piece_refuses_a_file_that_changed_since_it_was_opened(
     with pytest.raises(AudioError, match=name):
         sound.read(0, 1_600)
     with pytest.raises(AudioError, match=name):
-        read_clip(path, segment=Segment(start_ms=0, end_ms=100), expected=expected)
+        read_clip(
+            path,
+            segment=Segment(start_ms=0, end_ms=100),
+            expected=expected,
+        )
 
 
 def forget_digests(workspace: Workspace) -> None:
@@ -377,7 +392,7 @@ def test_verify_audio_gives_no_digest_to_a_damaged_file(
     assert set(verify_audio(workspace, say=quiet).bad) == {name}
     with workspace.warehouse() as con:
         assert name not in list_audio_digests(con)
-    ingest_sources(workspace, [str(workspace.root / "calls")], say=quiet)
+    ingest(workspace, workspace.root / "calls")
     assert verify_audio(workspace, say=quiet).bad == {}
 
 
@@ -385,9 +400,8 @@ def test_verify_audio_reads_every_recording_in_seven_parts(workspace: Workspace)
     with workspace.warehouse() as con:
         stored = list_audio(con)
     parts = [choose_part(stored, part, 7) for part in range(1, 8)]
-    assert sorted(one.recording_id for part in parts for one in part) == [
-        one.recording_id for one in stored
-    ]
+    recording_ids = sorted(one.recording_id for one in itertools.chain.from_iterable(parts))
+    assert recording_ids == [one.recording_id for one in stored]
     assert (
         sum(verify_audio(workspace, part=(part, 7), say=quiet).files for part in range(1, 8))
         == RECORDINGS
@@ -426,7 +440,7 @@ def test_doctor_tells_of_a_bad_file(workspace: Workspace, attack: Attack) -> Non
     (good,) = check_audio(workspace.root)
     assert good.ok
     name, _ = attacked(workspace, attack)
-    (found,) = check_audio(workspace.root)
-    assert found.ok is False
-    assert name in found.detail
-    assert "verify --audio" in found.remedy
+    (check,) = check_audio(workspace.root)
+    assert check.ok is False
+    assert name in check.detail
+    assert "verify --audio" in check.remedy

@@ -33,7 +33,13 @@ def make_manifest(folder: Path, *, num: int = 24, voices_per_split: int = 2) -> 
         soundfile.write(folder / name, sound, 16_000)
         voice = f"{split}-{i % voices_per_split}-{i // 8}"
         example = make_example(
-            i, intent=None, emotion=label, audio_file=name, split=split, voice=voice, group=voice
+            i,
+            intent=None,
+            emotion=label,
+            audio_file=name,
+            split=split,
+            voice=voice,
+            group=voice,
         )
         examples.append(example)
     examples.sort(key=lambda e: e.utterance_id)
@@ -49,7 +55,11 @@ def make_manifest(folder: Path, *, num: int = 24, voices_per_split: int = 2) -> 
 @pytest.fixture
 def config() -> TrainingConfig:
     return TrainingConfig(
-        scheme="emotion", encoder="tiny-random", max_epochs=12, batch_size=4, learning_rate=0.01
+        scheme="emotion",
+        encoder="tiny-random",
+        max_epochs=12,
+        batch_size=4,
+        learning_rate=0.01,
     )
 
 
@@ -82,7 +92,8 @@ def job(
         json.dumps({"utterance_id": k, "distribution": v}, ensure_ascii=False) + "\n"
         for k, v in incumbent.items()
     ]
-    (tmp_path / "incumbent.jsonl").write_text("".join(rows), encoding="utf-8")
+    incumbent_file = tmp_path / "incumbent.jsonl"
+    incumbent_file.write_text("".join(rows), encoding="utf-8")
     return TrainingJob(
         config=tmp_path / "config.toml",
         manifest=tmp_path / "manifest.jsonl",

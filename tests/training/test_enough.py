@@ -20,7 +20,13 @@ def example(number: int, label: str, split: Split, *, scheme: str = "intent") ->
         audio_file=f"r{number}.flac",
         text="",
         language="en",
-        gold={scheme: GoldLabel(label=label, distribution={label: 1.0}, num_votes=1)},
+        gold={
+            scheme: GoldLabel(
+                label=label,
+                distribution={label: 1.0},
+                num_votes=1,
+            )
+        },
         split=split,
     )
 
@@ -45,8 +51,8 @@ def test_find_shortage_names_each_scarce_label_with_its_number() -> None:
 
 
 def test_find_shortage_counts_a_label_that_training_lacks() -> None:
-    found = shortage([*version(5, 2), example(5_000, "maybe", Split.TEST)])
-    assert found == "each label needs 5 training examples: maybe 0"
+    missing = shortage([*version(5, 2), example(5_000, "maybe", Split.TEST)])
+    assert missing == "each label needs 5 training examples: maybe 0"
 
 
 @pytest.mark.parametrize("voices", [0, 1])
@@ -56,4 +62,5 @@ def test_find_shortage_names_too_few_voices(voices: int) -> None:
 
 def test_find_shortage_looks_at_its_scheme_only() -> None:
     others = [example(n, "sad", Split.TRAIN, scheme="emotion") for n in range(3)]
-    assert shortage([*version(5, 2), *others]) == ""
+    missing = shortage([*version(5, 2), *others])
+    assert missing == ""

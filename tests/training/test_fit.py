@@ -17,7 +17,11 @@ Blobs = tuple[np.ndarray, np.ndarray]
 def _fit(blobs: Blobs, config: TrainingConfig) -> Fit:
     x, y = blobs
     return fit_head(
-        x[:30], y[:30], validation_features=x[30:], validation_targets=y[30:], config=config
+        x[:30],
+        y[:30],
+        validation_features=x[30:],
+        validation_targets=y[30:],
+        config=config,
     )
 
 
@@ -43,11 +47,9 @@ def test_fit_head_lowers_the_loss_by_half(
 def test_fit_head_gives_the_same_weights_for_the_same_seed(
     blobs: Blobs, config: TrainingConfig
 ) -> None:
-    first, again, other = (
-        _fit(blobs, config),
-        _fit(blobs, config),
-        _fit(blobs, replace(config, seed=1)),
-    )
+    first = _fit(blobs, config)
+    again = _fit(blobs, config)
+    other = _fit(blobs, replace(config, seed=1))
     assert all(
         torch.equal(v, again.head.state_dict()[k]) for k, v in first.head.state_dict().items()
     )
@@ -55,8 +57,15 @@ def test_fit_head_gives_the_same_weights_for_the_same_seed(
 
 
 def test_fit_head_pins_the_first_two_steps(blobs: Blobs, config: TrainingConfig) -> None:
-    pinned = replace(config, dropout=0.0, batch_size=30, max_epochs=2, warmup_share=0.0)
-    assert [round(row.train_loss, 4) for row in _fit(blobs, pinned).curves] == [0.6931, PINNED]
+    pinned = replace(
+        config,
+        dropout=0.0,
+        batch_size=30,
+        max_epochs=2,
+        warmup_share=0.0,
+    )
+    rounded = [round(row.train_loss, 4) for row in _fit(blobs, pinned).curves]
+    assert rounded == [0.6931, PINNED]
 
 
 PINNED = 0.5879

@@ -88,18 +88,38 @@ def test_run_training_refuses_a_leaking_split(
     tmp_path: Path, config: TrainingConfig, manifest: Manifest, incumbent: Answers
 ) -> None:
     with pytest.raises(TrainingError, match="split leaks: voice 'v'"):
-        run_training(config, _relabel(manifest, voice="v"), incumbent, cache_dir=tmp_path)
+        run_training(
+            config,
+            _relabel(manifest, voice="v"),
+            incumbent,
+            cache_dir=tmp_path,
+        )
     with pytest.raises(TrainingError, match="split leaks: group 'g'"):
-        run_training(config, _relabel(manifest, group="g"), incumbent, cache_dir=tmp_path)
+        run_training(
+            config,
+            _relabel(manifest, group="g"),
+            incumbent,
+            cache_dir=tmp_path,
+        )
 
 
 def test_run_training_names_what_is_missing(
     tmp_path: Path, config: TrainingConfig, manifest: Manifest, incumbent: Answers
 ) -> None:
     with pytest.raises(TrainingError, match="'mood' is not in version 'tiny'; it has: emotion"):
-        run_training(replace(config, scheme="mood"), manifest, incumbent, cache_dir=tmp_path)
+        run_training(
+            replace(config, scheme="mood"),
+            manifest,
+            incumbent,
+            cache_dir=tmp_path,
+        )
     with pytest.raises(TrainingError, match="no training example"):
-        run_training(config, _relabel(manifest, split=Split.TEST), incumbent, cache_dir=tmp_path)
+        run_training(
+            config,
+            _relabel(manifest, split=Split.TEST),
+            incumbent,
+            cache_dir=tmp_path,
+        )
     with pytest.raises(TrainingError, match="no answer for 6 test examples"):
         run_training(config, manifest, {}, cache_dir=tmp_path)
     one = _relabel(manifest, gold=next(e for e in manifest.examples).gold)
@@ -141,7 +161,10 @@ BLOCK = """
 import sys
 class Block:
     def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in {"prefect", "duckdb", "pyannote", "label_studio_sdk", "polars", "faster_whisper", "ctranslate2"}:
+        if name.split(".")[0] in {
+            "prefect", "duckdb", "pyannote", "label_studio_sdk", "polars", "faster_whisper",
+            "ctranslate2",
+        }:
             raise ImportError("blocked " + name)
 sys.meta_path.insert(0, Block())
 from training.__main__ import main
@@ -163,21 +186,30 @@ def test_main_runs_without_the_rest_of_the_house(job: TrainingJob) -> None:
         job.incumbent,
     ]
     done = subprocess.run(
-        [*command, "--output", job.output], capture_output=True, text=True, timeout=120, check=False
+        [*command, "--output", job.output],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     result = json.loads((job.output / "result.json").read_text(encoding="utf-8"))
     assert result["counts"] == {"train": 12, "validation": 6, "test": 6}
     assert (job.output / "curves.csv").read_text().count("\n") == len(result["curves"]) + 1
-    assert len((job.output / "predictions.jsonl").read_text().splitlines()) == 6
+    text = (job.output / "predictions.jsonl").read_text()
+    assert len(text.splitlines()) == 6
     assert list((job.output / "tensorboard").glob("events.*"))
-    assert TrainedLabeler(job.output / "checkpoint").model.key == result["model"]["key"]
+    labeler = TrainedLabeler(job.output / "checkpoint")
+    assert labeler.model.key == result["model"]["key"]
 
 
 @pytest.mark.slow
 def test_main_exits_2_on_wrong_usage() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "training"], capture_output=True, text=True, check=False
+        [sys.executable, "-m", "training"],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 2
 

@@ -1,4 +1,5 @@
 import csv
+import itertools
 import warnings
 from collections import Counter
 from datetime import UTC, datetime, timedelta
@@ -22,11 +23,9 @@ NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 def ballots(cast):
     """One vote a label, each by another person."""
-    rows = [
-        (unit, person, label)
-        for unit, labels in cast.items()
-        for person, label in enumerate(labels)
-    ]
+    rows = []
+    for unit, labels in cast.items():
+        rows += [(unit, person, label) for person, label in enumerate(labels)]
     return [
         Vote(utterance_id=unit, annotator=f"p{person}", labels=(label,))
         for unit, person, label in rows
@@ -48,16 +47,14 @@ def annotation(number, annotator, label, *, minutes=0, **fields):
 @given(units)
 def test_krippendorff_alpha_equals_nltk(cast):
     pairable = {unit: labels for unit, labels in cast.items() if len(labels) > 1}
-    used = {label for labels in pairable.values() for label in labels}
+    used = set(itertools.chain.from_iterable(pairable.values()))
     alpha = krippendorff_alpha(ballots(cast))
     if len(used) < 2:
         assert alpha is None
         return
-    rows = [
-        (str(person), unit, label)
-        for unit, labels in pairable.items()
-        for person, label in enumerate(labels)
-    ]
+    rows = []
+    for unit, labels in pairable.items():
+        rows += [(str(person), unit, label) for person, label in enumerate(labels)]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         assert alpha == pytest.approx(AnnotationTask(rows).alpha())
@@ -66,9 +63,9 @@ def test_krippendorff_alpha_equals_nltk(cast):
 def test_krippendorff_alpha_reproduces_the_published_example():
     # Krippendorff 2011, section C: four observers, twelve units, nominal: 0.743
     rows = "11-1 2232 3333 3333 2222 1234 4444 1121 2222 -555 --11 --3-"
-    cast = {
-        str(unit): [vote for vote in row if vote != "-"] for unit, row in enumerate(rows.split())
-    }
+    cast = {}
+    for unit, row in enumerate(rows.split()):
+        cast[str(unit)] = [vote for vote in row if vote != "-"]
     assert krippendorff_alpha(ballots(cast)) == pytest.approx(0.743, abs=0.0005)
 
 
@@ -89,7 +86,8 @@ def test_resolve_gives_the_majority_and_its_shares(cast, min_votes):
 
 
 def test_resolve_breaks_a_tie_by_name():
-    assert resolve(ballots({"u": ["sad", "angry"]}), scheme="emotion")[0].label == "angry"
+    resolved = resolve(ballots({"u": ["sad", "angry"]}), scheme="emotion")
+    assert resolved[0].label == "angry"
 
 
 def test_resolve_divides_the_vote_of_who_names_several_labels():
@@ -97,17 +95,15 @@ def test_resolve_divides_the_vote_of_who_names_several_labels():
         Vote(utterance_id="u", annotator="ann", labels=("sad", "angry")),
         Vote(utterance_id="u", annotator="bob", labels=("angry",)),
     ]
-    assert resolve(cast, scheme="emotion")[0].distribution == pytest.approx(
-        {"angry": 0.75, "sad": 0.25}
-    )
-    assert resolve(cast, scheme="emotion", ranked=True)[0].distribution == pytest.approx(
-        {"angry": 2 / 3, "sad": 1 / 3}
-    )
+    resolved = resolve(cast, scheme="emotion")
+    assert resolved[0].distribution == pytest.approx({"angry": 0.75, "sad": 0.25})
+    resolved = resolve(cast, scheme="emotion", ranked=True)
+    assert resolved[0].distribution == pytest.approx({"angry": 2 / 3, "sad": 1 / 3})
     assert sum(weigh(cast[0], ranked=True).values()) == pytest.approx(1)
 
 
 def test_collect_votes_takes_the_newest_of_each_person():
-    found = collect_votes(
+    votes = collect_votes(
         [
             annotation(1, "ann", "sad", minutes=5),
             annotation(1, "ann", "angry"),
@@ -115,7 +111,7 @@ def test_collect_votes_takes_the_newest_of_each_person():
         ],
         scheme="emotion",
     )
-    assert [(vote.annotator, vote.labels) for vote in found] == [
+    assert [(vote.annotator, vote.labels) for vote in votes] == [
         ("ann", ("sad",)),
         ("bob", ("sad",)),
     ]
@@ -128,7 +124,8 @@ def test_collect_votes_leaves_out_skips_deletions_and_other_schemes():
         annotation(2, "bob", "sad", skipped=True),
     ]
     assert collect_votes(given_votes, scheme="emotion") == []
-    assert collect_votes([annotation(3, "cid", "sad")], scheme="intent") == []
+    votes = collect_votes([annotation(3, "cid", "sad")], scheme="intent")
+    assert votes == []
 
 
 @pytest.mark.corpus
@@ -137,10 +134,9 @@ def test_resolve_reproduces_the_cremad_crowd(corpora):
         voice_only = [
             row for row in csv.DictReader(file) if row[""].startswith("1") and len(row[""]) == 6
         ]
-    cast = {
-        row["fileName"]: [label for label in "ADFHNS" for _ in range(int(row[label]))]
-        for row in voice_only
-    }
+    cast = {}
+    for row in voice_only:
+        cast[row["fileName"]] = list("".join(label * int(row[label]) for label in "ADFHNS"))
     golds = resolve(ballots(cast), scheme="emotion")
     tied = {
         gold.utterance_id
@@ -152,6 +148,7 @@ def test_resolve_reproduces_the_cremad_crowd(corpora):
         for gold in golds
         if gold.utterance_id not in tied and gold.label == gold.utterance_id.split("_")[2][0]
     ]
-    assert (len(golds), len(tied)) == (7_442, 644)
+    assert len(golds) == 7_442
+    assert len(tied) == 644
     assert len(as_acted) / len(golds) == pytest.approx(0.416, abs=0.0005)
     assert krippendorff_alpha(ballots(cast)) == pytest.approx(0.281, abs=0.0005)

@@ -1,7 +1,9 @@
-"""No reader shifts a label: sound lies in the canonical file where it lay before it was encoded, whatever the container and the rate.
+"""No reader shifts a label: sound lies in the canonical file where it lay before it was encoded,
+whatever the container and the rate.
 
-Encoders delay what they encode, and containers say by how much; decoders differ in whether they listen. What is tested is what a label
-depends on: the sample of the canonical 16 kHz file at which a sound is heard.
+Encoders delay what they encode, and containers say by how much; decoders differ in whether they
+listen. What is tested is what a label depends on: the sample of the canonical 16 kHz file at which
+a sound is heard.
 """
 
 import shutil
@@ -32,12 +34,18 @@ def lag_samples(reference, heard) -> int:
     size = 1 << int(np.ceil(np.log2(len(reference) + len(heard))))
     spectrum = np.fft.rfft(heard, size) * np.conj(np.fft.rfft(reference, size))
     correlation = np.fft.irfft(spectrum / np.maximum(np.abs(spectrum), 1e-9), size)
-    lags = np.concatenate([np.arange(SEARCH), np.arange(-SEARCH, 0)])
+    lags = np.concatenate(
+        [
+            np.arange(SEARCH),
+            np.arange(-SEARCH, 0),
+        ]
+    )
     return int(lags[np.argmax(correlation[lags])])
 
 
 def encode(folder: Path, name: str, *options: str, rate_hz: int = RATE_HZ) -> Path:
-    source, target = folder / "original.wav", folder / name
+    source = folder / "original.wav"
+    target = folder / name
     soundfile.write(source, SPEECH, RATE_HZ)
     command = [
         "ffmpeg",
@@ -86,7 +94,8 @@ def test_canonical_audio_is_where_the_original_was(tmp_path, reference, name, op
 
 
 def test_mp3_without_its_header_is_late_by_what_the_encoder_added(tmp_path, reference):
-    # Nobody can know it: the LAME header, which says how much to skip, is not there. 1105 samples of 48 kHz are 368 of 16 kHz.
+    # Nobody can know it: the LAME header, which says how much to skip, is not there. 1105 samples
+    # of 48 kHz are 368 of 16 kHz.
     path = encode(tmp_path, "call.mp3", "-c:a", "libmp3lame", "-write_xing", "0")
     _, heard = read_recording(path)
     assert lag_samples(reference, heard[:, 0]) == 368

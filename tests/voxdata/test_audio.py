@@ -26,7 +26,11 @@ def encode(path: Path, codec: str, *, container: str | None = None) -> Path:
     with av.open(str(path), "w", format=container) as output:
         stream = output.add_stream(codec, rate=48_000, layout="mono")
         stream.time_base = Fraction(1, 48_000)
-        frame = av.AudioFrame.from_ndarray(SPEECH[None], format="s16", layout="mono")
+        frame = av.AudioFrame.from_ndarray(
+            SPEECH[None],
+            format="s16",
+            layout="mono",
+        )
         frame.sample_rate, frame.pts, frame.time_base = 48_000, 0, Fraction(1, 48_000)
         resampler = av.AudioResampler(
             format=stream.codec_context.format,
@@ -51,15 +55,18 @@ def remux(source: Path, target: Path) -> Path:
 
 
 def loudness(samples, *, frames: int = 14, size: int = 4_800):
-    return np.sqrt(np.mean(np.square(samples[: frames * size].reshape(frames, size)), axis=1))
+    framed = samples[: frames * size].reshape(frames, size)
+    return np.sqrt(np.mean(np.square(framed), axis=1))
 
 
 def decode(path: Path, **options) -> SimpleNamespace:
     """A whole file in memory."""
     blocks = decode_audio(path, list, **options)
-    assert len({(b.sample_rate_hz, b.codec, b.container, b.samples.shape[1]) for b in blocks}) == 1
+    formats = {(b.sample_rate_hz, b.codec, b.container, b.samples.shape[1]) for b in blocks}
+    assert len(formats) == 1
     return SimpleNamespace(
-        samples=np.concatenate([b.samples for b in blocks]), sample_rate_hz=blocks[0].sample_rate_hz
+        samples=np.concatenate([b.samples for b in blocks]),
+        sample_rate_hz=blocks[0].sample_rate_hz,
     )
 
 
@@ -85,13 +92,18 @@ def reason_for(path: Path, **options) -> DropReason:
     ],
 )
 def test_decode_audio_reads_every_usual_container(tmp_path, suffix, codec):
-    found = decode(encode(tmp_path / f"call.{suffix}", codec))
-    assert found.sample_rate_hz == 48_000
-    assert abs(found.samples.shape[0] - SPEECH.size) < 5_000
-    assert np.corrcoef(loudness(found.samples[:, 0]), loudness(SPEECH / 32768))[0, 1] > 0.9
+    decoded = decode(encode(tmp_path / f"call.{suffix}", codec))
+    assert decoded.sample_rate_hz == 48_000
+    assert abs(decoded.samples.shape[0] - SPEECH.size) < 5_000
+    heard = loudness(decoded.samples[:, 0])
+    wanted = loudness(SPEECH / 32768)
+    assert np.corrcoef(heard, wanted)[0, 1] > 0.9
 
 
-@pytest.mark.parametrize("subtype", ["PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE"])
+@pytest.mark.parametrize(
+    "subtype",
+    ["PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE"],
+)
 def test_decode_audio_gives_exact_float32(tmp_path, subtype):
     values = np.array([-128, -64, -1, 0, 1, 127], np.float64) / 128
     path = write_wav(tmp_path / "a.wav", values, subtype=subtype)
@@ -100,16 +112,19 @@ def test_decode_audio_gives_exact_float32(tmp_path, subtype):
 
 def test_decode_audio_keeps_every_channel_apart(tmp_path):
     samples = np.arange(50, dtype=np.int16).reshape(10, 5)
-    assert np.array_equal(decode(write_wav(tmp_path / "a.wav", samples)).samples * 32768, samples)
+    decoded = decode(write_wav(tmp_path / "a.wav", samples))
+    assert np.array_equal(decoded.samples * 32768, samples)
 
 
 @pytest.mark.parametrize(
-    "name", ["通話 录音.wav", "two\nlines.wav", "a:b %03d [x].wav", "ünï.mp3", "rtp:x.wav"]
+    "name",
+    ["通話 录音.wav", "two\nlines.wav", "a:b %03d [x].wav", "ünï.mp3", "rtp:x.wav"],
 )
 def test_decode_audio_opens_any_name(tmp_path, monkeypatch, name):
     write_wav(tmp_path / "plain.wav").rename(tmp_path / name)
     monkeypatch.chdir(tmp_path)
-    assert decode(Path(name)).samples.shape == (SPEECH.size, 1)
+    decoded = decode(Path(name))
+    assert decoded.samples.shape == (SPEECH.size, 1)
 
 
 def test_decode_audio_opens_a_name_that_is_not_utf8(tmp_path):
@@ -122,9 +137,16 @@ def test_decode_audio_opens_a_name_that_is_not_utf8(tmp_path):
 def test_decode_audio_tells_a_truncated_wav(tmp_path, order):
     whole = write_wav(tmp_path / "a.wav").read_bytes() if order == "<" else b""
     if order == ">":
-        soundfile.write(tmp_path / "b.wav", SPEECH, 48_000, subtype="PCM_16", endian="BIG")
+        soundfile.write(
+            tmp_path / "b.wav",
+            SPEECH,
+            48_000,
+            subtype="PCM_16",
+            endian="BIG",
+        )
         whole = (tmp_path / "b.wav").read_bytes()
-    (tmp_path / "half.wav").write_bytes(whole[: len(whole) // 2])
+    half_file = tmp_path / "half.wav"
+    half_file.write_bytes(whole[: len(whole) // 2])
     assert reason_for(tmp_path / "half.wav") is DropReason.TRUNCATED
     (tmp_path / "less.wav").write_bytes(whole[:-1])
     assert reason_for(tmp_path / "less.wav") is DropReason.TRUNCATED
@@ -143,7 +165,11 @@ def test_decode_audio_tells_a_truncated_lossless_file(tmp_path, name, codec):
 def test_decode_audio_tells_a_truncated_mp4_with_its_index_in_front(tmp_path):
     with (
         av.open(str(encode(tmp_path / "a.m4a", "aac"))) as read,
-        av.open(str(tmp_path / "fast.m4a"), "w", options={"movflags": "faststart"}) as output,
+        av.open(
+            str(tmp_path / "fast.m4a"),
+            "w",
+            options={"movflags": "faststart"},
+        ) as output,
     ):
         stream = output.add_stream_from_template(read.streams.audio[0])
         for packet in read.demux(read.streams.audio[0]):
@@ -152,25 +178,38 @@ def test_decode_audio_tells_a_truncated_mp4_with_its_index_in_front(tmp_path):
                 output.mux(packet)
     whole = (tmp_path / "fast.m4a").read_bytes()
     assert decode(tmp_path / "fast.m4a").samples.size
-    (tmp_path / "half.m4a").write_bytes(whole[: len(whole) * 2 // 3])
+    half_file = tmp_path / "half.m4a"
+    half_file.write_bytes(whole[: len(whole) * 2 // 3])
     assert reason_for(tmp_path / "half.m4a") is DropReason.TRUNCATED
 
 
-@pytest.mark.parametrize("size", [0, 0xFFFFFFFF, 0x7FFFFFFF, 0x7FFFF000, 0xFFFFFFFE])
+@pytest.mark.parametrize(
+    "size",
+    [0, 0xFFFFFFFF, 0x7FFFFFFF, 0x7FFFF000, 0xFFFFFFFE],
+)
 def test_decode_audio_trusts_the_sound_when_a_streamed_wav_leaves_its_size_open(tmp_path, size):
     whole = bytearray(write_wav(tmp_path / "a.wav").read_bytes())
     at = whole.index(b"data") + 4
     whole[at : at + 4] = struct.pack("<I", size)
     whole[4:8] = struct.pack("<I", size)
     (tmp_path / "streamed.wav").write_bytes(whole)
-    assert decode(tmp_path / "streamed.wav").samples.shape == (SPEECH.size, 1)
+    decoded = decode(tmp_path / "streamed.wav")
+    assert decoded.samples.shape == (SPEECH.size, 1)
 
 
 def test_decode_audio_tells_a_truncated_rf64(tmp_path):
-    soundfile.write(tmp_path / "a.wav", SPEECH, 48_000, format="RF64", subtype="PCM_16")
+    soundfile.write(
+        tmp_path / "a.wav",
+        SPEECH,
+        48_000,
+        format="RF64",
+        subtype="PCM_16",
+    )
     whole = (tmp_path / "a.wav").read_bytes()
-    assert decode(tmp_path / "a.wav").samples.shape == (SPEECH.size, 1)
-    (tmp_path / "half.wav").write_bytes(whole[: len(whole) // 2])
+    decoded = decode(tmp_path / "a.wav")
+    assert decoded.samples.shape == (SPEECH.size, 1)
+    half_file = tmp_path / "half.wav"
+    half_file.write_bytes(whole[: len(whole) // 2])
     assert reason_for(tmp_path / "half.wav") is DropReason.TRUNCATED
 
 
@@ -229,14 +268,19 @@ def test_decode_audio_refuses_absurd_rates(tmp_path, rate_hz):
 
 
 def test_decode_audio_refuses_samples_that_are_not_finite(tmp_path):
-    path = write_wav(tmp_path / "a.wav", np.array([0.0, np.inf]), subtype="FLOAT")
+    path = write_wav(
+        tmp_path / "a.wav",
+        np.array([0.0, np.inf]),
+        subtype="FLOAT",
+    )
     assert reason_for(path) is DropReason.INVALID_FORMAT
 
 
 def test_decode_audio_refuses_a_file_longer_than_allowed(tmp_path):
     path = write_wav(tmp_path / "a.wav")
     assert reason_for(path, max_duration_ms=1_499) is DropReason.TOO_LONG
-    assert decode(path, max_duration_ms=1_500).samples.shape == (SPEECH.size, 1)
+    decoded = decode(path, max_duration_ms=1_500)
+    assert decoded.samples.shape == (SPEECH.size, 1)
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -249,14 +293,15 @@ def test_decode_audio_raises_nothing_but_audio_error_on_damaged_bytes(tmp_path, 
         ("a.m4a", "aac"),
         ("a.webm", "libopus"),
     ]:
-        whole = bytearray(encode(tmp_path / name, codec).read_bytes())
+        content = encode(tmp_path / name, codec).read_bytes()
+        whole = bytearray(content)
         for at in rng.integers(0, min(len(whole), 2_000), 20):
             whole[at] = rng.integers(256)
         (tmp_path / f"bad-{name}").write_bytes(whole[: rng.integers(1, len(whole))])
         with suppress(AudioError):
-            found = decode(tmp_path / f"bad-{name}")
-            assert found.samples.size
-            assert np.isfinite(found.samples).all()
+            decoded = decode(tmp_path / f"bad-{name}")
+            assert decoded.samples.size
+            assert np.isfinite(decoded.samples).all()
 
 
 @pytest.mark.corpus
@@ -266,11 +311,11 @@ def test_decode_audio_judges_every_file_of_the_bad_audio_corpus(corpora):
     reasons: dict[str, DropReason] = {}
     for row in rows:
         try:
-            found = decode(folder / row["path"])
+            decoded = decode(folder / row["path"])
         except AudioError as error:
             reasons[row["path"].removeprefix("files/")] = error.reason
         else:
-            assert found.samples.size
+            assert decoded.samples.size
     empty_or_cut = {
         "funasr/tmp_46bytes.wav": DropReason.EMPTY,
         "mutagen/with-id3.dsf": DropReason.TRUNCATED,

@@ -18,27 +18,36 @@ SCANNER = SpokenScanner()
 def said_in_turn(
     *texts: str, gap_ms: int = 500, languages: tuple[str, ...] = ("en",)
 ) -> list[Utterance]:
-    """Utterances of one speaker of two seconds each, with a word of the other party in every pause."""
-    said = []
+    """Utterances of one speaker of two seconds each, with a word of the other party in every
+    pause.
+    """
+    lines = []
     for number, text in enumerate(texts):
         start_ms = number * (2_000 + gap_ms)
-        said.append(
+        lines.append(
             make_utterance(
-                start_ms, start_ms + 2_000, text=text, language=languages[number % len(languages)]
+                start_ms,
+                start_ms + 2_000,
+                text=text,
+                language=languages[number % len(languages)],
             )
         )
-        said.append(
+        lines.append(
             make_utterance(
-                start_ms + 2_000, start_ms + 2_300, text="Mm-hm.", speaker="S9", language="en"
+                start_ms + 2_000,
+                start_ms + 2_300,
+                text="Mm-hm.",
+                speaker="S9",
+                language="en",
             )
         )
-    return said
+    return lines
 
 
 def masked(*texts: str, gap_ms: int = 500, languages: tuple[str, ...] = ("en",)) -> list[str]:
-    said = said_in_turn(*texts, gap_ms=gap_ms, languages=languages)
-    found = scan_utterances(SCANNER, said)
-    return [mask_text(u.text, found[u.utterance_id]) for u in said if u.speaker != "S9"]
+    turns = said_in_turn(*texts, gap_ms=gap_ms, languages=languages)
+    spans = scan_utterances(SCANNER, turns)
+    return [mask_text(u.text, spans[u.utterance_id]) for u in turns if u.speaker != "S9"]
 
 
 @pytest.mark.parametrize(
@@ -97,7 +106,10 @@ def test_scan_utterances_finds_what_follows_its_word_after_a_pause(
 
 
 @pytest.mark.parametrize("gap_ms", [500, 12_000])
-@pytest.mark.parametrize("languages", [("en",), ("en", "de")])
+@pytest.mark.parametrize(
+    "languages",
+    [("en",), ("en", "de")],
+)
 def test_scan_utterances_finds_a_number_dictated_over_a_pause(
     gap_ms: int, languages: tuple[str, ...]
 ) -> None:
@@ -131,7 +143,14 @@ class EveryWord:
         found, at = [], 0
         for word in text.split():
             at = text.index(word, at)
-            found.append(PrivateText(kind="name", start=at, end=at + len(word), score=1.0))
+            found.append(
+                PrivateText(
+                    kind="name",
+                    start=at,
+                    end=at + len(word),
+                    score=1.0,
+                )
+            )
             at += len(word)
         return found
 
@@ -145,7 +164,8 @@ def test_scan_utterances_takes_time_that_grows_with_the_length_of_a_call_and_no_
         times = []
         for _ in range(3):
             began = time.process_time()
-            scan_utterances(EveryWord(), said)  # type: ignore[arg-type]  # its model is not asked for
+            # The scanner's model is not asked for.
+            scan_utterances(EveryWord(), said)  # type: ignore[arg-type]
             times.append(time.process_time() - began)
         return min(times)  # what the machine did besides makes one slower, never faster
 

@@ -14,7 +14,12 @@ SPEECH = np.rint(speech_like(1_500, rate_hz=48_000) * 32767).astype(np.int16)
 
 
 def ingest(folder, samples, rate_hz=16_000, *, subtype="FLOAT", **options) -> Canonical:
-    soundfile.write(folder / "a.wav", np.asarray(samples, np.float32), rate_hz, subtype=subtype)
+    soundfile.write(
+        folder / "a.wav",
+        np.asarray(samples, np.float32),
+        rate_hz,
+        subtype=subtype,
+    )
     return canonicalise(folder / "a.wav", lambda _: folder / "canonical.flac", **options)
 
 
@@ -22,7 +27,8 @@ def read_back(folder, samples, rate_hz=16_000):
     (folder / "canonical.flac").unlink(missing_ok=True)
     recording = ingest(folder, samples, rate_hz).recording
     return recording, np.stack(
-        [sound.read() for sound in open_canonical(folder / "canonical.flac")], axis=1
+        [sound.read() for sound in open_canonical(folder / "canonical.flac")],
+        axis=1,
     )
 
 
@@ -72,7 +78,8 @@ def test_recording_id_differs_by_rate_and_by_channel_arrangement(tmp_path):
 
 def test_recording_id_is_the_same_for_negative_zero(tmp_path):
     assert identity(tmp_path, np.array([[0.0], [0.5]], np.float32)) == identity(
-        tmp_path, np.array([[-0.0], [0.5]], np.float32)
+        tmp_path,
+        np.array([[-0.0], [0.5]], np.float32),
     )
 
 
@@ -86,7 +93,10 @@ def test_canonicalise_makes_a_file_that_is_there_anew_with_the_same_bytes(tmp_pa
 
 def test_canonicalise_gives_the_same_bytes_whatever_the_blocks(tmp_path, monkeypatch):
     samples = np.stack(
-        [speech_like(3_000, seed=1, rate_hz=44_100), speech_like(3_000, seed=2, rate_hz=44_100)],
+        [
+            speech_like(3_000, seed=1, rate_hz=44_100),
+            speech_like(3_000, seed=2, rate_hz=44_100),
+        ],
         axis=1,
     )
     _, whole = read_back(tmp_path, samples, 44_100)
@@ -112,7 +122,10 @@ def test_canonicalise_hears_the_quietest_speech(tmp_path, corpora):
     assert not any(canonicalise(clip, lambda _: tmp_path / "x.flac").silent for clip in clips)
 
 
-@pytest.mark.parametrize("samples", [silence(100), silence(100) + 0.3, tone(100, level=5e-5)])
+@pytest.mark.parametrize(
+    "samples",
+    [silence(100), silence(100) + 0.3, tone(100, level=5e-5)],
+)
 def test_is_silent_tells_silence_constants_and_the_noise_floor(tmp_path, samples):
     assert ingest(tmp_path, samples[:, None]).silent
 
@@ -121,7 +134,10 @@ def test_is_silent_hears_one_live_channel(tmp_path):
     assert not ingest(tmp_path, np.stack([silence(100), tone(100, level=0.001)], axis=1)).silent
 
 
-@pytest.mark.parametrize("rate_hz", [8_000, 11_025, 16_000, 22_050, 44_100, 48_000])
+@pytest.mark.parametrize(
+    "rate_hz",
+    [8_000, 11_025, 16_000, 22_050, 44_100, 48_000],
+)
 @pytest.mark.parametrize("num_samples", [1, 7, 4_410, 44_101])
 def test_canonicalise_gives_lengths_true_to_the_sample(tmp_path, rate_hz, num_samples):
     samples = np.random.default_rng(0).uniform(-0.5, 0.5, (num_samples, 1))
@@ -133,17 +149,30 @@ def test_canonicalise_gives_lengths_true_to_the_sample(tmp_path, rate_hz, num_sa
 
 
 def test_canonicalise_keeps_a_tone_when_it_resamples(tmp_path):
-    _, canonical = read_back(tmp_path, tone(1_000, rate_hz=44_100)[:, None], 44_100)
+    _, canonical = read_back(
+        tmp_path,
+        tone(1_000, rate_hz=44_100)[:, None],
+        44_100,
+    )
     assert np.abs(canonical[800:-800, 0] - tone(1_000)[800:-800]).max() < 1e-3
 
 
 def test_canonicalise_keeps_both_parties_of_a_call(tmp_path):
     left, right = np.split(
-        np.stack([speech_like(4_000, seed=1), speech_like(4_000, seed=2)], axis=1), 2, axis=1
+        np.stack(
+            [
+                speech_like(4_000, seed=1),
+                speech_like(4_000, seed=2),
+            ],
+            axis=1,
+        ),
+        2,
+        axis=1,
     )
     gate = (np.arange(64_000) // 16_000 % 2)[:, None]
     recording, canonical = read_back(tmp_path, np.hstack([left * gate, right * (1 - gate)]))
-    assert (recording.layout, recording.canonical_channels) == (ChannelLayout.PER_CHANNEL, 2)
+    assert recording.layout == ChannelLayout.PER_CHANNEL
+    assert recording.canonical_channels == 2
     assert (
         np.abs(canonical - np.hstack([left * gate, right * (1 - gate)])).max() <= 0.5 / 32768 + 1e-7
     )
@@ -152,7 +181,9 @@ def test_canonicalise_keeps_both_parties_of_a_call(tmp_path):
 def test_canonicalise_scales_sound_above_full_scale_down_as_a_whole(tmp_path):
     _, canonical = read_back(tmp_path, tone(100, level=4.0)[:, None])
     assert np.allclose(
-        canonical[:, 0], tone(100, level=4.0) / np.abs(tone(100, level=4.0)).max(), atol=1 / 32768
+        canonical[:, 0],
+        tone(100, level=4.0) / np.abs(tone(100, level=4.0)).max(),
+        atol=1 / 32768,
     )
 
 

@@ -26,13 +26,17 @@ def test_why_outside_accepts_only_names_that_stay_in_their_folder(pieces: list[s
 
 
 @pytest.mark.parametrize(
-    "name", ["", "..", "../x", "a/../../x", "/x", "\\x", "a\\..\\..\\x", "C:x", "~/x", "x\0"]
+    "name",
+    ["", "..", "../x", "a/../../x", "/x", "\\x", "a\\..\\..\\x", "C:x", "~/x", "x\0"],
 )
 def test_why_outside_names_what_is_wrong(name: str) -> None:
     assert why_outside(name)
 
 
-@pytest.mark.parametrize("name", ["x", "a/b.flac", "...", "a..b/c", "句子.wav"])
+@pytest.mark.parametrize(
+    "name",
+    ["x", "a/b.flac", "...", "a..b/c", "句子.wav"],
+)
 def test_why_outside_lets_plain_names_pass(name: str) -> None:
     assert why_outside(name) == ""
 
@@ -47,14 +51,16 @@ def test_find_link_finds_links_and_pipes_and_nothing_else(tmp_path: Path) -> Non
 
 def test_leads_out_follows_links(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
-    (tmp_path / "in" / "same").symlink_to(tmp_path / "in")
+    loop = tmp_path / "in" / "same"
+    loop.symlink_to(tmp_path / "in")
     (tmp_path / "in" / "up").symlink_to(tmp_path)
     assert not leads_out(tmp_path / "in" / "same" / "x", tmp_path / "in")
     assert leads_out(tmp_path / "in" / "up" / "x", tmp_path / "in")
 
 
 @pytest.mark.parametrize(
-    "recording_id", ["", "rec0", "../" + "0" * 29, "0" * 33, "A" * 32, "0" * 32 + "\n"]
+    "recording_id",
+    ["", "rec0", "../" + "0" * 29, "0" * 33, "A" * 32, "0" * 32 + "\n"],
 )
 def test_canonical_file_refuses_what_is_no_id(recording_id: str) -> None:
     with pytest.raises(AudioError, match="32 hexadecimal digits") as caught:

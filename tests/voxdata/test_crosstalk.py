@@ -39,19 +39,35 @@ def test_find_lag_ms_hears_a_leak(lag_ms: int, level_db: float, own: Samples) ->
 
 
 @pytest.mark.parametrize(
-    "other", [OWN, silence(3_000), noise(3_000, level=0.001, seed=4), speech_like(3_000, seed=5)]
+    "other",
+    [
+        OWN,
+        silence(3_000),
+        noise(3_000, level=0.001, seed=4),
+        speech_like(3_000, seed=5),
+    ],
 )
 def test_find_lag_ms_hears_nothing_in_what_somebody_else_says(other: Samples) -> None:
     assert find_lag_ms(SAID, other) is None
 
 
 def test_measure_leaks_says_when_it_is_heard_elsewhere() -> None:
-    said, leaking, apart = ArraySound(SAID), ArraySound(delayed(SAID, 250, -30)), ArraySound(OWN)
+    sound = ArraySound(SAID)
+    leaking = ArraySound(delayed(SAID, 250, -30))
+    apart = ArraySound(OWN)
     utterance = make_utterance(0, 3_000)
     span = PrivateSpan(
-        kind="phone", start=0, end=3, segment=Segment(start_ms=1_000, end_ms=2_000), score=1.0
+        kind="phone",
+        start=0,
+        end=3,
+        segment=Segment(start_ms=1_000, end_ms=2_000),
+        score=1.0,
     )
-    found = measure_leaks({utterance.utterance_id: [span]}, [utterance], [said, leaking, apart])
+    found = measure_leaks(
+        {utterance.utterance_id: [span]},
+        [utterance],
+        [sound, leaking, apart],
+    )
     leaks = found[utterance.utterance_id][0].leaks
     assert leaks[2] is None
     assert leaks[1] is not None

@@ -19,7 +19,11 @@ def test_fingerprint_does_not_depend_on_order(shuffled):
 def test_fingerprint_changes_with_every_field():
     example = EXAMPLES[0]
     gold = {
-        "intent": GoldLabel(label="greet", distribution={"greet": 0.5, "order": 0.5}, num_votes=2)
+        "intent": GoldLabel(
+            label="greet",
+            distribution={"greet": 0.5, "order": 0.5},
+            num_votes=2,
+        )
     }
     changes = [
         {"utterance_id": "x"},
@@ -45,7 +49,11 @@ def test_fingerprint_changes_with_every_field():
 def test_fingerprint_ignores_float_noise_in_shares():
     def with_share(share):
         gold = {
-            "intent": GoldLabel(label="a", distribution={"a": share, "b": 1 - share}, num_votes=3)
+            "intent": GoldLabel(
+                label="a",
+                distribution={"a": share, "b": 1 - share},
+                num_votes=3,
+            )
         }
         return fingerprint([replace(EXAMPLES[0], gold=gold)])
 

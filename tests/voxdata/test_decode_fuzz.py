@@ -1,4 +1,6 @@
-"""Headers that lie: whatever the first bytes of a file say, decoding ends with blocks or with an AudioError, and never with too much."""
+"""Headers that lie: whatever the first bytes of a file say, decoding ends with blocks or with an
+AudioError, and never with too much.
+"""
 
 import io
 import struct
@@ -41,7 +43,13 @@ def valid_file(kind: str) -> bytes:
     speech = speech_like(250, rate_hz=16_000)
     if kind in ("wav", "flac", "aiff", "w64", "caf"):
         buffer = io.BytesIO()
-        soundfile.write(buffer, speech, 16_000, format=kind.upper(), subtype="PCM_16")
+        soundfile.write(
+            buffer,
+            speech,
+            16_000,
+            format=kind.upper(),
+            subtype="PCM_16",
+        )
         return buffer.getvalue()
     buffer = io.BytesIO()
     codec = {"mp3": "libmp3lame", "mp4": "aac", "ogg": "libopus", "matroska": "libopus"}[kind]
@@ -49,7 +57,9 @@ def valid_file(kind: str) -> bytes:
     with av.open(buffer, "w", format=kind) as output:
         stream = output.add_stream(codec, rate=rate_hz, layout="mono")
         frame = av.AudioFrame.from_ndarray(
-            np.rint(speech * 32767).astype(np.int16)[None], format="s16", layout="mono"
+            np.rint(speech * 32767).astype(np.int16)[None],
+            format="s16",
+            layout="mono",
         )
         frame.sample_rate = 16_000
         resampler = av.AudioResampler(
@@ -69,16 +79,20 @@ KINDS = ("wav", "flac", "aiff", "w64", "caf", "mp3", "mp4", "ogg", "matroska")
 
 @st.composite
 def lying_files(draw) -> bytes:
-    """A valid file whose head was changed: numbers at the edge of their range, bytes replaced, cut out, doubled, or the end missing."""
+    """A valid file whose head was changed: numbers at the edge of their range, bytes replaced, cut
+    out, doubled, or the end missing.
+    """
     content = bytearray(valid_file(draw(st.sampled_from(KINDS))))
     for _ in range(draw(st.integers(1, 4))):
         at = draw(st.integers(0, min(HEADER_BYTES, len(content) - 1)))
         change = draw(st.sampled_from(("number", "byte", "cut", "double", "end")))
         if change == "number":
-            size, order = draw(st.sampled_from((2, 4, 8))), draw(st.sampled_from("<>"))
+            size = draw(st.sampled_from((2, 4, 8)))
+            order = draw(st.sampled_from("<>"))
             number = draw(st.sampled_from(EXTREMES)) & ((1 << 8 * size) - 1)
             content[at : at + size] = struct.pack(
-                f"{order}{ {2: 'H', 4: 'I', 8: 'Q'}[size] }", number
+                f"{order}{ {2: 'H', 4: 'I', 8: 'Q'}[size] }",
+                number,
             )
         elif change == "byte":
             content[at] = draw(st.integers(0, 255))
@@ -101,7 +115,9 @@ def test_every_kind_of_file_decodes_before_it_lies(tmp_path, kind):
 
 
 @settings(
-    max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=400,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(content=lying_files())
 @example(content=b"")
@@ -125,7 +141,9 @@ def check_blocks(blocks):
 
 
 @settings(
-    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=300,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(content=st.one_of(lying_files(), st.binary(max_size=200).map(lambda tail: b"RIFF" + tail)))
 def test_missing_bytes_survives_headers_that_lie(tmp_path, content):

@@ -32,7 +32,8 @@ def test_replacing_leaves_what_was_there_when_the_disk_refuses(tmp_path: Path) -
     with pytest.raises(MachineError, match=f"{tmp_path}: No space left on device; make room there"):
         _write_half(path)
     assert path.read_bytes() == b"before"
-    assert [each.name for each in tmp_path.iterdir()] == ["a.json"]
+    names = [each.name for each in tmp_path.iterdir()]
+    assert names == ["a.json"]
 
 
 def _write_half(path: Path) -> None:
@@ -89,7 +90,9 @@ def test_ended_from_outside_tells_a_kill_from_a_crash(code: int, outside: bool) 
 
 
 def test_open_canonical_blames_no_recording_when_its_file_may_not_be_read(tmp_path: Path) -> None:
-    """/proc/self/mem answers like a disk that is broken, and a file below a file cannot be looked up."""
+    """/proc/self/mem answers like a disk that is broken, and a file below a file cannot be looked
+    up.
+    """
     write_canonical(tmp_path / "a.flac", tone(100)[:, None])
     for path in (Path("/proc/self/mem"), tmp_path / "a.flac" / "b.flac"):
         with pytest.raises(MachineError, match=str(path)):

@@ -25,7 +25,11 @@ def test_canonical_json_ignores_order_and_keeps_unicode():
 
 
 def test_model_ref_key_changes_with_revision_and_parameters_only():
-    model = ModelRef(name="m", revision="1", params={"beam": 1, "vad": True})
+    model = ModelRef(
+        name="m",
+        revision="1",
+        params={"beam": 1, "vad": True},
+    )
     assert (
         model.key
         == ModelRef(name="m", revision="1", params={"vad": True, "beam": 1}, weak=True).key

@@ -1,4 +1,6 @@
-"""Nothing that a recording holds is lost without a word: it is there in its place, or a remark or the refusal names it."""
+"""Nothing that a recording holds is lost without a word: it is there in its place, or a remark or
+the refusal names it.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,12 @@ def decode(path: Path) -> SimpleNamespace:
     samples = np.concatenate([block.samples for block in blocks])
     rate_hz = blocks[0].sample_rate_hz
     seconds = len(samples) / rate_hz
-    return SimpleNamespace(samples=samples, rate_hz=rate_hz, seconds=seconds, remarks=remarks)
+    return SimpleNamespace(
+        samples=samples,
+        rate_hz=rate_hz,
+        seconds=seconds,
+        remarks=remarks,
+    )
 
 
 def kinds(found: SimpleNamespace) -> list[RemarkKind]:
@@ -60,7 +67,13 @@ def write(
 ) -> Path:
     """A file with an audio track for each array, (num_samples,) or (num_samples, 2) int16."""
     if codec == "vorbis":
-        soundfile.write(path, tracks[0], rate_hz, format="OGG", subtype="VORBIS")
+        soundfile.write(
+            path,
+            tracks[0],
+            rate_hz,
+            format="OGG",
+            subtype="VORBIS",
+        )
         return path
     with av.open(str(path), "w", options=options or {}) as output:
         streams = []
@@ -77,7 +90,8 @@ def write(
             film.pix_fmt = "yuv420p"
             for _ in range(round(film_s * 10)):
                 picture = av.VideoFrame.from_ndarray(
-                    np.zeros((32, 32, 3), np.uint8), format="rgb24"
+                    np.zeros((32, 32, 3), np.uint8),
+                    format="rgb24",
                 )
                 output.mux(film.encode(picture))
             output.mux(film.encode(None))
@@ -90,7 +104,11 @@ def write(
 
 def encoded(stream, samples: np.ndarray, *, rate_hz: int, start: int):
     layout = "mono" if samples.ndim == 1 else "stereo"
-    frame = av.AudioFrame.from_ndarray(samples.reshape(1, -1), format="s16", layout=layout)
+    frame = av.AudioFrame.from_ndarray(
+        samples.reshape(1, -1),
+        format="s16",
+        layout=layout,
+    )
     frame.sample_rate, frame.pts, frame.time_base = RATE_HZ, 0, Fraction(1, RATE_HZ)
     resampler = av.AudioResampler(
         format=stream.codec_context.format,
@@ -116,7 +134,12 @@ def remux(source: Path, target: Path, keep: Callable[[int, float], bool]) -> Pat
 
 
 def write_wav(path: Path, samples: np.ndarray = SPEECH, **options) -> bytes:
-    soundfile.write(path, samples, RATE_HZ, **({"subtype": "PCM_16"} | options))
+    soundfile.write(
+        path,
+        samples,
+        RATE_HZ,
+        **({"subtype": "PCM_16"} | options),
+    )
     return path.read_bytes()
 
 
@@ -128,12 +151,14 @@ def with_data_size(whole: bytes, size: int) -> bytes:
 def loudness(samples: np.ndarray, *, frame_s: float = 0.1, rate_hz: int = RATE_HZ) -> np.ndarray:
     size = round(frame_s * rate_hz)
     whole = len(samples) // size * size
-    return np.sqrt(np.mean(np.square(samples[:whole].reshape(-1, size)), axis=1))
+    framed = samples[:whole].reshape(-1, size)
+    return np.sqrt(np.mean(np.square(framed), axis=1))
 
 
 def likeness(found: np.ndarray, original: np.ndarray) -> float:
     """Correlation of two loudness curves."""
-    heard, wanted = loudness(found), loudness(original / 32768)
+    heard = loudness(found)
+    wanted = loudness(original / 32768)
     frames = min(len(heard), len(wanted))
     return float(np.corrcoef(heard[:frames], wanted[:frames])[0, 1])
 
@@ -169,9 +194,9 @@ def test_decode_audio_reads_every_link_of_an_ogg_of_one_format(tmp_path):
     for samples in (SPEECH, OTHER):
         chained += write(links[0], "libopus", samples).read_bytes()
     (tmp_path / "chained.ogg").write_bytes(chained)
-    found = decode(tmp_path / "chained.ogg")
-    assert found.seconds == pytest.approx(12.0, abs=0.05)
-    assert likeness(found.samples[:, 0], np.concatenate([SPEECH, OTHER])) > 0.9
+    decoded = decode(tmp_path / "chained.ogg")
+    assert decoded.seconds == pytest.approx(12.0, abs=0.05)
+    assert likeness(decoded.samples[:, 0], np.concatenate([SPEECH, OTHER])) > 0.9
 
 
 # Sound without a header.
@@ -189,7 +214,9 @@ def all_suffixes() -> list[str]:
 
 def test_decode_audio_takes_noise_for_sound_under_no_suffix(tmp_path):
     rng = np.random.default_rng(5)
-    contents = rng.bytes(40_000), rng.integers(0x50, 0xD9, 40_000).astype(np.uint8).tobytes()
+    noise = rng.bytes(40_000)
+    voiced = rng.integers(0x50, 0xD9, 40_000).astype(np.uint8)
+    contents = noise, voiced.tobytes()
     taken = []
     suffixes = all_suffixes()
     assert {"al", "ul", "sw", "sln", "g722", "gsm", "tco"} <= set(suffixes)
@@ -244,66 +271,118 @@ def test_decode_audio_names_the_way_to_wrap_sound_without_a_header(
 )
 def test_decode_audio_leaves_silence_where_packets_are_missing(tmp_path, name, codec):
     source = write(tmp_path / name, codec, SPEECH)
-    path = remux(source, tmp_path / f"gap-{name}", lambda _, at_s: not 2 <= at_s < 4)
-    found = decode(path)
-    assert found.seconds == pytest.approx(decode(source).seconds, abs=0.05)
-    assert kinds(found) == [RemarkKind.GAP]
-    assert found.remarks[0].amount_ms == pytest.approx(2_000, abs=50)
-    assert not found.samples[round(2.1 * found.rate_hz) : round(3.9 * found.rate_hz)].any()
-    after, wanted = found.samples[round(4.2 * RATE_HZ) :, 0], SPEECH[round(4.2 * RATE_HZ) :]
+    path = remux(
+        source,
+        tmp_path / f"gap-{name}",
+        lambda _, at_s: not 2 <= at_s < 4,
+    )
+    decoded = decode(path)
+    assert decoded.seconds == pytest.approx(decode(source).seconds, abs=0.05)
+    assert kinds(decoded) == [RemarkKind.GAP]
+    assert decoded.remarks[0].amount_ms == pytest.approx(2_000, abs=50)
+    start = round(2.1 * decoded.rate_hz)
+    end = round(3.9 * decoded.rate_hz)
+    assert not decoded.samples[start:end].any()
+    after = decoded.samples[round(4.2 * RATE_HZ) :, 0]
+    wanted = SPEECH[round(4.2 * RATE_HZ) :]
     assert likeness(after, wanted) > 0.9
 
 
-@pytest.mark.parametrize(("name", "codec"), [("a.webm", "libopus"), ("a.m4a", "aac")])
+@pytest.mark.parametrize(
+    ("name", "codec"),
+    [("a.webm", "libopus"), ("a.m4a", "aac")],
+)
 def test_decode_audio_adds_up_packets_that_are_missing_one_by_one(tmp_path, name, codec):
     source = write(tmp_path / name, codec, SPEECH)
-    found = decode(remux(source, tmp_path / f"thin-{name}", lambda number, _: number % 10 != 9))
-    assert found.seconds == pytest.approx(decode(source).seconds, abs=0.05)
-    assert kinds(found) == [RemarkKind.GAP]
+    decoded = decode(
+        remux(
+            source,
+            tmp_path / f"thin-{name}",
+            lambda number, _: number % 10 != 9,
+        )
+    )
+    assert decoded.seconds == pytest.approx(decode(source).seconds, abs=0.05)
+    assert kinds(decoded) == [RemarkKind.GAP]
 
 
 def test_decode_audio_says_nothing_of_a_whole_file(tmp_path):
     for name, codec in (("a.webm", "libopus"), ("a.m4a", "aac"), ("a.mp3", "libmp3lame")):
-        assert decode(write(tmp_path / name, codec, SPEECH)).remarks == []
+        decoded = decode(write(tmp_path / name, codec, SPEECH))
+        assert decoded.remarks == []
 
 
-@pytest.mark.parametrize(("name", "codec"), [("a.mkv", "libopus"), ("a.mp4", "aac")])
+@pytest.mark.parametrize(
+    ("name", "codec"),
+    [("a.mkv", "libopus"), ("a.mp4", "aac")],
+)
 def test_decode_audio_begins_with_silence_when_the_sound_is_later_than_the_film(
     tmp_path, name, codec
 ):
-    found = decode(write(tmp_path / name, codec, SPEECH, start_s=[3.0], film_s=9.0))
-    assert found.seconds == pytest.approx(9.0, abs=0.05)
-    assert kinds(found) == [RemarkKind.LATE_START]
-    assert likeness(found.samples[3 * RATE_HZ :, 0], SPEECH) > 0.9
+    path = write(
+        tmp_path / name,
+        codec,
+        SPEECH,
+        start_s=[3.0],
+        film_s=9.0,
+    )
+    decoded = decode(path)
+    assert decoded.seconds == pytest.approx(9.0, abs=0.05)
+    assert kinds(decoded) == [RemarkKind.LATE_START]
+    assert likeness(decoded.samples[3 * RATE_HZ :, 0], SPEECH) > 0.9
 
 
-@pytest.mark.parametrize(("name", "codec"), [("a.webm", "libopus"), ("a.m4a", "aac")])
+@pytest.mark.parametrize(
+    ("name", "codec"),
+    [("a.webm", "libopus"), ("a.m4a", "aac")],
+)
 def test_decode_audio_begins_with_silence_when_a_track_on_its_own_is_late(tmp_path, name, codec):
-    found = decode(write(tmp_path / name, codec, SPEECH, start_s=[2.0]))
-    assert found.seconds == pytest.approx(8.0, abs=0.05)
-    assert kinds(found) == [RemarkKind.LATE_START]
+    path = write(
+        tmp_path / name,
+        codec,
+        SPEECH,
+        start_s=[2.0],
+    )
+    decoded = decode(path)
+    assert decoded.seconds == pytest.approx(8.0, abs=0.05)
+    assert kinds(decoded) == [RemarkKind.LATE_START]
 
 
 def test_decode_audio_puts_nothing_before_a_piece_of_a_longer_stream(tmp_path):
-    found = decode(write(tmp_path / "a.webm", "libopus", SPEECH, start_s=[3_000.0]))
-    assert found.seconds == pytest.approx(6.0, abs=0.05)
+    path = write(
+        tmp_path / "a.webm",
+        "libopus",
+        SPEECH,
+        start_s=[3_000.0],
+    )
+    decoded = decode(path)
+    assert decoded.seconds == pytest.approx(6.0, abs=0.05)
 
 
 # Sizes in headers.
 
 
-@pytest.mark.parametrize("more", [44, 36, 32, 24, 12, 8])
+@pytest.mark.parametrize(
+    "more",
+    [44, 36, 32, 24, 12, 8],
+)
 def test_decode_audio_reads_a_wav_that_counts_parts_of_its_header_as_sound(tmp_path, more):
     path = tmp_path / "a.wav"
-    path.write_bytes(with_data_size(write_wav(path), 2 * SPEECH.size + more))
+    content = with_data_size(write_wav(path), 2 * SPEECH.size + more)
+    path.write_bytes(content)
     assert decode(path).samples.shape == (SPEECH.size, 1)
 
 
 def test_decode_audio_reads_a_wav_that_counts_a_longer_header_as_sound(tmp_path):
     path = tmp_path / "a.wav"
-    whole = write_wav(path, SPEECH[:9_001], format="WAVEX", subtype="PCM_24")
+    whole = write_wav(
+        path,
+        SPEECH[:9_001],
+        format="WAVEX",
+        subtype="PCM_24",
+    )
     start = whole.index(b"data") + 8
-    path.write_bytes(with_data_size(whole, 3 * 9_001 + start))
+    content = with_data_size(whole, 3 * 9_001 + start)
+    path.write_bytes(content)
     assert start > 44
     assert decode(path).samples.shape == (9_001, 1)
 
@@ -312,18 +391,25 @@ def test_decode_audio_reads_a_wav_whose_padding_was_promised_and_not_written(tmp
     path = tmp_path / "a.wav"
     whole = write_wav(path, SPEECH[:9_001], subtype="PCM_U8")
     start = whole.index(b"data") + 8
-    path.write_bytes(with_data_size(whole[: start + 9_001], 9_002))
+    content = with_data_size(whole[: start + 9_001], 9_002)
+    path.write_bytes(content)
     assert decode(path).samples.shape == (9_001, 1)
 
 
-@pytest.mark.parametrize("missing", [2, 4, 45, 46, 100, SPEECH.size])
+@pytest.mark.parametrize(
+    "missing",
+    [2, 4, 45, 46, 100, SPEECH.size],
+)
 def test_decode_audio_still_refuses_a_wav_of_which_sound_is_missing(tmp_path, missing):
     path = tmp_path / "a.wav"
     path.write_bytes(write_wav(path)[:-missing])
     assert refusal(path).reason is DropReason.TRUNCATED
 
 
-@pytest.mark.parametrize("mark", [0xFFFFFFFF, 0x7FFFFFFF, 0x7FFFF000, 0, 0x80000000, 0xFFFFFFDB])
+@pytest.mark.parametrize(
+    "mark",
+    [0xFFFFFFFF, 0x7FFFFFFF, 0x7FFFF000, 0, 0x80000000, 0xFFFFFFDB],
+)
 def test_measure_extent_holds_an_open_size_for_no_promise_in_a_file_of_any_size(tmp_path, mark):
     path = tmp_path / "a.wav"
     path.write_bytes(with_data_size(write_wav(path), mark))
@@ -350,7 +436,10 @@ def test_decode_audio_reads_an_rf64_of_open_size(tmp_path, size):
     assert decode(path).samples.shape == (SPEECH.size, 1)
 
 
-@pytest.mark.parametrize("size", [0, 24, 0x7FFFFFFF, 0x7FFFFFFFFFFFFFFF, 0xFFFFFFFFFFFFFFFF])
+@pytest.mark.parametrize(
+    "size",
+    [0, 24, 0x7FFFFFFF, 0x7FFFFFFFFFFFFFFF, 0xFFFFFFFFFFFFFFFF],
+)
 def test_decode_audio_reads_a_wave64_of_open_size(tmp_path, size):
     path = tmp_path / "a.w64"
     whole = bytearray(write_wav(path, format="W64"))
@@ -396,35 +485,40 @@ def test_decode_audio_tells_a_truncated_wave64_and_au(tmp_path, name):
 
 def test_decode_audio_says_how_much_lies_after_the_end_of_a_wav(tmp_path):
     path = tmp_path / "a.wav"
-    path.write_bytes(with_data_size(write_wav(path), 4 * RATE_HZ))
-    found = decode(path)
-    assert found.seconds == 2.0
-    assert [(r.kind, r.amount_ms) for r in found.remarks] == [(RemarkKind.AFTER_END, 4_000)]
+    content = with_data_size(write_wav(path), 4 * RATE_HZ)
+    path.write_bytes(content)
+    decoded = decode(path)
+    assert decoded.seconds == 2.0
+    remarks = [(r.kind, r.amount_ms) for r in decoded.remarks]
+    assert remarks == [(RemarkKind.AFTER_END, 4_000)]
 
 
 @pytest.mark.parametrize("form", ["WAV", "AIFF"])
 def test_decode_audio_says_how_much_a_joined_recording_would_be(tmp_path, form):
     path = tmp_path / "a.wav"
     path.write_bytes(write_wav(path, format=form) * 3)
-    found = decode(path)
-    assert found.seconds == 6.0
-    assert [(r.kind, r.amount_ms) for r in found.remarks] == [(RemarkKind.AFTER_END, 12_000)]
-    assert "split the file" in found.remarks[0].detail
+    decoded = decode(path)
+    assert decoded.seconds == 6.0
+    remarks = [(r.kind, r.amount_ms) for r in decoded.remarks]
+    assert remarks == [(RemarkKind.AFTER_END, 12_000)]
+    assert "split the file" in decoded.remarks[0].detail
 
 
 def test_decode_audio_keeps_a_flac_joined_on_and_says_so(tmp_path):
     path = tmp_path / "a.flac"
     path.write_bytes(write_wav(path) * 2)
-    found = decode(path)
-    assert found.seconds == pytest.approx(12.0, abs=0.01)
-    assert [(r.kind, r.amount_ms) for r in found.remarks] == [(RemarkKind.AFTER_END, 6_000)]
+    decoded = decode(path)
+    assert decoded.seconds == pytest.approx(12.0, abs=0.01)
+    remarks = [(r.kind, r.amount_ms) for r in decoded.remarks]
+    assert remarks == [(RemarkKind.AFTER_END, 6_000)]
 
 
 def test_decode_audio_says_that_an_m4a_is_joined_on(tmp_path):
     whole = write(tmp_path / "a.m4a", "aac", SPEECH).read_bytes()
     (tmp_path / "a.m4a").write_bytes(whole * 2)
     (remark,) = decode(tmp_path / "a.m4a").remarks
-    assert (remark.kind, remark.amount_ms) == (RemarkKind.AFTER_END, pytest.approx(6_000, abs=60))
+    assert remark.kind == RemarkKind.AFTER_END
+    assert remark.amount_ms == pytest.approx(6_000, abs=60)
 
 
 @pytest.mark.parametrize(
@@ -449,7 +543,8 @@ def test_decode_audio_says_nothing_of_zeros_and_tags_after_the_end(tmp_path, tai
 def test_decode_audio_says_that_an_m4a_was_cut_off_before_its_index(tmp_path, left):
     whole = write(tmp_path / "a.m4a", "aac", SPEECH).read_bytes()
     index = whole.index(b"moov") - 4
-    (tmp_path / "cut.m4a").write_bytes(whole[: round(index * left)])
+    cut_file = tmp_path / "cut.m4a"
+    cut_file.write_bytes(whole[: round(index * left)])
     error = refusal(tmp_path / "cut.m4a")
     assert error.reason is DropReason.TRUNCATED
     assert "the recording was cut off before its index was written" in str(error)
@@ -457,7 +552,8 @@ def test_decode_audio_says_that_an_m4a_was_cut_off_before_its_index(tmp_path, le
 
 def test_decode_audio_says_that_an_m4a_was_cut_off_inside_its_index(tmp_path):
     whole = write(tmp_path / "a.m4a", "aac", SPEECH).read_bytes()
-    (tmp_path / "cut.m4a").write_bytes(whole[: whole.index(b"moov") + 200])
+    cut_file = tmp_path / "cut.m4a"
+    cut_file.write_bytes(whole[: whole.index(b"moov") + 200])
     assert "cut off before its index" in str(refusal(tmp_path / "cut.m4a"))
 
 
@@ -465,36 +561,44 @@ def test_decode_audio_says_that_an_m4a_was_cut_off_inside_its_index(tmp_path):
 def test_decode_audio_keeps_what_is_there_of_a_fragmented_mp4(tmp_path, share):
     options = {"movflags": "frag_keyframe+empty_moov", "frag_duration": "500000"}
     whole = write(tmp_path / "a.mp4", "aac", SPEECH, options=options).read_bytes()
-    (tmp_path / "cut.mp4").write_bytes(whole[: round(len(whole) * share)])
-    found = decode(tmp_path / "cut.mp4")
-    assert found.seconds == pytest.approx(6.0 * share, abs=0.3)
-    assert RemarkKind.CUT_OFF in kinds(found)
+    cut_file = tmp_path / "cut.mp4"
+    cut_file.write_bytes(whole[: round(len(whole) * share)])
+    decoded = decode(tmp_path / "cut.mp4")
+    assert decoded.seconds == pytest.approx(6.0 * share, abs=0.3)
+    assert RemarkKind.CUT_OFF in kinds(decoded)
 
 
 def test_decode_audio_says_that_a_webm_is_shorter_than_its_header_says(tmp_path):
     whole = write(tmp_path / "a.webm", "libopus", SPEECH).read_bytes()
-    (tmp_path / "cut.webm").write_bytes(whole[: len(whole) * 6 // 10])
-    found = decode(tmp_path / "cut.webm")
-    assert RemarkKind.CUT_OFF in kinds(found)
-    assert found.seconds < 4.0
+    cut_file = tmp_path / "cut.webm"
+    cut_file.write_bytes(whole[: len(whole) * 6 // 10])
+    decoded = decode(tmp_path / "cut.webm")
+    assert RemarkKind.CUT_OFF in kinds(decoded)
+    assert decoded.seconds < 4.0
 
 
 # Several tracks.
 
 
 @pytest.mark.parametrize(
-    ("name", "codec"), [("a.mp4", "aac"), ("a.mkv", "libopus"), ("a.mov", "pcm_s16le")]
+    ("name", "codec"),
+    [("a.mp4", "aac"), ("a.mkv", "libopus"), ("a.mov", "pcm_s16le")],
 )
 def test_canonicalise_keeps_two_parties_on_tracks_of_their_own(tmp_path, name, codec):
     gate = np.repeat(np.arange(6) % 2, RATE_HZ).astype(np.int16)
-    both = write(tmp_path / name, codec, SPEECH * gate, OTHER * (1 - gate))
-    found = canonicalise(both, lambda _: tmp_path / "both.flac")
+    both = write(
+        tmp_path / name,
+        codec,
+        SPEECH * gate,
+        OTHER * (1 - gate),
+    )
+    canonical = canonicalise(both, lambda _: tmp_path / "both.flac")
     alone = write(tmp_path / f"one-{name}", codec, SPEECH * gate)
     one = canonicalise(alone, lambda _: tmp_path / "one.flac")
-    assert found.recording.layout is ChannelLayout.PER_CHANNEL
-    assert found.recording.canonical_channels == 2
-    assert [remark.kind for remark in found.remarks] == [RemarkKind.TRACKS]
-    assert found.recording.recording_id != one.recording.recording_id
+    assert canonical.recording.layout is ChannelLayout.PER_CHANNEL
+    assert canonical.recording.canonical_channels == 2
+    assert [remark.kind for remark in canonical.remarks] == [RemarkKind.TRACKS]
+    assert canonical.recording.recording_id != one.recording.recording_id
     samples = decode(both).samples
     assert likeness(samples[:, 0], SPEECH * gate) > 0.9
     assert likeness(samples[:, 1], OTHER * (1 - gate)) > 0.9
@@ -502,26 +606,39 @@ def test_canonicalise_keeps_two_parties_on_tracks_of_their_own(tmp_path, name, c
 
 def test_canonicalise_takes_equal_tracks_for_dual_mono(tmp_path):
     path = write(tmp_path / "a.mov", "pcm_s16le", SPEECH, SPEECH)
-    found = canonicalise(path, lambda _: tmp_path / "a.flac").recording
-    assert (found.layout, found.canonical_channels) == (ChannelLayout.DUAL_MONO, 1)
+    recording = canonicalise(path, lambda _: tmp_path / "a.flac").recording
+    assert recording.layout == ChannelLayout.DUAL_MONO
+    assert recording.canonical_channels == 1
 
 
 def test_decode_audio_lays_a_late_and_short_track_where_it_belongs(tmp_path):
     short = OTHER[: 2 * RATE_HZ]
-    path = write(tmp_path / "a.mkv", "libopus", SPEECH, short, start_s=[0.0, 3.0])
-    found = decode(path)
-    assert found.seconds == pytest.approx(6.0, abs=0.05)
-    assert not found.samples[: round(2.9 * RATE_HZ), 1].any()
-    assert likeness(found.samples[3 * RATE_HZ : 5 * RATE_HZ, 1], short) > 0.9
-    assert kinds(found) == [RemarkKind.TRACKS, RemarkKind.LATE_START]
+    path = write(
+        tmp_path / "a.mkv",
+        "libopus",
+        SPEECH,
+        short,
+        start_s=[0.0, 3.0],
+    )
+    decoded = decode(path)
+    assert decoded.seconds == pytest.approx(6.0, abs=0.05)
+    assert not decoded.samples[: round(2.9 * RATE_HZ), 1].any()
+    assert likeness(decoded.samples[3 * RATE_HZ : 5 * RATE_HZ, 1], short) > 0.9
+    assert kinds(decoded) == [RemarkKind.TRACKS, RemarkKind.LATE_START]
 
 
 def test_decode_audio_keeps_the_best_track_and_says_so_when_languages_differ(tmp_path):
-    path = write(tmp_path / "a.mkv", "libopus", SPEECH, OTHER, languages=["eng", "fra"])
-    found = decode(path)
-    assert found.samples.shape[1] == 1
-    assert kinds(found) == [RemarkKind.OTHER_TRACK]
-    assert "track 2 (opus, 48000 Hz, 1 channel, fra)" in found.remarks[0].detail
+    path = write(
+        tmp_path / "a.mkv",
+        "libopus",
+        SPEECH,
+        OTHER,
+        languages=["eng", "fra"],
+    )
+    decoded = decode(path)
+    assert decoded.samples.shape[1] == 1
+    assert kinds(decoded) == [RemarkKind.OTHER_TRACK]
+    assert "track 2 (opus, 48000 Hz, 1 channel, fra)" in decoded.remarks[0].detail
 
 
 def test_decode_audio_keeps_the_best_track_alone_when_another_cannot_be_decoded(tmp_path):
@@ -538,7 +655,7 @@ def test_decode_audio_keeps_the_best_track_alone_when_another_cannot_be_decoded(
                 copy.duration = packet.duration
             copy.stream = streams[packet.stream.index]
             output.mux(copy)
-    found = decode(tmp_path / "b.mkv")
-    assert found.samples.shape[1] == 1
-    assert likeness(found.samples[:, 0], SPEECH) > 0.9
-    assert kinds(found) == [RemarkKind.OTHER_TRACK]
+    decoded = decode(tmp_path / "b.mkv")
+    assert decoded.samples.shape[1] == 1
+    assert likeness(decoded.samples[:, 0], SPEECH) > 0.9
+    assert kinds(decoded) == [RemarkKind.OTHER_TRACK]

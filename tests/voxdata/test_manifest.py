@@ -61,7 +61,8 @@ def test_read_manifest_returns_what_write_manifest_wrote(tmp_path_factory, made)
     path = tmp_path_factory.mktemp("manifest") / "sub" / "m.jsonl"
     write_manifest(path, manifest(made))
     assert read_manifest(path) == manifest(made)
-    assert [file.name for file in path.parent.iterdir()] == ["m.jsonl"]
+    names = [file.name for file in path.parent.iterdir()]
+    assert names == ["m.jsonl"]
 
 
 @pytest.mark.parametrize(
@@ -111,9 +112,7 @@ def test_read_manifest_names_a_missing_file(tmp_path):
 
 
 def test_select_takes_one_split_and_only_labelled_examples():
-    train, unlabelled, test = (
-        make_example(1),
-        make_example(2, intent=None),
-        make_example(3, split=Split.TEST),
-    )
+    train = make_example(1)
+    unlabelled = make_example(2, intent=None)
+    test = make_example(3, split=Split.TEST)
     assert select(manifest([train, unlabelled, test]), Split.TRAIN, scheme="intent") == [train]

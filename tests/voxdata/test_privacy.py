@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -25,8 +27,17 @@ KINDS = ("name", "phone", "card", "birth_date")
 
 
 def span(start: int, end: int, kind: str = "phone", **fields: int) -> PrivateSpan:
-    segment = Segment(start_ms=fields.get("start_ms", 0), end_ms=fields.get("end_ms", 1_000))
-    return PrivateSpan(kind=kind, start=start, end=end, segment=segment, score=1.0)
+    segment = Segment(
+        start_ms=fields.get("start_ms", 0),
+        end_ms=fields.get("end_ms", 1_000),
+    )
+    return PrivateSpan(
+        kind=kind,
+        start=start,
+        end=end,
+        segment=segment,
+        score=1.0,
+    )
 
 
 @st.composite
@@ -40,25 +51,43 @@ def hidden_texts(draw: st.DrawFn) -> tuple[str, list[PrivateSpan]]:
 @given(hidden_texts())
 def test_mask_text_is_undone_by_restore_text(made: tuple[str, list[PrivateSpan]]) -> None:
     text, spans = made
-    assert restore_text(mask_text(text, spans), hidden_parts(text, spans)) == text
+    restored = restore_text(mask_text(text, spans), hidden_parts(text, spans))
+    assert restored == text
 
 
 @given(hidden_texts())
 def test_mask_text_leaves_no_character_of_a_span(made: tuple[str, list[PrivateSpan]]) -> None:
     text, spans = made
-    secret = {at for s in spans for at in range(max(s.start, 0), min(s.end, len(text)))}
+    secret = set(
+        itertools.chain.from_iterable(range(max(s.start, 0), min(s.end, len(text))) for s in spans)
+    )
     left = "".join(c for at, c in enumerate(text) if at not in secret)
     masked = mask_text(text, spans)
     for kind in KINDS:
         masked = masked.replace(f"[{kind}]", "")
     assert masked == left
-    assert sum(len(characters) for _, characters in hidden_parts(text, spans)) == len(secret)
+    hidden = [characters for _, characters in hidden_parts(text, spans)]
+    assert sum(map(len, hidden)) == len(secret)
 
 
 def test_mask_text_makes_one_of_spans_that_overlap() -> None:
     text = "call 555 0132 now"
-    assert mask_text(text, [span(5, 13), span(9, 13, "number")]) == "call [phone] now"
-    assert mask_text(text, [span(5, 8), span(9, 13, "number")]) == "call [phone] [number] now"
+    masked_text = mask_text(
+        text,
+        [
+            span(5, 13),
+            span(9, 13, "number"),
+        ],
+    )
+    assert masked_text == "call [phone] now"
+    masked_text = mask_text(
+        text,
+        [
+            span(5, 8),
+            span(9, 13, "number"),
+        ],
+    )
+    assert masked_text == "call [phone] [number] now"
     assert mask_text(text, []) == text
 
 
@@ -111,7 +140,9 @@ def test_heard_when_is_the_whole_utterance_when_words_do_not_tell() -> None:
 
 
 @given(
-    st.integers(0, 17), st.integers(1, 18), st.lists(st.integers(0, 4_000), min_size=6, max_size=6)
+    st.integers(0, 17),
+    st.integers(1, 18),
+    st.lists(st.integers(0, 4_000), min_size=6, max_size=6),
 )
 def test_heard_when_covers_the_words_or_the_whole_utterance(
     start: int, end: int, times: list[int]
@@ -123,7 +154,7 @@ def test_heard_when_covers_the_words_or_the_whole_utterance(
         for t, s in zip(("call", "555", "0132"), segments, strict=True)
     )
     u = make_utterance(1_000, 2_000, text="call 555 0132 now", words=words)
-    found = heard_when(u, start, end)
+    span = heard_when(u, start, end)
     at = [0, 5, 9]
     touched = [
         s
@@ -131,10 +162,9 @@ def test_heard_when_covers_the_words_or_the_whole_utterance(
         if begin < end and begin + len(word) > start
     ]
     covers = all(
-        found.start_ms <= max(0, s.start_ms - 200) and s.end_ms + 200 <= found.end_ms
-        for s in touched
+        span.start_ms <= max(0, s.start_ms - 200) and s.end_ms + 200 <= span.end_ms for s in touched
     )
-    assert found == u.segment or (touched and covers)
+    assert span == u.segment or (touched and covers)
 
 
 @given(
@@ -144,7 +174,8 @@ def test_heard_when_covers_the_words_or_the_whole_utterance(
 def test_mute_leaves_nothing_inside_and_everything_outside(
     stretches: list[tuple[int, int]], offset_ms: int
 ) -> None:
-    samples = np.random.default_rng(0).uniform(0.5, 0.9, 2 * MODEL_RATE_HZ).astype(np.float32)
+    draws = np.random.default_rng(0)
+    samples = draws.uniform(0.5, 0.9, 2 * MODEL_RATE_HZ).astype(np.float32)
     segments = [
         Segment(start_ms=max(0, a + offset_ms), end_ms=max(0, a + offset_ms) + length)
         for a, length in stretches
@@ -152,21 +183,29 @@ def test_mute_leaves_nothing_inside_and_everything_outside(
     muted = mute(samples, segments, offset_ms=offset_ms)
     inside = np.zeros(len(samples), bool)
     for s in segments:
-        inside[max(0, (s.start_ms - offset_ms) * 16) : max(0, (s.end_ms - offset_ms) * 16)] = True
+        start = max(0, s.start_ms - offset_ms)
+        end = max(0, s.end_ms - offset_ms)
+        inside[start * 16 : end * 16] = True
     assert (np.abs(muted[inside]) <= 0.03).all()
     assert np.array_equal(muted[~inside], samples[~inside])
     assert (samples >= 0.5).all()
 
 
 def test_mute_puts_a_tone_that_can_be_heard() -> None:
-    muted = mute(np.zeros(MODEL_RATE_HZ, np.float32), [Segment(start_ms=200, end_ms=800)])
+    samples = np.zeros(MODEL_RATE_HZ, np.float32)
+    muted = mute(samples, [Segment(start_ms=200, end_ms=800)])
     spectrum = np.abs(np.fft.rfft(muted))
     assert abs(int(spectrum.argmax()) - 330) <= 2
     assert not muted[: 200 * 16].any()
 
 
 def test_masking_key_differs_with_what_is_hidden() -> None:
-    spans = [span(0, 3), span(0, 3, "name"), span(0, 4), span(0, 3, end_ms=1_100)]
+    spans = [
+        span(0, 3),
+        span(0, 3, "name"),
+        span(0, 4),
+        span(0, 3, end_ms=1_100),
+    ]
     assert len({masking_key([s]) for s in spans}) == 4
     assert masking_key([]) == ""
     assert masking_key(spans) == masking_key(list(spans))
@@ -176,7 +215,8 @@ def test_restore_text_leaves_what_only_looks_like_a_placeholder() -> None:
     text = "he said [phone] and my phone is 415 555 0132"
     spans = [span(text.index("415"), len(text))]
     assert mask_text(text, spans) == "he said [phone] and my phone is [phone]"
-    assert restore_text(mask_text(text, spans), hidden_parts(text, spans)) == text
+    restored = restore_text(mask_text(text, spans), hidden_parts(text, spans))
+    assert restored == text
 
 
 def test_scan_utterances_answers_for_every_utterance() -> None:
@@ -187,12 +227,18 @@ def test_scan_utterances_answers_for_every_utterance() -> None:
             at = text.find("555")
             return [] if at < 0 else [PrivateText(kind="phone", start=at, end=at + 3, score=0.5)]
 
-    quiet, loud = (
-        make_utterance(0, 900),
-        make_utterance(1_000, 2_000, text="at 555", words=(make_word(" 555", 1_500, 1_700),)),
+    quiet = make_utterance(0, 900)
+    loud = make_utterance(
+        1_000,
+        2_000,
+        text="at 555",
+        words=(make_word(" 555", 1_500, 1_700),),
     )
-    found = scan_utterances(Numbers(), [quiet, loud])
-    assert found[quiet.utterance_id] == ()
-    (private,) = found[loud.utterance_id]
-    assert (private.kind, private.start, private.end, private.score) == ("phone", 3, 6, 0.5)
+    spans = scan_utterances(Numbers(), [quiet, loud])
+    assert spans[quiet.utterance_id] == ()
+    (private,) = spans[loud.utterance_id]
+    assert private.kind == "phone"
+    assert private.start == 3
+    assert private.end == 6
+    assert private.score == 0.5
     assert private.segment == Segment(start_ms=1_300, end_ms=1_900)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 from datetime import UTC, datetime
 
 import pytest
@@ -17,9 +18,16 @@ NOW = Scheme(
     choice="many",
     labels=tuple(SchemeLabel(name=n) for n in ("退款", "price", "time", "other")),
 )
-TO_2 = SchemeChange(to_version=2, rename={"refund": "money"}, merge={"other": ("chat", "noise")})
+TO_2 = SchemeChange(
+    to_version=2,
+    rename={"refund": "money"},
+    merge={"other": ("chat", "noise")},
+)
 TO_3 = SchemeChange(
-    to_version=3, rename={"money": "退款"}, split={"question": ("price", "time")}, remove=("test",)
+    to_version=3,
+    rename={"money": "退款"},
+    split={"question": ("price", "time")},
+    remove=("test",),
 )
 HISTORY = SchemeHistory(scheme=NOW, changes=(TO_2, TO_3))
 
@@ -54,7 +62,7 @@ def test_translate_follows_every_change_since(label, version, now):
 
 
 def test_migrate_keeps_what_is_certain_and_lists_what_is_not():
-    found = migrate(
+    migrated = migrate(
         [
             said("refund", "chat", "noise"),
             said("question", key="v"),
@@ -62,8 +70,8 @@ def test_migrate_keeps_what_is_certain_and_lists_what_is_not():
         ],
         {"intent": HISTORY},
     )
-    assert [dict(a.labels) for a in found.annotations] == [{"intent": ("退款", "other")}, {}, {}]
-    assert found.undecided == (
+    assert [dict(a.labels) for a in migrated.annotations] == [{"intent": ("退款", "other")}, {}, {}]
+    assert migrated.undecided == (
         Undecided(
             utterance_id="v",
             annotator="ann",
@@ -71,7 +79,13 @@ def test_migrate_keeps_what_is_certain_and_lists_what_is_not():
             label="question",
             candidates=("price", "time"),
         ),
-        Undecided(utterance_id="w", annotator="ann", scheme="intent", label="test", candidates=()),
+        Undecided(
+            utterance_id="w",
+            annotator="ann",
+            scheme="intent",
+            label="test",
+            candidates=(),
+        ),
     )
 
 
@@ -96,7 +110,9 @@ def test_migrate_never_gives_a_label_that_the_scheme_lacks(labels, version):
 def test_translate_of_two_changes_is_that_of_one_after_the_other(label):
     middle = TO_2.successors().get(label, (label,))
     stepwise = tuple(
-        dict.fromkeys(new for old in middle for new in TO_3.successors().get(old, (old,)))
+        dict.fromkeys(
+            itertools.chain.from_iterable(TO_3.successors().get(old, (old,)) for old in middle)
+        )
     )
     assert HISTORY.translate(label, version=1) == stepwise
 
@@ -107,10 +123,13 @@ def test_migrate_changes_nothing_without_a_history():
 
 def test_find_orphans_counts_labels_that_would_silently_vanish():
     bare = SchemeHistory(scheme=NOW)
-    assert find_orphans(
-        [said("refund"), said("refund", "other"), said("退款", version=3)], {"intent": bare}
-    ) == {("intent", "refund"): 2}
-    assert find_orphans([said("refund", "question", "test")], {"intent": HISTORY}) == {}
+    orphans = find_orphans(
+        [said("refund"), said("refund", "other"), said("退款", version=3)],
+        {"intent": bare},
+    )
+    assert orphans == {("intent", "refund"): 2}
+    orphans = find_orphans([said("refund", "question", "test")], {"intent": HISTORY})
+    assert orphans == {}
 
 
 def test_former_labels_are_known_with_the_last_version_that_had_them():
@@ -137,7 +156,13 @@ def test_former_labels_are_known_with_the_last_version_that_had_them():
             "leads from 'a' to b, which the scheme does not have",
         ),
         (
-            (SchemeChange(to_version=2, rename={"a": "other"}, remove=("a",)),),
+            (
+                SchemeChange(
+                    to_version=2,
+                    rename={"a": "other"},
+                    remove=("a",),
+                ),
+            ),
             "two entries about a",
         ),
         (

@@ -20,7 +20,11 @@ def heard(*said: tuple[str, str]) -> Transcript:
         for (language, _), word in zip(said, words, strict=True)
     ]
     model = ModelRef(name="m", revision="1", params={})
-    return Transcript(passages=tuple(passages), words=words, model=model)
+    return Transcript(
+        passages=tuple(passages),
+        words=words,
+        model=model,
+    )
 
 
 def texts(transcript: Transcript) -> list[str]:
@@ -35,21 +39,34 @@ def texts(transcript: Transcript) -> list[str]:
     ],
 )
 def test_write_in_script_writes_mixed_words_in_one_script(script: str, written: list[str]) -> None:
-    mixed = heard(("zh", "电话"), ("zh", "號碼"), ("zh", "是"), ("zh", "头发"))
+    mixed = heard(
+        ("zh", "电话"),
+        ("zh", "號碼"),
+        ("zh", "是"),
+        ("zh", "头发"),
+    )
     assert texts(write_in_script(mixed, load_script(script))) == written
 
 
 def test_write_in_script_reads_a_word_with_its_neighbours() -> None:
-    cut = heard(("zh", "头"), ("zh", "发"), ("zh", "发"), ("zh", "展"))
+    cut = heard(
+        ("zh", "头"),
+        ("zh", "发"),
+        ("zh", "发"),
+        ("zh", "展"),
+    )
     assert texts(write_in_script(cut, load_script("traditional"))) == ["頭", "髮", "發", "展"]
 
 
 def test_write_in_script_keeps_times_probabilities_and_passages() -> None:
     mixed = heard(("zh", "電"), ("zh", "話"))
     written = write_in_script(mixed, load_script("simplified"))
-    assert [w.segment for w in written.words] == [w.segment for w in mixed.words]
-    assert [w.probability for w in written.words] == [w.probability for w in mixed.words]
-    assert (written.passages, written.model) == (mixed.passages, mixed.model)
+    segments = [w.segment for w in written.words]
+    assert segments == [w.segment for w in mixed.words]
+    probabilities = [w.probability for w in written.words]
+    assert probabilities == [w.probability for w in mixed.words]
+    assert written.passages == mixed.passages
+    assert written.model == mixed.model
 
 
 def test_write_in_script_leaves_other_languages_alone() -> None:
@@ -58,10 +75,15 @@ def test_write_in_script_leaves_other_languages_alone() -> None:
 
 
 def test_write_in_script_converts_words_apart_when_the_length_changes() -> None:
-    longer = Script(name="x", revision="1", convert=lambda text: text.replace("甲", "乙乙"))
+    longer = Script(
+        name="x",
+        revision="1",
+        convert=lambda text: text.replace("甲", "乙乙"),
+    )
     written = write_in_script(heard(("zh", "甲"), ("zh", "丙")), longer)
     assert texts(written) == ["乙乙", "丙"]
-    assert [w.segment for w in written.words] == [
+    segments = [w.segment for w in written.words]
+    assert segments == [
         Segment(start_ms=0, end_ms=1_000),
         Segment(start_ms=1_000, end_ms=2_000),
     ]

@@ -8,7 +8,12 @@ from voxdata.utterance import Utterance
 def utterance(start_ms: int, text: str, speaker: str = "S0") -> Utterance:
     segment = Segment(start_ms=start_ms, end_ms=start_ms + 1500)
     return Utterance(
-        recording_id="r", channel=0, speaker=speaker, segment=segment, text=text, language="zh"
+        recording_id="r",
+        channel=0,
+        speaker=speaker,
+        segment=segment,
+        text=text,
+        language="zh",
     )
 
 

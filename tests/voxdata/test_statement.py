@@ -34,7 +34,9 @@ from voxdata.statement import (
 KEYS = [read_private(make_private_pem(), origin="test") for _ in range(4)]
 A, B, C, D = (public_of(key) for key in KEYS)
 SAID = Statement(
-    subject={"x@1": {"sha256": "ab"}}, predicate_type="urn:test:1", predicate={"n": 1, "名": "值"}
+    subject={"x@1": {"sha256": "ab"}},
+    predicate_type="urn:test:1",
+    predicate={"n": 1, "名": "值"},
 )
 
 
@@ -52,12 +54,13 @@ def test_signed_bytes_are_those_of_the_specification() -> None:
 
 @given(st.dictionaries(st.text(min_size=1), st.integers() | st.text() | st.none()))
 def test_statement_comes_back_as_it_was_signed(predicate: dict[str, object]) -> None:
-    said = replace(SAID, predicate=predicate)
-    envelope = decode_envelope(encode_envelope(sign_envelope(wrap_statement(said), KEYS[0])))
-    assert open_statement(envelope) == said
+    statement = replace(SAID, predicate=predicate)
+    envelope = decode_envelope(encode_envelope(sign_envelope(wrap_statement(statement), KEYS[0])))
+    assert open_statement(envelope) == statement
     assert find_signer(envelope, [B, A]) == key_id(A)
     assert find_signer(envelope, [B]) == ""
-    assert find_signer(replace(envelope, payload=envelope.payload + b" "), [A]) == ""
+    signer = find_signer(replace(envelope, payload=envelope.payload + b" "), [A])
+    assert signer == ""
 
 
 def test_sign_envelope_twice_by_one_key_gives_one_signature() -> None:
@@ -68,27 +71,45 @@ def test_sign_envelope_twice_by_one_key_gives_one_signature() -> None:
 
 
 @pytest.mark.parametrize(
-    "row", [None, [], {}, {"payloadType": "text/plain", "payload": "", "signatures": []}, "x"]
+    "row",
+    [None, [], {}, {"payloadType": "text/plain", "payload": "", "signatures": []}, "x"],
 )
 def test_decode_envelope_refuses_what_is_none(row: object) -> None:
     with pytest.raises(StatementError, match="no DSSE envelope"):
         decode_envelope(row)
 
 
-@pytest.mark.parametrize("payload", [b"", b"{}", b"[]", b'{"_type": "x"}', b"\xff"])
+@pytest.mark.parametrize(
+    "payload",
+    [b"", b"{}", b"[]", b'{"_type": "x"}', b"\xff"],
+)
 def test_open_statement_refuses_what_is_none(payload: bytes) -> None:
     with pytest.raises(StatementError, match="the envelope holds"):
         open_statement(replace(wrap_statement(SAID), payload=payload))
 
 
 def test_follow_rotations_counts_what_both_keys_signed() -> None:
-    steps = [rotation(0, 1, by=(0, 1)), rotation(1, 2, by=(1,)), rotation(1, 3, by=(3,))]
+    steps = [
+        rotation(0, 1, by=(0, 1)),
+        rotation(1, 2, by=(1,)),
+        rotation(1, 3, by=(3,)),
+    ]
     assert follow_rotations(A, steps) == (A, B)  # type: ignore[arg-type]
-    assert follow_rotations(A, [rotation(0, 1, by=(0, 1)), rotation(1, 2, by=(2, 1))]) == (A, B, C)  # type: ignore[list-item]
+    assert follow_rotations(
+        A,
+        [
+            rotation(0, 1, by=(0, 1)),
+            rotation(1, 2, by=(2, 1)),
+        ],
+    ) == (A, B, C)  # type: ignore[list-item]
 
 
 def test_trusted_keys_are_those_before_and_after_and_no_cousins() -> None:
-    steps = [rotation(0, 1, by=(0, 1)), rotation(1, 2, by=(1, 2)), rotation(0, 3, by=(0, 3))]
+    steps = [
+        rotation(0, 1, by=(0, 1)),
+        rotation(1, 2, by=(1, 2)),
+        rotation(0, 3, by=(0, 3)),
+    ]
     assert trusted_keys(B, steps) == {A, B, C}  # type: ignore[arg-type]
     assert trusted_keys(D, steps) == {A, D}  # type: ignore[arg-type]
     assert trusted_keys(C, []) == {C}

@@ -20,11 +20,19 @@ def test_read_stretch_takes_what_a_row_says(
     row: dict[str, str], start_s: float | None, end_s: float | None
 ) -> None:
     stretch = read_stretch(row, choose_columns(list(row), origin="t"))
-    assert (stretch.start_s, stretch.end_s, stretch.problem) == (start_s, end_s, "")
+    assert stretch.start_s == start_s
+    assert stretch.end_s == end_s
+    assert stretch.problem == ""
 
 
 @pytest.mark.parametrize(
-    "row", [{"start": "2", "end": "1"}, {"start": "x"}, {"start": "-1", "end": "1"}, {"end": "1_0"}]
+    "row",
+    [
+        {"start": "2", "end": "1"},
+        {"start": "x"},
+        {"start": "-1", "end": "1"},
+        {"end": "1_0"},
+    ],
 )
 def test_read_stretch_says_what_is_wrong(row: dict[str, str]) -> None:
     assert read_stretch(row, choose_columns(list(row), origin="t")).problem
@@ -39,6 +47,7 @@ def test_read_stretch_wants_a_start_where_the_table_has_one() -> None:
 
 def test_unused_times_names_columns_that_sound_like_times() -> None:
     columns = choose_columns(
-        ["audio", "start", "speechEnd", "t0", "recorded_at", "bartender"], origin="t"
+        ["audio", "start", "speechEnd", "t0", "recorded_at", "bartender"],
+        origin="t",
     )
     assert unused_times(columns, ["start"]) == ["speechEnd", "t0"]

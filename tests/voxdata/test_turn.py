@@ -28,9 +28,8 @@ def test_merge_turns_equals_the_union_of_each_speakers_segments(found, max_gap_m
     merged = merge_turns(found, max_gap_ms=max_gap_ms)
     for key in {(turn.channel, turn.speaker) for turn in found}:
         own = [turn.segment for turn in found if (turn.channel, turn.speaker) == key]
-        assert [turn.segment for turn in merged if (turn.channel, turn.speaker) == key] == union(
-            own, max_gap_ms=max_gap_ms
-        )
+        segments = [turn.segment for turn in merged if (turn.channel, turn.speaker) == key]
+        assert segments == union(own, max_gap_ms=max_gap_ms)
     assert {(t.channel, t.speaker) for t in merged} == {(t.channel, t.speaker) for t in found}
 
 
@@ -42,8 +41,8 @@ def test_merge_turns_does_not_depend_on_order(found, shuffler: random.Random):
 
 
 def test_merge_turns_keeps_overlapping_speakers_apart():
-    found = [make_turn(0, 1_000), make_turn(500, 700, speaker="S1")]
-    assert merge_turns(found) == found
+    turns = [make_turn(0, 1_000), make_turn(500, 700, speaker="S1")]
+    assert merge_turns(turns) == turns
 
 
 def test_merge_turns_refuses_several_recordings():

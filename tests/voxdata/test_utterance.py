@@ -1,3 +1,4 @@
+import itertools
 from collections import Counter
 
 import pytest
@@ -15,15 +16,22 @@ MODEL = ModelRef(name="fake", revision="1")
 
 def transcript(words) -> Transcript:
     whole = Passage(
-        segment=Segment(start_ms=0, end_ms=10_000_000), language="en", language_probability=1.0
+        segment=Segment(start_ms=0, end_ms=10_000_000),
+        language="en",
+        language_probability=1.0,
     )
-    return Transcript(passages=(whole,), words=tuple(words), model=MODEL)
+    return Transcript(
+        passages=(whole,),
+        words=tuple(words),
+        model=MODEL,
+    )
 
 
 @st.composite
 def spoken(draw):
     """Words in order of time, none overlapping, and turns anywhere."""
-    words, at = [], draw(st.integers(0, 500))
+    words = []
+    at = draw(st.integers(0, 500))
     for number in range(draw(st.integers(0, 40))):
         length = draw(st.integers(1, 900))
         mark = draw(st.sampled_from(["", "", "", ".", "?", "。"]))
@@ -33,7 +41,11 @@ def spoken(draw):
     for number in range(draw(st.integers(1, 5))):
         start = draw(st.integers(0, at + 100))
         turns.append(
-            make_turn(start, start + draw(st.integers(1, 8_000)), speaker=f"S{number % 2}")
+            make_turn(
+                start,
+                start + draw(st.integers(1, 8_000)),
+                speaker=f"S{number % 2}",
+            )
         )
     return words, turns
 
@@ -43,7 +55,9 @@ def spoken(draw):
 def test_cut_utterances_puts_every_word_into_exactly_one_utterance(made):
     words, turns = made
     cut = cut_utterances(turns, transcript(words))
-    assert Counter(word for utterance in cut for word in utterance.words) == Counter(words)
+    assert Counter(itertools.chain.from_iterable(utterance.words for utterance in cut)) == Counter(
+        words
+    )
 
 
 @given(spoken(), st.integers(1_000, 4_000))
@@ -63,7 +77,8 @@ def test_cut_utterances_gives_unique_ids_in_order_of_time(made):
     words, turns = made
     cut = cut_utterances(turns, transcript(words))
     assert len({utterance.utterance_id for utterance in cut}) == len(cut)
-    assert [u.segment for u in cut] == sorted(u.segment for u in cut)
+    segments = [u.segment for u in cut]
+    assert segments == sorted(u.segment for u in cut)
 
 
 @given(spoken())
@@ -79,17 +94,18 @@ def test_cut_utterances_contains_its_words_in_its_bounds(made):
 @given(spoken(), st.data())
 def test_assign_words_does_not_depend_on_the_order_of_turns(made, data):
     words, turns = made
-    assert assign_words(words, data.draw(st.permutations(turns))) == assign_words(words, turns)
+    assigned = assign_words(words, data.draw(st.permutations(turns)))
+    assert assigned == assign_words(words, turns)
 
 
 def test_assign_words_prefers_overlap_then_nearness():
-    first, second = make_turn(0, 1_000), make_turn(2_000, 3_000, speaker="S1")
-    inside, between, after = (
-        make_word(" a", 900, 2_050),
-        make_word(" b", 1_600, 1_700),
-        make_word(" c", 9_000, 9_100),
-    )
-    assert assign_words([inside, between, after], [second, first]) == [
+    first = make_turn(0, 1_000)
+    second = make_turn(2_000, 3_000, speaker="S1")
+    inside = make_word(" a", 900, 2_050)
+    between = make_word(" b", 1_600, 1_700)
+    after = make_word(" c", 9_000, 9_100)
+    assigned = assign_words([inside, between, after], [second, first])
+    assert assigned == [
         (first, [inside]),
         (second, [between, after]),
     ]
@@ -109,7 +125,8 @@ def test_cut_utterances_cuts_at_a_pause_and_at_a_sentence_end():
         make_word(" you", 2_500, 3_200),
     ]
     cut = cut_utterances([make_turn(0, 3_500)], transcript(words))
-    assert [utterance.text for utterance in cut] == ["Good morning.", "How are", "you"]
+    texts = [utterance.text for utterance in cut]
+    assert texts == ["Good morning.", "How are", "you"]
 
 
 def test_cut_utterances_joins_chinese_without_spaces():
@@ -123,12 +140,10 @@ def test_cut_utterances_joins_chinese_without_spaces():
 
 def test_cut_utterances_keeps_a_turn_without_words():
     (utterance,) = cut_utterances([make_turn(100, 900)], transcript([]))
-    assert (
-        utterance.text,
-        utterance.language,
-        utterance.segment.start_ms,
-        utterance.segment.end_ms,
-    ) == ("", "und", 100, 900)
+    assert utterance.text == ""
+    assert utterance.language == "und"
+    assert utterance.segment.start_ms == 100
+    assert utterance.segment.end_ms == 900
 
 
 def test_cut_utterances_keeps_the_words_when_a_wordless_turn_has_the_same_bounds():
@@ -142,11 +157,15 @@ def test_cut_utterances_keeps_the_words_when_a_wordless_turn_has_the_same_bounds
 def test_cut_utterances_keeps_two_interjections_with_the_same_bounds_apart():
     turns = [make_turn(0, 60), make_turn(60, 300, speaker="S1")]
     cut = cut_utterances(
-        turns, transcript([make_word(" oh", 10, 50), make_word(" ah", 70, 290)]), pad_ms=500
+        turns,
+        transcript([make_word(" oh", 10, 50), make_word(" ah", 70, 290)]),
+        pad_ms=500,
     )
     assert [utterance.text for utterance in cut] == ["oh", "ah"]
     cut = cut_utterances(
-        turns, transcript([make_word(" oh", 10, 90), make_word(" ah", 70, 90)]), pad_ms=100
+        turns,
+        transcript([make_word(" oh", 10, 90), make_word(" ah", 70, 90)]),
+        pad_ms=100,
     )
     assert [(utterance.text, utterance.segment.end_ms) for utterance in cut] == [
         ("oh", 190),
@@ -172,7 +191,11 @@ def closeness(word: Segment, turn: Segment) -> tuple[int, int, int]:
 
 
 @given(
-    st.lists(st.tuples(st.integers(0, 60), st.integers(1, 30)), min_size=1, max_size=12),
+    st.lists(
+        st.tuples(st.integers(0, 60), st.integers(1, 30)),
+        min_size=1,
+        max_size=12,
+    ),
     st.lists(st.tuples(st.integers(0, 90), st.integers(1, 9)), max_size=12),
 )
 @settings(max_examples=400, deadline=None)

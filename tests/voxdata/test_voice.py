@@ -1,4 +1,6 @@
-"""Linking speakers into voices: by likeness, in an order of its own, and never two of one recording."""
+"""Linking speakers into voices: by likeness, in an order of its own, and never two of one
+recording.
+"""
 
 from __future__ import annotations
 
@@ -51,27 +53,51 @@ def partition(links: list[VoiceLink]) -> set[frozenset[str]]:
 
 
 @pytest.mark.parametrize(
-    ("cosine", "kind"), [(SAME_VOICE + 0.001, "join"), (SAME_VOICE - 0.001, "new")]
+    ("cosine", "kind"),
+    [(SAME_VOICE + 0.001, "join"), (SAME_VOICE - 0.001, "new")],
 )
 def test_link_speakers_joins_from_the_threshold_on(cosine: float, kind: str) -> None:
-    first, second = link_speakers([at_cosine("a", 1.0), at_cosine("b", cosine)], {})
-    assert (first.kind, first.score) == ("new", None)
+    first, second = link_speakers(
+        [
+            at_cosine("a", 1.0),
+            at_cosine("b", cosine),
+        ],
+        {},
+    )
+    assert first.kind == "new"
+    assert first.score is None
     assert second.kind == kind
     assert second.score == pytest.approx(cosine, abs=1e-5)
     assert (second.voice_id == first.voice_id) == (kind == "join")
 
 
 def test_link_speakers_joins_the_closest_of_several() -> None:
-    voices = {"far": [at_cosine("a", 0.8)], "near": [at_cosine("b", 0.99)]}
+    voices = {
+        "far": [at_cosine("a", 0.8)],
+        "near": [at_cosine("b", 0.99)],
+    }
     (link,) = link_speakers([at_cosine("c", 1.0)], voices)
-    assert (link.voice_id, link.kind) == ("near", "join")
+    assert link.voice_id == "near"
+    assert link.kind == "join"
 
 
 def test_link_speakers_never_joins_two_of_one_recording() -> None:
     one = (1.0, 0.0)
-    alike = [heard("a", one), heard("a", one, name="S1"), heard("a", one, channel=1)]
+    alike = [
+        heard("a", one),
+        heard("a", one, name="S1"),
+        heard("a", one, channel=1),
+    ]
     assert len(partition(link_speakers(alike, {}))) == 3
-    (link,) = link_speakers([heard("a", one, name="S1")], {"v": [heard("a", one), heard("b", one)]})
+    (link,) = link_speakers(
+        [heard("a", one, name="S1")],
+        {
+            "v": [
+                heard("a", one),
+                heard("b", one),
+            ]
+        },
+    )
     assert link.kind == "new"
 
 
@@ -90,7 +116,10 @@ def test_link_speakers_gives_one_who_said_too_little_a_voice_that_nobody_joins()
 
 def test_link_speakers_compares_with_the_centre_of_all_a_voice_has() -> None:
     voices = {
-        "v": [heard("a", (1.0, 0.0), speech_ms=10_000), heard("b", (0.0, 1.0), speech_ms=30_000)]
+        "v": [
+            heard("a", (1.0, 0.0), speech_ms=10_000),
+            heard("b", (0.0, 1.0), speech_ms=30_000),
+        ]
     }
     (link,) = link_speakers([heard("c", (1.0, 3.0))], voices)
     assert link.score == 1.0
@@ -100,7 +129,8 @@ def test_link_speakers_compares_with_the_centre_of_all_a_voice_has() -> None:
             heard("b", (0.0, 1.0), speech_ms=10 * FULL_WEIGHT_MS),
         ]
     }
-    assert link_speakers([heard("c", (1.0, 1.0))], long)[0].score == 1.0
+    links = link_speakers([heard("c", (1.0, 1.0))], long)
+    assert links[0].score == 1.0
 
 
 def test_link_speakers_starts_no_voice_under_an_id_that_was_used() -> None:
@@ -112,7 +142,8 @@ def test_link_speakers_starts_no_voice_under_an_id_that_was_used() -> None:
 
 
 def test_link_speakers_has_nothing_to_say_about_nobody() -> None:
-    assert link_speakers([], {"v": [heard("a", (1.0, 0.0))]}) == []
+    links = link_speakers([], {"v": [heard("a", (1.0, 0.0))]})
+    assert links == []
 
 
 people = st.lists(
@@ -144,7 +175,8 @@ def test_link_speakers_ignores_order_and_gives_each_one_link(
     ]
     links = link_speakers(arrivals, {})
     assert links == link_speakers(rng.sample(arrivals, len(arrivals)), {})
-    assert [link.speaker for link in links] == sorted(a.speaker for a in arrivals)
+    speakers = [link.speaker for link in links]
+    assert speakers == sorted(a.speaker for a in arrivals)
     for voice in partition(links):
         assert len({name.split("/")[0] for name in voice}) == len(voice)
 
@@ -156,9 +188,9 @@ def test_nearest_voices_names_the_other_most_like_each() -> None:
         "c": [at_cosine("c", 0.0)],
         "d": [heard("d", (1.0, 0.0), speech_ms=10)],
     }
-    found = nearest_voices(voices)
-    assert {name: other for name, (other, _) in found.items()} == {"a": "b", "b": "a", "c": "b"}
-    assert found["a"][1] == pytest.approx(0.9, abs=1e-5)
+    nearest = nearest_voices(voices)
+    assert {name: other for name, (other, _) in nearest.items()} == {"a": "b", "b": "a", "c": "b"}
+    assert nearest["a"][1] == pytest.approx(0.9, abs=1e-5)
     assert nearest_voices({"a": voices["a"], "d": voices["d"]}) == {}
 
 

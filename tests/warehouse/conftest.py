@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from warehouse.connection import open_warehouse, transaction
 from warehouse.labels import add_predictions
 from warehouse.stages import has_result, record_stage
 from warehouse.utterances import store_turns, store_utterances
+from warehouse.versions import DatasetVersion, create_version
 
 
 @pytest.fixture
@@ -60,11 +61,20 @@ class Heard:
     def store(self, con: DuckDBPyConnection, *, key: str = "k") -> None:
         """As one run of pre-labelling does."""
         with transaction(con):
-            for stage, rows in (("diarize", len(self.turns)), ("cut", len(self.utterances))):
+            for stage, rows in (
+                ("diarize", len(self.turns)),
+                ("cut", len(self.utterances)),
+            ):
                 if has_result(con, recording_id=self.recording_id, stage=stage, key=key):
                     continue
                 if stage == "diarize":
-                    store_turns(con, self.recording_id, self.turns, key=key, run_id="t")
+                    store_turns(
+                        con,
+                        self.recording_id,
+                        self.turns,
+                        key=key,
+                        run_id="t",
+                    )
                 else:
                     store_utterances(con, self.utterances, key=key, run_id="t")
                 record_stage(
@@ -78,7 +88,12 @@ class Heard:
                     seconds=1.5,
                     run_id="t",
                 )
-            add_predictions(con, self.predictions, scheme_versions={"intent": 1}, run_id="t")
+            add_predictions(
+                con,
+                self.predictions,
+                scheme_versions={"intent": 1},
+                run_id="t",
+            )
 
 
 @pytest.fixture
@@ -125,6 +140,13 @@ def heard() -> Callable[..., Heard]:
     return make
 
 
+def create_calls(
+    con: DuckDBPyConnection, examples: Sequence[Example]
+) -> tuple[DatasetVersion, bool]:
+    """Create a version of "calls" by a recipe that says nothing."""
+    return create_version(con, "calls", examples, recipe={}, run_id="t")
+
+
 @pytest.fixture
 def example() -> Callable[..., Example]:
     def make(
@@ -143,7 +165,9 @@ def example() -> Callable[..., Example]:
             split=split,
             gold={
                 "intent": GoldLabel(
-                    label=label, distribution={label: 0.666667, "other": 0.333333}, num_votes=3
+                    label=label,
+                    distribution={label: 0.666667, "other": 0.333333},
+                    num_votes=3,
                 )
             },
         )

@@ -23,26 +23,37 @@ def test_old_annotations_are_read_as_before_and_sealed(tmp_path: Path) -> None:
         for file in sorted(MIGRATIONS.glob("000[1-4]_*.sql")):
             con.execute(file.read_text(encoding="utf-8"))
             con.execute(
-                "insert into schema_version values (?, ?, now())", [int(file.name[:4]), file.stem]
+                "insert into schema_version values (?, ?, now())",
+                [int(file.name[:4]), file.stem],
             )
         con.execute(
             """
-            insert into annotation(annotation_id, project_id, utterance_id, annotator, labels, skipped, deleted, updated_at, run_id) values
-            (1, 1, 'u', 'ann', '{"intent":"查询 \\"余额\\"","emotion":"sad"}', false, false, '2026-01-01', 'r'),
+            insert into annotation(
+              annotation_id, project_id, utterance_id, annotator, labels,
+              skipped, deleted, updated_at, run_id
+            ) values
+            (1, 1, 'u', 'ann', '{"intent":"查询 \\"余额\\"","emotion":"sad"}',
+              false, false, '2026-01-01', 'r'),
             (2, 1, 'v', 'ann', '{}', true, false, '2026-01-02', 'r')"""
         )
         con.execute(
-            "insert into push(project_id, utterance_id, predictions_key, run_id) values (1, 'u', 'k', 'r')"
+            "insert into push(project_id, utterance_id, predictions_key, run_id) values (1, "
+            "'u', 'k', 'r')"
         )
     with open_warehouse(path) as con:
         first, second = current_annotations(con)
         assert dict(first.labels) == {"intent": ('查询 "余额"',), "emotion": ("sad",)}
-        assert (dict(first.ratings), first.flags, first.proposal) == ({}, (), "")
-        assert (second.skipped, dict(second.labels)) == (True, {})
+        assert dict(first.ratings) == {}
+        assert first.flags == ()
+        assert first.proposal == ""
+        assert second.skipped is True
+        assert dict(second.labels) == {}
         assert check_chain(con) == []
-        assert add_annotations(con, [first, second], run_id="t") == 0
+        added = add_annotations(con, [first, second], run_id="t")
+        assert added == 0
         assert check_chain(con) == []
-        assert add_annotations(con, [replace(first, annotation_id=3)], run_id="t") == 1
+        added = add_annotations(con, [replace(first, annotation_id=3)], run_id="t")
+        assert added == 1
         assert check_chain(con) == []
 
 
@@ -55,19 +66,23 @@ def test_answers_of_the_demos_scripts_from_before_are_known_by_their_haste(tmp_p
         for file in sorted(MIGRATIONS.glob("000[1-7]_*.sql")):
             con.execute(file.read_text(encoding="utf-8"))
             con.execute(
-                "insert into schema_version values (?, ?, now())", [int(file.name[:4]), file.stem]
+                "insert into schema_version values (?, ?, now())",
+                [int(file.name[:4]), file.stem],
             )
         con.execute(
             """
-            insert into annotation(annotation_id, project_id, utterance_id, annotator, labels, skipped, deleted, lead_time_ms, updated_at,
-            run_id) values
+            insert into annotation(
+              annotation_id, project_id, utterance_id, annotator, labels,
+              skipped, deleted, lead_time_ms, updated_at, run_id
+            ) values
             (1, 1, 'u', 'annotator-1@voxdata.local', '{}', false, false, 2000, '2026-01-01', 'r'),
             (2, 1, 'u', 'annotator-2@voxdata.local', '{}', false, false, 4711, '2026-01-02', 'r'),
             (3, 1, 'u', 'ann@example.org', '{}', false, false, 2000, '2026-01-02', 'r')"""
         )
     with open_warehouse(path) as con:
         assert list_simulated(con) == {"annotator-1@voxdata.local": 0.05}
-        assert add_annotations(con, current_annotations(con), run_id="t") == 0
+        added = add_annotations(con, current_annotations(con), run_id="t")
+        assert added == 0
         assert check_chain(con) == []
 
 
@@ -94,7 +109,8 @@ def test_list_simulated_goes_by_the_answers_and_not_by_the_address(tmp_path: Pat
     with open_warehouse(tmp_path / "w.duckdb") as con:
         add_annotations(con, said, run_id="t")
         assert list_simulated(con) == {"robot@example.org": 0.2}
-        assert [a.simulated for a in current_annotations(con)] == [None, 0.2, 0.2, None]
+        marks = [a.simulated for a in current_annotations(con)]
+        assert marks == [None, 0.2, 0.2, None]
 
 
 def test_check_chain_notices_a_mark_that_was_taken_away(tmp_path: Path) -> None:

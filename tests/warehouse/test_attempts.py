@@ -31,7 +31,14 @@ def attempt(
     key: str = "v1",
 ) -> Tries:
     return record_attempt(
-        con, stage="ingest", subject=subject, key=key, reason=reason, day=day, detail="", run_id="t"
+        con,
+        stage="ingest",
+        subject=subject,
+        key=key,
+        reason=reason,
+        day=day,
+        detail="",
+        run_id="t",
     )
 
 
@@ -39,9 +46,11 @@ def test_record_attempt_counts_different_days_of_one_content(tmp_path: Path) -> 
     with open_warehouse(tmp_path / "w.duckdb") as con:
         assert attempt(con, "/a.wav", MONDAY).waits(MONDAY)
         same = attempt(con, "/a.wav", MONDAY, reason=DropReason.OUT_OF_MEMORY)
-        assert (same.days, same.rests) == (1, False)
+        assert same.days == 1
+        assert same.rests is False
         killed = attempt(con, "/a.wav", TUESDAY, reason=DropReason.KILLED)
-        assert (killed.days, killed.waits(TUESDAY)) == (2, False)
+        assert killed.days == 2
+        assert killed.waits(TUESDAY) is False
         assert attempt(con, "/a.wav", WEDNESDAY).rests
         assert attempt(con, "/a.wav", WEDNESDAY, key="v2").days == 1
 
@@ -62,9 +71,22 @@ def test_erase_rows_takes_attempts_along(tmp_path: Path) -> None:
         attempt(con, "/b.wav", MONDAY)
         plan = plan_erasure(con, [recording.recording_id])
         assert plan.counts["attempt"] == 1
-        receipt = begin_erasure(con, plan, kind="recording", subject="r", reason="", run_id="t")
+        receipt = begin_erasure(
+            con,
+            plan,
+            kind="recording",
+            subject="r",
+            reason="",
+            run_id="t",
+        )
         erase_rows(
-            con, plan, receipt_id=receipt, kind="recording", subject="r", reason="", run_id="t"
+            con,
+            plan,
+            receipt_id=receipt,
+            kind="recording",
+            subject="r",
+            reason="",
+            run_id="t",
         )
         assert {subject for _, subject, _ in list_tries(con)} == {"/b.wav"}
 
@@ -84,10 +106,24 @@ def test_attempts_move_with_their_workspace_and_come_with_batches(tmp_path: Path
 def test_refused_files_are_those_that_never_gave_a_recording(tmp_path: Path) -> None:
     with open_warehouse(tmp_path / "w.duckdb") as con:
         for name in ("/a.wav", "/b.wav"):
-            record_drop(con, stage="ingest", subject=name, reason=HUNG, detail="", run_id="t")
+            record_drop(
+                con,
+                stage="ingest",
+                subject=name,
+                reason=HUNG,
+                detail="",
+                run_id="t",
+            )
         attempt(con, "/c.wav", MONDAY)
         attempt(con, "/d.wav", MONDAY, reason=DropReason.KILLED)
-        add_source(con, uri="/b.wav", size_bytes=1, modified_ns=1, recording_id="r", run_id="t")
+        add_source(
+            con,
+            uri="/b.wav",
+            size_bytes=1,
+            modified_ns=1,
+            recording_id="r",
+            run_id="t",
+        )
         assert refused_files(con, HUNG) == ["/a.wav", "/c.wav"]
         assert refused_files(con, DropReason.KILLED) == ["/d.wav"]
 
@@ -99,9 +135,24 @@ def test_migration_gives_files_their_tries_that_were_refused_for_ever(tmp_path: 
         con.execute("delete from schema_version where version >= 15")
         for number, reason in enumerate([HUNG, DropReason.OUT_OF_MEMORY, DropReason.CRASHED]):
             uri = f"/{number}.wav"
-            record_drop(con, stage="ingest", subject=uri, reason=reason, detail="", run_id="t")
-            add_source(con, uri=uri, size_bytes=1, modified_ns=1, recording_id=None, run_id="t")
+            record_drop(
+                con,
+                stage="ingest",
+                subject=uri,
+                reason=reason,
+                detail="",
+                run_id="t",
+            )
+            add_source(
+                con,
+                uri=uri,
+                size_bytes=1,
+                modified_ns=1,
+                recording_id=None,
+                run_id="t",
+            )
         con.execute((MIGRATIONS / "0015_attempts.sql").read_text(encoding="utf-8"))
         left = [row["uri"] for row in read_rows(con, "select uri from source")]
         assert left == ["/2.wav"]
-        assert [drop.tries for drop in list_drops(con)] == [0, 0, 0]
+        tries = [drop.tries for drop in list_drops(con)]
+        assert tries == [0, 0, 0]

@@ -44,15 +44,37 @@ def uris(con: DuckDBPyConnection) -> list[str]:
 
 def test_merge_batches_counts_every_batch_once(con: DuckDBPyConnection, tmp_path: Path) -> None:
     folder = tmp_path / "batches"
-    leave_batch(folder, sources("a", "b"), run_id="t", batch_id="one")
-    leave_batch(folder, sources("你好", "a"), run_id="t", batch_id="two")
-    assert leave_batch(folder, sources("a", "b"), run_id="t", batch_id="one") == "one"
-    found = merge_batches(con, folder, run_id="t")
-    assert (found.merged, found.rows, uris(con)) == (2, 3, ["a", "b", "你好"])
+    leave_batch(
+        folder,
+        sources("a", "b"),
+        run_id="t",
+        batch_id="one",
+    )
+    leave_batch(
+        folder,
+        sources("你好", "a"),
+        run_id="t",
+        batch_id="two",
+    )
+    batch_id = leave_batch(
+        folder,
+        sources("a", "b"),
+        run_id="t",
+        batch_id="one",
+    )
+    assert batch_id == "one"
+    merged = merge_batches(con, folder, run_id="t")
+    assert merged.merged == 2
+    assert merged.rows == 3
+    assert uris(con) == ["a", "b", "你好"]
     # As after a death between the commit and the clearing away.
-    (folder / MERGED / "one").rename(folder / "one")
+    merged_batch = folder / MERGED / "one"
+    merged_batch.rename(folder / "one")
     again = merge_batches(con, folder, run_id="t")
-    assert (again.merged, again.known, again.rows, list_batches(folder)) == (0, 1, 0, [])
+    assert again.merged == 0
+    assert again.known == 1
+    assert again.rows == 0
+    assert list_batches(folder) == []
     assert read_rows(con, "select batch_id, num_rows from merged_batch order by batch_id") == [
         {"batch_id": "one", "num_rows": 2},
         {"batch_id": "two", "num_rows": 2},
@@ -65,13 +87,19 @@ def test_merge_batches_puts_aside_what_is_damaged_or_strange_and_goes_on(
     con: DuckDBPyConnection, tmp_path: Path
 ) -> None:
     for name in ("good", "flipped", "no-header", "other-format", "strange", "misfit"):
-        leave_batch(tmp_path / "b", sources(name), run_id="t", batch_id=name)
+        leave_batch(
+            tmp_path / "b",
+            sources(name),
+            run_id="t",
+            batch_id=name,
+        )
     folder = tmp_path / "b"
     flipped = bytearray((folder / "flipped" / "source.parquet").read_bytes())
     flipped[20] ^= 1
     (folder / "flipped" / "source.parquet").write_bytes(flipped)
     (folder / "no-header" / "batch.json").unlink()
-    header = json.loads((folder / "other-format" / "batch.json").read_text())
+    text = (folder / "other-format" / "batch.json").read_text()
+    header = json.loads(text)
     (folder / "other-format" / "batch.json").write_text(
         json.dumps({**header, "format": "voxdata-batch/9"})
     )
@@ -79,12 +107,18 @@ def test_merge_batches_puts_aside_what_is_damaged_or_strange_and_goes_on(
         json.dumps({**header, "tables": {"dataset_version": {"rows": 1, "sha256": ""}}})
     )
     odd = leave_batch(
-        folder, {"source": pl.DataFrame({"nonsense": [1]})}, run_id="t", batch_id="odd"
+        folder,
+        {"source": pl.DataFrame({"nonsense": [1]})},
+        run_id="t",
+        batch_id="odd",
     )
     (folder / "misfit").rename(folder / "zz")
-    found = merge_batches(con, folder, run_id="t")
-    assert (found.merged, found.rejected, sorted(uris(con))) == (2, 5, ["good", "misfit"])
-    assert sorted(path.name for path in (folder / REJECTED).iterdir()) == [
+    merged = merge_batches(con, folder, run_id="t")
+    assert merged.merged == 2
+    assert merged.rejected == 5
+    assert sorted(uris(con)) == ["good", "misfit"]
+    names = sorted(path.name for path in (folder / REJECTED).iterdir())
+    assert names == [
         "flipped",
         "no-header",
         odd,
@@ -100,7 +134,11 @@ def test_merge_batches_puts_aside_what_is_damaged_or_strange_and_goes_on(
 
 def test_leave_batch_refuses_tables_that_are_not_merged(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="dataset_version"):
-        leave_batch(tmp_path, {"dataset_version": pl.DataFrame({"a": [1]})}, run_id="t")
+        leave_batch(
+            tmp_path,
+            {"dataset_version": pl.DataFrame({"a": [1]})},
+            run_id="t",
+        )
     assert list(tmp_path.iterdir()) == []
 
 
@@ -109,15 +147,25 @@ def test_staged_rows_are_written_as_if_directly(
 ) -> None:
     def write(con: DuckDBPyConnection) -> None:
         with transaction(con):
-            add_recording(con, recording("r1"), audio_file="a.flac", run_id="t")  # type: ignore[operator]
-            add_source(con, uri="a", size_bytes=1, modified_ns=1, recording_id="r1", run_id="t")
+            first = recording("r1")  # type: ignore[operator]
+            add_recording(con, first, audio_file="a.flac", run_id="t")
+            add_source(
+                con,
+                uri="a",
+                size_bytes=1,
+                modified_ns=1,
+                recording_id="r1",
+                run_id="t",
+            )
 
     with staged_rows(tmp_path / "b", run_id="t") as staged:
         write(staged)
     with pytest.raises(KeyError), staged_rows(tmp_path / "b", run_id="t") as staged:
         write({"con": staged}["no such key"])
     with open_warehouse(path) as con:
-        assert merge_batches(con, tmp_path / "b", run_id="t").merged == 1
+        merged = merge_batches(con, tmp_path / "b", run_id="t")
+        assert merged.merged == 1
         write(con)  # what is there already is not doubled
-        assert [s.recording.recording_id for s in list_recordings(con)] == ["r1"]
+        recording_ids = [s.recording.recording_id for s in list_recordings(con)]
+        assert recording_ids == ["r1"]
         assert uris(con) == ["a"]

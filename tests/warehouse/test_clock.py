@@ -9,6 +9,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from tests.warehouse.conftest import create_calls
 from voxdata.dataset import Example
 from voxdata.errors import WarehouseError
 from warehouse import snapshot
@@ -18,7 +19,7 @@ from warehouse.guards import sidecar_path
 from warehouse.recordings import known_uris
 from warehouse.repair import repair_warehouse
 from warehouse.snapshot import list_snapshots, take_snapshot
-from warehouse.versions import create_version, list_versions
+from warehouse.versions import list_versions
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
@@ -39,7 +40,12 @@ def merge(path: Path, name: str) -> None:
         schema_overrides={"recording_id": pl.String},
     )
     with open_warehouse(path) as con:
-        leave_batch(path.parent / "batches", {"source": rows}, run_id="t", batch_id=name)
+        leave_batch(
+            path.parent / "batches",
+            {"source": rows},
+            run_id="t",
+            batch_id=name,
+        )
         merge_batches(con, path.parent / "batches", run_id="t")
 
 
@@ -49,7 +55,11 @@ def merged(path: Path) -> set[str]:
 
 def take(path: Path, *, now: datetime, keep: int = 3) -> Path:
     return take_snapshot(
-        path, path.parent / "snapshots", batches=path.parent / "batches", now=now, keep=keep
+        path,
+        path.parent / "snapshots",
+        batches=path.parent / "batches",
+        now=now,
+        keep=keep,
     )
 
 
@@ -64,19 +74,30 @@ def test_take_snapshot_keeps_what_it_took_when_the_clock_was_set_back(
 ) -> None:
     for hour in range(keep):
         merge(path, f"before-{hour}")
-        take(path, now=NOON + timedelta(hours=hour), keep=keep)
+        take(
+            path,
+            now=NOON + timedelta(hours=hour),
+            keep=keep,
+        )
     merge(path, "last")
-    last = take(path, now=NOON + timedelta(hours=keep - 1) - back, keep=keep)
-    found = list_snapshots(last.parent)
-    assert (len(found), found[-1]) == (keep, last)
+    last = take(
+        path,
+        now=NOON + timedelta(hours=keep - 1) - back,
+        keep=keep,
+    )
+    snapshots = list_snapshots(last.parent)
+    assert len(snapshots) == keep
+    assert snapshots[-1] == last
     assert merged(path) == set()
     path.write_bytes(b"lost" * 10_000)
-    assert (
-        repair_warehouse(
-            path, snapshots=last.parent, batches=path.parent / "batches", now=NOON, run_id="t"
-        ).source
-        == f"snapshot {last.name}"
+    repair = repair_warehouse(
+        path,
+        snapshots=last.parent,
+        batches=path.parent / "batches",
+        now=NOON,
+        run_id="t",
     )
+    assert repair.source == f"snapshot {last.name}"
     with open_warehouse(path) as con:
         assert known_uris(con) == {*(f"before-{hour}" for hour in range(keep)), "last"}
 
@@ -119,7 +140,7 @@ def test_take_snapshot_deletes_nothing_before_the_snapshot_can_be_read(
         take(path, now=NOON, keep=2)
     merge(path, "three")
     with open_warehouse(path) as con:
-        create_version(con, "calls", [example(n) for n in range(3_000)], recipe={}, run_id="t")
+        create_calls(con, [example(n) for n in range(3_000)])
     before = list_snapshots(path.parent / "snapshots")
     monkeypatch.setattr(snapshot, "copy_warehouse", damage(where))
     with pytest.raises(WarehouseError, match="cannot be read"):
@@ -131,7 +152,8 @@ def test_take_snapshot_deletes_nothing_before_the_snapshot_can_be_read(
 
 def test_take_snapshot_leaves_batches_that_it_does_not_hold(path: Path) -> None:
     merge(path, "held")
-    (path.parent / "batches" / MERGED / "came later").mkdir()
+    late_batch = path.parent / "batches" / MERGED / "came later"
+    late_batch.mkdir()
     take(path, now=NOON)
     assert merged(path) == {"came later"}
 
@@ -146,11 +168,12 @@ def test_take_snapshot_lists_the_versions_that_it_holds(
     path: Path, example: Callable[..., Example]
 ) -> None:
     with open_warehouse(path) as con:
-        create_version(con, "calls", [example()], recipe={}, run_id="t")
+        create_calls(con, [example()])
     taken = take(path, now=NOON)
     assert sidecar_path(taken).read_text() == sidecar_path(path).read_text()
     with open_warehouse(taken, read_only=True) as con:
-        assert [version.ref for version in list_versions(con)] == ["calls@1"]
+        refs = [version.ref for version in list_versions(con)]
+        assert refs == ["calls@1"]
 
 
 def test_repair_warehouse_keeps_what_earlier_repairs_of_the_same_second_put_aside(

@@ -11,6 +11,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from tests.warehouse.conftest import create_calls
 from voxdata.dataset import Example
 from voxdata.errors import WarehouseError
 from warehouse.commits import commits_path
@@ -18,13 +19,20 @@ from warehouse.connection import MIGRATIONS, newest_version, open_warehouse, tra
 from warehouse.guards import IMMUTABLE_TABLES, sidecar_path
 from warehouse.recordings import add_source
 from warehouse.rows import read_rows
-from warehouse.versions import create_version, list_versions
+from warehouse.versions import list_versions
 
 
 @contextmanager
 def holder(path: Path, *, seconds: float = 30) -> Iterator[subprocess.Popen[str]]:
-    code = f"import duckdb,sys,time; c=duckdb.connect({str(path)!r}); print('held', flush=True); time.sleep({seconds})"
-    child = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    code = (
+        f"import duckdb,sys,time; c=duckdb.connect({str(path)!r}); print('held', flush=True); "
+        f"time.sleep({seconds})"
+    )
+    child = subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
     assert child.stdout is not None
     assert child.stdout.readline() == "held\n"
     try:
@@ -39,9 +47,8 @@ def test_open_warehouse_creates_the_file_and_records_its_migrations(path: Path) 
     numbers = sorted(int(file.name[:4]) for file in MIGRATIONS.glob("*.sql"))
     assert numbers[-1] == newest_version()
     with open_warehouse(path) as con:
-        assert [
-            row["version"] for row in read_rows(con, "select version from schema_version")
-        ] == numbers
+        versions = [row["version"] for row in read_rows(con, "select version from schema_version")]
+        assert versions == numbers
     with open_warehouse(path) as con:
         assert len(read_rows(con, "select * from schema_version")) == len(numbers)
 
@@ -61,7 +68,14 @@ def test_open_warehouse_reads_but_does_not_write_when_read_only(path: Path) -> N
     with open_warehouse(path, read_only=True) as con:
         assert list_versions(con) == []
         with pytest.raises(duckdb.Error, match="read-only"):
-            add_source(con, uri="a", size_bytes=1, modified_ns=1, recording_id=None, run_id="t")
+            add_source(
+                con,
+                uri="a",
+                size_bytes=1,
+                modified_ns=1,
+                recording_id=None,
+                run_id="t",
+            )
 
 
 def test_open_warehouse_refuses_a_newer_schema(path: Path) -> None:
@@ -108,7 +122,9 @@ def test_open_warehouse_serves_several_processes_that_create_and_write_at_once(p
         from warehouse.recordings import add_source
         for i in range(5):
             with open_warehouse(Path({str(path)!r})) as con:
-                add_source(con, uri=sys.argv[1], size_bytes=i, modified_ns=0, recording_id=None, run_id="t")
+                add_source(
+                    con, uri=sys.argv[1], size_bytes=i, modified_ns=0, recording_id=None, run_id="t"
+                )
         """
     )
     children = [
@@ -125,7 +141,12 @@ def test_open_warehouse_serves_several_threads(path: Path) -> None:
         for i in range(3):
             with open_warehouse(path) as con:
                 add_source(
-                    con, uri=str(number), size_bytes=i, modified_ns=0, recording_id=None, run_id="t"
+                    con,
+                    uri=str(number),
+                    size_bytes=i,
+                    modified_ns=0,
+                    recording_id=None,
+                    run_id="t",
                 )
 
     threads = [threading.Thread(target=write, args=(n,)) for n in range(4)]
@@ -155,7 +176,7 @@ def test_open_warehouse_refuses_when_a_listed_version_is_missing(
         pass
     earlier = path.read_bytes()
     with open_warehouse(path) as con:
-        create_version(con, "calls", [example()], recipe={}, run_id="t")
+        create_calls(con, [example()])
     assert '"name": "calls", "number": 1, "n": 1' in sidecar_path(path).read_text()
     path.write_bytes(earlier)
     with pytest.raises(WarehouseError, match=r"calls@1 .*backup"), open_warehouse(path):
@@ -175,7 +196,7 @@ def test_open_warehouse_refuses_versions_without_their_list(
     path: Path, example: Callable[..., Example]
 ) -> None:
     with open_warehouse(path) as con:
-        create_version(con, "calls", [example()], recipe={}, run_id="t")
+        create_calls(con, [example()])
     sidecar_path(path).unlink()
     with pytest.raises(WarehouseError, match="voxdata repair"), open_warehouse(path):
         pass
@@ -187,13 +208,34 @@ def test_transaction_rolls_everything_back_when_an_error_passes(path: Path) -> N
             _write_and_fail(con)
         assert read_rows(con, "select * from source") == []
         with transaction(con):
-            add_source(con, uri="a", size_bytes=1, modified_ns=1, recording_id=None, run_id="t")
+            add_source(
+                con,
+                uri="a",
+                size_bytes=1,
+                modified_ns=1,
+                recording_id=None,
+                run_id="t",
+            )
         assert len(read_rows(con, "select * from source")) == 1
 
 
 def _write_and_fail(con: duckdb.DuckDBPyConnection) -> None:
     with transaction(con):
-        add_source(con, uri="a", size_bytes=1, modified_ns=1, recording_id=None, run_id="t")
+        add_source(
+            con,
+            uri="a",
+            size_bytes=1,
+            modified_ns=1,
+            recording_id=None,
+            run_id="t",
+        )
         with transaction(con):
-            add_source(con, uri="b", size_bytes=1, modified_ns=1, recording_id=None, run_id="t")
+            add_source(
+                con,
+                uri="b",
+                size_bytes=1,
+                modified_ns=1,
+                recording_id=None,
+                run_id="t",
+            )
         raise KeyError

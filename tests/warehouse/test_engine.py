@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from pathlib import Path
 
@@ -65,7 +66,11 @@ def test_open_warehouse_and_staged_rows_fetch_no_extensions(tmp_path: Path) -> N
 
 def test_nothing_connects_to_duckdb_by_another_door() -> None:
     root = Path(__file__).parents[2]
-    sources = [path for name in ("flows", "warehouse") for path in (root / name).rglob("*.py")]
+    sources = list(
+        itertools.chain.from_iterable(
+            (root / name).rglob("*.py") for name in ("flows", "warehouse")
+        )
+    )
     others = [
         path.name for path in sources if "duckdb.connect(" in path.read_text(encoding="utf-8")
     ]
@@ -90,7 +95,8 @@ def test_open_warehouse_puts_what_has_no_room_into_its_folder_and_clears_it(tmp_
         assert not spill.exists()
         con.execute("set threads = 1")
         con.execute(
-            "create temp table much as select range as n, md5(range::varchar) as t from range(12000000)"
+            "create temp table much as select range as n, md5(range::varchar) as t from "
+            "range(12000000)"
         )
         assert any(spill.iterdir())
     assert not list(tmp_path.rglob("*.tmp"))
@@ -100,8 +106,10 @@ def test_group_limits_reads_what_control_groups_allow(tmp_path: Path) -> None:
     own = tmp_path / "tree" / "jobs" / "one"
     own.mkdir(parents=True)
     (own / "memory.max").write_text("2000\n", encoding="ascii")
-    (own.parent / "memory.max").write_text("max\n", encoding="ascii")
-    (own.parent.parent / "memory.max").write_text("3000\n", encoding="ascii")
+    memory_file = own.parent / "memory.max"
+    memory_file.write_text("max\n", encoding="ascii")
+    memory_file = own.parent.parent / "memory.max"
+    memory_file.write_text("3000\n", encoding="ascii")
     membership = tmp_path / "cgroup"
     membership.write_text("0::/jobs/one\n", encoding="ascii")
     assert _group_limits(membership, tmp_path / "tree") == [2000, 3000]
@@ -141,9 +149,18 @@ def test_run_query_names_the_function_that_may_not_be_called(tmp_path: Path) -> 
         "show tables",
         "values (1)",
         "select * from range(3) t(n) where n in (select 1) order by n",
-        "select count(*) filter (where n > 1), list(n), row_number() over () from range(3) t(n) group by n",
-        "with a as (select {'b': [1, 2]} as x) select x.b[1], list_transform(x.b, lambda n: n + 1) from a",
-        "select placed(uri), date_trunc('month', created_at), now() - created_at < interval 1 day from source",
+        (
+            "select count(*) filter (where n > 1), list(n), row_number() over () from range(3) "
+            "t(n) group by n"
+        ),
+        (
+            "with a as (select {'b': [1, 2]} as x) select x.b[1], list_transform(x.b, lambda n: "
+            "n + 1) from a"
+        ),
+        (
+            "select placed(uri), date_trunc('month', created_at), now() - created_at < interval "
+            "1 day from source"
+        ),
         "select json_extract_string(gold, '$.intent.label') from example",
         "select case when true then 1 end, cast(1 as varchar), 'a' like 'b', 1 between 0 and 2",
         "from information_schema.tables",

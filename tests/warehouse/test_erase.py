@@ -9,6 +9,7 @@ import duckdb
 import pytest
 from duckdb import DuckDBPyConnection
 
+from tests.warehouse.conftest import create_calls
 from voxdata.dataset import Example
 from voxdata.errors import NotFoundError
 from voxdata.label import Annotation
@@ -39,12 +40,12 @@ SECRET = "my name is Xiomara Quillfeather and I live at 我家"
 
 
 def fill(con: DuckDBPyConnection, example: Make) -> None:
-    """Two versions of five recordings; what r1 says is secret, and one annotation of each is on record."""
+    """Two versions of five recordings; what r1 says is secret, and one annotation of each is on
+    record.
+    """
     examples = [replace(example(n), text=SECRET if n == 1 else f"text {n}") for n in range(5)]
-    create_version(con, "calls", examples, recipe={}, run_id="t")
-    create_version(
-        con, "calls", [replace(e, text=f"{e.text} again") for e in examples], recipe={}, run_id="t"
-    )
+    create_calls(con, examples)
+    create_calls(con, [replace(e, text=f"{e.text} again") for e in examples])
     add_annotations(
         con,
         [
@@ -71,7 +72,12 @@ def fill(con: DuckDBPyConnection, example: Make) -> None:
 def erase(con: DuckDBPyConnection, recording_id: str) -> str:
     plan = plan_erasure(con, [recording_id])
     receipt = begin_erasure(
-        con, plan, kind="recording", subject=recording_id, reason="asked", run_id="t"
+        con,
+        plan,
+        kind="recording",
+        subject=recording_id,
+        reason="asked",
+        run_id="t",
     )
     erase_rows(
         con,
@@ -89,23 +95,23 @@ def test_erase_rows_leaves_every_version_verifiable(con: DuckDBPyConnection, exa
     fill(con, example)
     before = {v.ref: v.root for v in list_versions(con)}
     receipt = erase(con, "r1")
-    assert {v.ref: v.root for v in list_versions(con)} == before
+    roots_by_ref = {v.ref: v.root for v in list_versions(con)}
+    assert roots_by_ref == before
     assert [(one.ok, one.num_intact, one.num_erased) for one in verify_all(con)] == [
         (True, 4, 1)
     ] * 2
     assert check_chain(con) == []
-    assert [e.recording_id for e in load_examples(con, list_versions(con)[0].version_id)] == [
+    recording_ids = [e.recording_id for e in load_examples(con, list_versions(con)[0].version_id)]
+    assert recording_ids == [
         "r0",
         "r2",
         "r3",
         "r4",
     ]
     (found,) = list_receipts(con)
-    assert (found.receipt_id, found.versions, found.renewed) == (
-        receipt,
-        {"calls@1": 1, "calls@2": 1},
-        False,
-    )
+    assert found.receipt_id == receipt
+    assert found.versions == {"calls@1": 1, "calls@2": 1}
+    assert found.renewed is False
     assert SECRET not in str(read_rows(con, "from erasure"))
     require_triggers(con)
 
@@ -141,13 +147,20 @@ def test_compact_warehouse_takes_the_bytes_out_of_the_file(path: Path, example: 
     for part in path.parent.iterdir():
         assert part.is_dir() or SECRET.encode() not in part.read_bytes(), part
     with open_warehouse(path) as con:
-        assert {
+        texts = {
             str(row["table_name"])
             for row in read_rows(con, "select table_name from duckdb_tables()")
-        } == tables
+        }
+        assert texts == tables
         assert len(read_rows(con, "from duckdb_triggers()")) == 2 * len(IMMUTABLE_TABLES)
         assert all(one.ok for one in verify_all(con))
-        _, new = create_version(con, "later", [example(7)], recipe={}, run_id="t")
+        _, new = create_version(
+            con,
+            "later",
+            [example(7)],
+            recipe={},
+            run_id="t",
+        )
         assert new
         assert int(
             str(read_rows(con, "select seq from dataset_version where name = 'later'")[0]["seq"])
@@ -161,26 +174,28 @@ def test_forgotten_recordings_stay_out_until_consent_is_renewed(
 ) -> None:
     fill(con, example)
     receipt = erase(con, "r1")
-    assert (is_forgotten(con, "r1"), is_forgotten(con, "r2")) == (receipt, None)
+    assert is_forgotten(con, "r1") == receipt
+    assert is_forgotten(con, "r2") is None
     assert "r1" not in str(forgotten_receipts(con))
     with pytest.raises(NotFoundError, match=r"no receipt that keeps anybody out begins with .zzz"):
         renew_consent(con, "zzz", reason="", run_id="t")
-    assert renew_consent(con, receipt[:8], reason="signed again", run_id="t") == 1
+    renewed = renew_consent(
+        con,
+        receipt[:8],
+        reason="signed again",
+        run_id="t",
+    )
+    assert renewed == 1
     assert is_forgotten(con, "r1") is None
     assert list_receipts(con)[0].renewed
     # It may come in again, and its rows get new salts and leaves.
-    again, new = create_version(
+    again, new = create_calls(
         con,
-        "calls",
         [replace(example(n), text=SECRET if n == 1 else f"text {n}") for n in range(5)],
-        recipe={},
-        run_id="t",
     )
-    assert (new, again.num_erased, again.root in {v.root for v in list_versions(con)[:2]}) == (
-        True,
-        0,
-        False,
-    )
+    assert new is True
+    assert again.num_erased == 0
+    assert again.root not in {v.root for v in list_versions(con)[:2]}
     assert all(one.ok for one in verify_all(con))
 
 
@@ -188,16 +203,16 @@ def test_roll_back_does_not_bring_erased_rows_back(con: DuckDBPyConnection, exam
     fill(con, example)
     first = list_versions(con)[0]
     same, new = roll_back(con, first, run_id="t")
-    assert (new, same.number, same.version_id, same.recipe["rollback_of"]) == (
-        True,
-        3,
-        first.version_id,
-        "calls@1",
-    )
+    assert new is True
+    assert same.number == 3
+    assert same.version_id == first.version_id
+    assert same.recipe["rollback_of"] == "calls@1"
     erase(con, "r1")
-    found, new = roll_back(con, list_versions(con)[0], run_id="t")
-    assert (new, found.num_examples, found.num_erased) == (True, 4, 0)
-    assert roll_back(con, found, run_id="t")[1] is False
+    version, new = roll_back(con, list_versions(con)[0], run_id="t")
+    assert new is True
+    assert version.num_examples == 4
+    assert version.num_erased == 0
+    assert roll_back(con, version, run_id="t")[1] is False
 
 
 def test_erasure_asks_for_retraining_of_the_models_concerned(
@@ -266,8 +281,11 @@ def test_every_table_that_names_a_recording_or_an_utterance_is_erased(
         str(row["table_name"])
         for row in read_rows(
             con,
-            """select distinct table_name from duckdb_columns() where column_name in ('recording_id', 'utterance_id', 'uri')
-            and table_name in (select table_name from duckdb_tables())""",
+            """
+            select distinct table_name from duckdb_columns()
+            where column_name in ('recording_id', 'utterance_id', 'uri')
+              and table_name in (select table_name from duckdb_tables())
+            """,
         )
     }
     assert naming <= set(_doomed(con))

@@ -45,7 +45,8 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size, resource.RLIM_IN
 try:
     with open_warehouse(path) as con, transaction(con):
         con.execute("insert into ledger(stage, subject, reason, detail, key, run_id) "
-                    "select 's', uuid()::varchar, 'empty', repeat(uuid()::varchar, 20), '', 't' from range(200000)")
+                    "select 's', uuid()::varchar, 'empty', repeat(uuid()::varchar, 20), '', 't' "
+                    "from range(200000)")
 except MachineError as error:
     print(error)
 """
@@ -111,11 +112,28 @@ def test_leave_batch_leaves_nothing_half_written(tmp_path: Path) -> None:
 
 def test_take_snapshot_leaves_no_half_copy(path: Path, tmp_path: Path) -> None:
     with open_warehouse(path) as con, transaction(con):
-        add_source(con, uri="/a.wav", size_bytes=1, modified_ns=1, recording_id=None, run_id="t")
+        add_source(
+            con,
+            uri="/a.wav",
+            size_bytes=1,
+            modified_ns=1,
+            recording_id=None,
+            run_id="t",
+        )
     snapshots = tmp_path / "snapshots"
     snapshots.mkdir()
     with files_of_at_most(100_000), pytest.raises(MachineError, match="File too large"):
-        take_snapshot(path, snapshots, batches=tmp_path / "batches", now=datetime.now(UTC))
+        take_snapshot(
+            path,
+            snapshots,
+            batches=tmp_path / "batches",
+            now=datetime.now(UTC),
+        )
     assert list(snapshots.iterdir()) == []
-    take_snapshot(path, snapshots, batches=tmp_path / "batches", now=datetime.now(UTC))
+    take_snapshot(
+        path,
+        snapshots,
+        batches=tmp_path / "batches",
+        now=datetime.now(UTC),
+    )
     assert len(list_snapshots(snapshots)) == 1

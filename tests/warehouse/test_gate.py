@@ -1,4 +1,6 @@
-"""Whoever was forgotten stays out of every table, whoever writes, and who is on the list of those is guarded by the chain."""
+"""Whoever was forgotten stays out of every table, whoever writes, and who is on the list of those
+is guarded by the chain.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +15,7 @@ import polars as pl
 import pytest
 from duckdb import DuckDBPyConnection
 
+from tests.warehouse.conftest import create_calls
 from voxdata.dataset import Example
 from voxdata.errors import DropReason, WarehouseError
 from voxdata.identity import digest
@@ -39,8 +42,10 @@ from warehouse.verify import verify_all
 from warehouse.versions import create_version, list_versions, load_examples
 
 Make = Callable[..., Example]
-GONE, STAYS = digest("gone"), digest("stays")
-SAID, OTHER = digest(GONE, 0, 0, 60_000), digest(STAYS, 0, 0, 60_000)
+GONE = digest("gone")
+STAYS = digest("stays")
+SAID = digest(GONE, 0, 0, 60_000)
+OTHER = digest(STAYS, 0, 0, 60_000)
 
 NOON = datetime(2026, 1, 1, 12)
 VALUES: dict[str, object] = {
@@ -57,7 +62,12 @@ def forget(con: DuckDBPyConnection, recording_id: str, *, run_id: str = "t") -> 
     with transaction(con):
         plan = plan_erasure(con, [recording_id])
         receipt = begin_erasure(
-            con, plan, kind="recording", subject=recording_id, reason="asked", run_id=run_id
+            con,
+            plan,
+            kind="recording",
+            subject=recording_id,
+            reason="asked",
+            run_id=run_id,
         )
     erase_rows(
         con,
@@ -93,8 +103,12 @@ def tables(con: DuckDBPyConnection) -> dict[str, dict[str, str]]:
     found: dict[str, dict[str, str]] = {}
     for row in read_rows(
         con,
-        """select table_name, column_name, data_type from duckdb_columns() c where database_name = current_database()
-        and table_name in (select table_name from duckdb_tables() where not internal and not temporary)""",
+        """
+        select table_name, column_name, data_type from duckdb_columns() c
+        where database_name = current_database()
+          and table_name in (
+            select table_name from duckdb_tables() where not internal and not temporary)
+        """,
     ):
         found.setdefault(str(row["table_name"]), {})[str(row["column_name"])] = str(
             row["data_type"]
@@ -104,7 +118,8 @@ def tables(con: DuckDBPyConnection) -> dict[str, dict[str, str]]:
 
 def test_every_table_that_names_somebody_refuses_who_was_forgotten(con: DuckDBPyConnection) -> None:
     con.execute(
-        "create table added_later(first_recording_id varchar, last_utterance_id varchar, note varchar)"
+        "create table added_later(first_recording_id varchar, last_utterance_id varchar, "
+        "note varchar)"
     )
     insert_rows(con, "utterance", [utterance(GONE), utterance(STAYS)])
     insert_rows(
@@ -146,20 +161,28 @@ def test_every_table_that_names_somebody_refuses_who_was_forgotten(con: DuckDBPy
                 if place == "key"
                 else GONE
             )
-            rows = [
-                {
-                    name: VALUES.get(kind, f"{name} {about}")
-                    for name, kind in columns.items()
-                    if name not in ("seq", "created_at")
-                }
-                | {place: about}
-                for about in (value, OTHER)
-            ]
+            rows = []
+            for about in (value, OTHER):
+                rows.append(
+                    {
+                        name: VALUES.get(kind, f"{name} {about}")
+                        for name, kind in columns.items()
+                        if name not in ("seq", "created_at")
+                    }
+                    | {place: about}
+                )
             if table == "split_assignment":
                 rows = [{**row, "voice": f"{row['voice']}/S0"} for row in rows]
             assert insert_rows(con, table, rows) == 1, (table, place)
-            assert insert_new(con, table, rows[:1], key=[place]) == 0, (table, place)
-            con.register("late_rows", pl.DataFrame(rows[:1], strict=False))
+            inserted = insert_new(
+                con,
+                table,
+                rows[:1],
+                key=[place],
+            )
+            assert inserted == 0, (table, place)
+            frame = pl.DataFrame(rows[:1], strict=False)
+            con.register("late_rows", frame)
             assert insert_query(con, table, "from late_rows") == 0, (table, place)
             assert not [
                 row
@@ -178,7 +201,8 @@ def count(con: DuckDBPyConnection, table: str, where: str = "true") -> int:
 
 def test_rows_come_into_the_warehouse_by_one_door_only() -> None:
     root = Path(__file__).parents[2]
-    # Books that name nobody: versions of the schema, commits, refused changes, and what erasing leaves behind.
+    # Books that name nobody: versions of the schema, commits, refused changes, and what erasing
+    # leaves behind.
     allowed = {
         "schema_version",
         "commit_count",
@@ -187,15 +211,15 @@ def test_rows_come_into_the_warehouse_by_one_door_only() -> None:
         "manifest_erasure",
         "erasure_leaf",
     }
-    found = {
-        (file.name, match[1])
-        for folder in ("warehouse", "flows", "annotation", "training", "voxdata")
-        for file in (root / folder).rglob("*.py")
-        for match in re.finditer(
-            r"(?i)insert\s+(?:or\s+\w+\s+)?into\s+[\"']?([\w{}]+)", file.read_text(encoding="utf-8")
-        )
-        if match[1] not in allowed
-    }
+    found = set()
+    for folder in ("warehouse", "flows", "annotation", "training", "voxdata"):
+        for file in (root / folder).rglob("*.py"):
+            for match in re.finditer(
+                r"(?i)insert\s+(?:or\s+\w+\s+)?into\s+[\"']?([\w{}]+)",
+                file.read_text(encoding="utf-8"),
+            ):
+                if match[1] not in allowed:
+                    found.add((file.name, match[1]))
     assert found == {("rows.py", "{table}"), ("plain.py", "{table}")}
     past = {
         f.name
@@ -216,12 +240,10 @@ def test_refused_rows_are_counted_in_the_ledger_without_a_name(con: DuckDBPyConn
             + [utterance(STAYS, key="later")],
         )
     (drop,) = [row for row in list_drops(con) if row.reason is DropReason.FORGOTTEN]
-    assert (drop.stage, drop.subject, drop.value, drop.recording_id) == (
-        "gate",
-        f"receipt {receipt}",
-        4.0,
-        None,
-    )
+    assert drop.stage == "gate"
+    assert drop.subject == f"receipt {receipt}"
+    assert drop.value == 4.0
+    assert drop.recording_id is None
     assert refused_rows(con) == {"utterance": 4}
     told = str(read_rows(con, "from ledger"))
     assert all(secret not in told for secret in (GONE, SAID, "a secret"))
@@ -237,14 +259,12 @@ def test_an_utterance_cut_after_its_recording_was_forgotten_is_known_too(
     assert forgotten_among(con, [name, SAID]) == {SAID: receipt}
     assert insert_rows(con, "utterance", [late]) == 0
     assert forgotten_among(con, [name]) == {name: receipt}
-    assert (
-        insert_rows(
-            con,
-            "push",
-            [{"project_id": 1, "utterance_id": name, "predictions_key": "k", "run_id": "t"}],
-        )
-        == 0
+    inserted = insert_rows(
+        con,
+        "push",
+        [{"project_id": 1, "utterance_id": name, "predictions_key": "k", "run_id": "t"}],
     )
+    assert inserted == 0
     assert check_chain(con) == []
 
 
@@ -253,19 +273,20 @@ def test_renewed_consent_lets_recordings_and_utterances_in(con: DuckDBPyConnecti
     receipt = forget(con, GONE)
     late = utterance(GONE, end_ms=1_000)
     insert_rows(con, "utterance", [late])
-    assert renew_consent(con, receipt, reason="signed", run_id="t") == 1
-    assert insert_rows(con, "utterance", [utterance(GONE), late]) == 2
-    assert (
-        insert_rows(
-            con,
-            "push",
-            [{"project_id": 1, "utterance_id": SAID, "predictions_key": "k", "run_id": "t"}],
-        )
-        == 1
+    renewed = renew_consent(con, receipt, reason="signed", run_id="t")
+    assert renewed == 1
+    inserted = insert_rows(con, "utterance", [utterance(GONE), late])
+    assert inserted == 2
+    inserted = insert_rows(
+        con,
+        "push",
+        [{"project_id": 1, "utterance_id": SAID, "predictions_key": "k", "run_id": "t"}],
     )
+    assert inserted == 1
     assert check_chain(con) == []
     assert forget(con, GONE, run_id="again") != receipt
-    assert insert_rows(con, "utterance", [utterance(GONE)]) == 0
+    inserted = insert_rows(con, "utterance", [utterance(GONE)])
+    assert inserted == 0
 
 
 def test_a_batch_that_comes_late_brings_nobody_back(
@@ -295,13 +316,17 @@ def test_a_batch_that_comes_late_brings_nobody_back(
             ]
             insert_rows(staged, "prediction", rows)
     forget(con, GONE)
-    found = merge_batches(con, folder, run_id="t")
-    assert (found.merged, found.rejected, found.rows) == (2, 0, 3)
+    merged = merge_batches(con, folder, run_id="t")
+    assert merged.merged == 2
+    assert merged.rejected == 0
+    assert merged.rows == 3
     assert count(con, "utterance", f"recording_id = '{GONE}'") == 0
     assert count(con, "prediction") == 2
-    # What is kept until the next snapshot, to make a lost warehouse anew, holds nothing of them either, and is merged again as it is.
+    # What is kept until the next snapshot, to make a lost warehouse anew, holds nothing of them
+    # either, and is merged again as it is.
     kept = sorted((folder / MERGED).glob("*/*.parquet"))
-    assert [len(pl.read_parquet(file)) for file in kept] == [1, 1, 1]
+    lengths = [len(pl.read_parquet(file)) for file in kept]
+    assert lengths == [1, 1, 1]
     assert all(f"secret of {GONE}" not in str(pl.read_parquet(file).to_dicts()) for file in kept)
     for path in (folder / MERGED).iterdir():
         path.rename(folder / path.name)
@@ -334,15 +359,17 @@ def test_a_damaged_batch_that_comes_late_is_kept_only_as_far_as_it_tells_whom_it
             insert_rows(staged, "remark", [remark])
     damaged = folder / "cut short" / "utterance.parquet"
     damaged.write_bytes(damaged.read_bytes()[:-20])
-    (folder / "cut short" / "notes.txt").write_text(f"secret of {GONE}")
+    notes_file = folder / "cut short" / "notes.txt"
+    notes_file.write_text(f"secret of {GONE}")
     header = folder / "another format" / "batch.json"
     header.write_text(json.dumps({**json.loads(header.read_text()), "format": "voxdata-batch/9"}))
-    (folder / "no header" / "batch.json").write_text(f'"secret of {GONE}"')
+    batch_file = folder / "no header" / "batch.json"
+    batch_file.write_text(f'"secret of {GONE}"')
     assert merge_batches(con, folder, run_id="t").rejected == 3
     rejected = folder / REJECTED
-    kept = {
-        batch.name: sorted(file.name for file in batch.iterdir()) for batch in rejected.iterdir()
-    }
+    kept = {}
+    for batch in rejected.iterdir():
+        kept[batch.name] = sorted(file.name for file in batch.iterdir())
     assert kept == {
         "cut short": ["batch.json", "remark.parquet"],
         "another format": ["batch.json", "remark.parquet", "utterance.parquet"],
@@ -362,15 +389,35 @@ def test_ids_are_taken_out_of_text_and_json_in_any_table(
 ) -> None:
     con.execute("create table notes(body json, line varchar, about varchar)")
     insert_rows(con, "utterance", [utterance(GONE), utterance(STAYS)])
-    add_event(con, "told", {"utterances": [SAID, OTHER]}, key=("a",), run_id="t")
+    add_event(
+        con,
+        "told",
+        {"utterances": [SAID, OTHER]},
+        key=("a",),
+        run_id="t",
+    )
     insert_rows(
         con,
         "notes",
-        [{"body": json.dumps({"on": [GONE, STAYS]}), "line": f"see {SAID}.wav", "about": GONE}],
+        [
+            {
+                "body": json.dumps({"on": [GONE, STAYS]}),
+                "line": f"see {SAID}.wav",
+                "about": GONE,
+            }
+        ],
     )
-    insert_rows(con, "notes", [{"body": "{}", "line": f"see {OTHER}.wav", "about": f"{GONE}ff"}])
+    insert_rows(
+        con,
+        "notes",
+        [{"body": "{}", "line": f"see {OTHER}.wav", "about": f"{GONE}ff"}],
+    )
     create_version(
-        con, "calls", [example(1)], recipe={"where": f"recording_id <> '{GONE}'"}, run_id="t"
+        con,
+        "calls",
+        [example(1)],
+        recipe={"where": f"recording_id <> '{GONE}'"},
+        run_id="t",
     )
     insert_rows(
         con,
@@ -393,9 +440,8 @@ def test_ids_are_taken_out_of_text_and_json_in_any_table(
         ['{"on": ["[erased]", "' + STAYS + '"]}', "see [erased].wav", "[erased]"],
         ["{}", f"see {OTHER}.wav", f"{GONE}ff"],
     ]
-    assert [event.payload for event in list_outbox(con) if event.event == "told"] == [
-        {"utterances": ["[erased]", OTHER]}
-    ]
+    payloads = [event.payload for event in list_outbox(con) if event.event == "told"]
+    assert payloads == [{"utterances": ["[erased]", OTHER]}]
     (version,) = list_versions(con)
     assert version.recipe == {"where": "recording_id <> '[erased]'"}
     assert count(con, "ledger", "detail = 'clip [erased]'") == 1
@@ -408,23 +454,25 @@ def test_what_came_by_an_import_only_is_known_and_erased(
     con: DuckDBPyConnection, example: Make
 ) -> None:
     version, _ = create_version(
-        con, "calls", [example(1), example(2)], recipe={"imported": {}}, run_id="t"
+        con,
+        "calls",
+        [example(1), example(2)],
+        recipe={"imported": {}},
+        run_id="t",
     )
     assert known_recordings(con) == ["r1", "r2"]
     plan = plan_erasure(con, ["r1"])
-    assert (plan.utterance_ids, plan.audio_files) == (("u001",), ("r1.flac",))
+    assert plan.utterance_ids == ("u001",)
+    assert plan.audio_files == ("r1.flac",)
     forget(con, "r1")
     assert known_recordings(con) == ["r2"]
     # It comes again with others, as by an import that nobody looked at: the version lacks it.
-    again, _ = create_version(
-        con, "calls", [example(1), example(2), example(3)], recipe={}, run_id="t"
-    )
-    assert [e.recording_id for e in load_examples(con, again.version_id)] == ["r2", "r3"]
-    assert (again.num_examples, version.num_examples, all(one.ok for one in verify_all(con))) == (
-        2,
-        2,
-        True,
-    )
+    again, _ = create_calls(con, [example(1), example(2), example(3)])
+    recording_ids = [e.recording_id for e in load_examples(con, again.version_id)]
+    assert recording_ids == ["r2", "r3"]
+    assert again.num_examples == 2
+    assert version.num_examples == 2
+    assert all(one.ok for one in verify_all(con))
     assert count(con, "row_salt", "recording_id = 'r1'") == 0
 
 
@@ -435,7 +483,10 @@ def test_what_came_by_an_import_only_is_known_and_erased(
         ("update forgotten set subject = 'somebody else'", "is not as it was written"),
         ("delete from forgotten where kind = 'recording'", "is gone"),
         (
-            "insert into forgotten by name select * replace ('another' as subject, nextval('row_seq') as seq) from forgotten limit 1",
+            (
+                "insert into forgotten by name select * replace ('another' as subject, "
+                "nextval('row_seq') as seq) from forgotten limit 1"
+            ),
             "never sealed",
         ),
     ],
@@ -493,14 +544,15 @@ def test_repair_says_how_many_bans_a_snapshot_lacks(path: Path, tmp_path: Path) 
         pass
     path.write_bytes(b"damaged")
     path.with_name(path.name + ".wal").unlink(missing_ok=True)
-    found = repair_warehouse(
+    repair = repair_warehouse(
         path,
         snapshots=tmp_path / "snapshots",
         batches=tmp_path / "batches",
         now=datetime(2026, 1, 2, tzinfo=UTC),
         run_id="t",
     )
-    assert (found.source[:8], found.lost_bans) == ("snapshot", 2)
+    assert repair.source[:8] == "snapshot"
+    assert repair.lost_bans == 2
 
 
 def test_an_older_warehouse_gets_its_bans_sealed(con: DuckDBPyConnection) -> None:
@@ -524,4 +576,10 @@ def test_predictions_are_refused_one_by_one(con: DuckDBPyConnection) -> None:
         Prediction(utterance_id=name, scheme="intent", distribution={"ask": 1.0}, model=model)
         for name in (SAID, OTHER)
     ]
-    assert add_predictions(con, said, scheme_versions={"intent": 1}, run_id="t") == 1
+    added = add_predictions(
+        con,
+        said,
+        scheme_versions={"intent": 1},
+        run_id="t",
+    )
+    assert added == 1

@@ -1,4 +1,6 @@
-"""The benchmarks of kills and of many writers, short: nothing acknowledged is lost or doubled, and nobody sees a lock error."""
+"""The benchmarks of kills and of many writers, short: nothing acknowledged is lost or doubled, and
+nobody sees a lock error.
+"""
 
 from __future__ import annotations
 

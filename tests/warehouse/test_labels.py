@@ -37,22 +37,33 @@ ANNOTATION = Annotation(
 def test_add_predictions_adds_each_once_for_scheme_version_and_model(
     con: DuckDBPyConnection, heard: Callable[..., Any]
 ) -> None:
-    old, new = heard(revision="1").predictions, heard(revision="2").predictions
+    old = heard(revision="1").predictions
+    new = heard(revision="2").predictions
     assert [
         add_predictions(con, p, scheme_versions={"intent": 1}, run_id="t")
         for p in (old, old, new[:1], [])
     ] == [2, 0, 1, 0]
-    assert add_predictions(con, old, scheme_versions={"intent": 2}, run_id="t") == 2
-    assert list_predictions(con, scheme="intent", model_key=new[0].model.key) == {
-        new[0].utterance_id: new[0]
-    }
+    added = add_predictions(
+        con,
+        old,
+        scheme_versions={"intent": 2},
+        run_id="t",
+    )
+    assert added == 2
+    predictions = list_predictions(
+        con,
+        scheme="intent",
+        model_key=new[0].model.key,
+    )
+    assert predictions == {new[0].utterance_id: new[0]}
     assert list_predictions(con, scheme="emotion") == {}
 
 
 def test_list_predictions_prefers_the_newest_model(
     con: DuckDBPyConnection, heard: Callable[..., Any]
 ) -> None:
-    old, new = heard(revision="1").predictions, heard(revision="2").predictions
+    old = heard(revision="1").predictions
+    new = heard(revision="2").predictions
     for predictions in (old, new[:1]):
         add_predictions(con, predictions, scheme_versions={"intent": 1}, run_id="t")
     assert list_predictions(con, scheme="intent") == {
@@ -77,7 +88,8 @@ def test_add_annotations_keeps_revisions_and_shows_the_newest(con: DuckDBPyConne
     ]
     assert current_annotations(con) == [later]
     gone = replace(later, deleted=True)
-    assert add_annotations(con, [gone, gone], run_id="t") == 1
+    added = add_annotations(con, [gone, gone], run_id="t")
+    assert added == 1
     assert current_annotations(con) == [gone]
 
 
@@ -102,7 +114,9 @@ def test_last_read_at_is_utc_whatever_zone_was_given(con: DuckDBPyConnection) ->
     assert read_marks(con, project_id=1) == {"u1": "b", "u2": "a"}
     with pytest.raises(ValueError, match="time zone"):
         add_annotations(
-            con, [replace(ANNOTATION, updated_at=NOON.replace(tzinfo=None))], run_id="t"
+            con,
+            [replace(ANNOTATION, updated_at=NOON.replace(tzinfo=None))],
+            run_id="t",
         )
 
 
@@ -118,7 +132,10 @@ def test_check_chain_names_what_was_changed_removed_or_slipped_in(con: DuckDBPyC
     assert len(head) == 64
     con.execute('update annotation set labels = \'{"intent":["答"]}\' where annotation_id = 2')
     con.execute("delete from annotation where annotation_id = 4")
-    slipped = "select * replace (9 as annotation_id, nextval('row_seq') as seq) from annotation where annotation_id = 1"
+    slipped = (
+        "select * replace (9 as annotation_id, nextval('row_seq') as seq) from annotation where "
+        "annotation_id = 1"
+    )
     con.execute(f"insert into annotation by name {slipped}")
     wrong = check_chain(con)
     assert len(wrong) == 3
@@ -130,17 +147,38 @@ def test_check_chain_names_what_was_changed_removed_or_slipped_in(con: DuckDBPyC
 
 
 def test_find_oddities_names_each_kind(con: DuckDBPyConnection) -> None:
-    note_project(con, server_id=1, made_at="m", purpose="label", title="t", run_id="t")
-    note_project(con, server_id=2, made_at="m", purpose="adjudicate", title="t", run_id="t")
+    note_project(
+        con,
+        server_id=1,
+        made_at="m",
+        purpose="label",
+        title="t",
+        run_id="t",
+    )
+    note_project(
+        con,
+        server_id=2,
+        made_at="m",
+        purpose="adjudicate",
+        title="t",
+        run_id="t",
+    )
     forged = replace(ANNOTATION, annotation_id=1, author="eve")
     gone = replace(ANNOTATION, annotation_id=2, deleted=True)
     decided = replace(
-        ANNOTATION, annotation_id=3, project_id=2, updated_at=NOON + timedelta(hours=1)
+        ANNOTATION,
+        annotation_id=3,
+        project_id=2,
+        updated_at=NOON + timedelta(hours=1),
     )
-    late = replace(ANNOTATION, annotation_id=4, updated_at=NOON + timedelta(hours=2))
+    late = replace(
+        ANNOTATION,
+        annotation_id=4,
+        updated_at=NOON + timedelta(hours=2),
+    )
     add_annotations(con, [forged, gone, decided, late], run_id="t")
-    found = {(row["oddity"], row["annotation_id"]) for row in find_oddities(con)}
-    assert found == {
+    oddities = {(row["oddity"], row["annotation_id"]) for row in find_oddities(con)}
+    assert oddities == {
         ("written in the name of another", 1),
         ("vanished from Label Studio", 2),
         ("changed after adjudication", 4),

@@ -25,9 +25,19 @@ def call(con: DuckDBPyConnection) -> None:
     """A recording of three utterances."""
     add_recording(con, RECORDING, audio_file="a.flac", run_id="t")
     add_source(
-        con, uri=URI, size_bytes=1, modified_ns=1, recording_id=RECORDING.recording_id, run_id="t"
+        con,
+        uri=URI,
+        size_bytes=1,
+        modified_ns=1,
+        recording_id=RECORDING.recording_id,
+        run_id="t",
     )
-    store_utterances(con, [LONG, SHORT, OTHER], key="c", run_id="t")
+    store_utterances(
+        con,
+        [LONG, SHORT, OTHER],
+        key="c",
+        run_id="t",
+    )
     for stage in ("diarize", "cut"):
         record_stage(
             con,
@@ -90,7 +100,12 @@ def test_explain_gives_nothing_that_another_file_of_that_name_was_dropped_for(
 def test_explain_gives_an_utterance_the_conflict_of_its_own_voice_alone(
     con: DuckDBPyConnection,
 ) -> None:
-    drop(con, f"voice {RECORDING.recording_id}/S1", DropReason.SPLIT_CONFLICT, recording_id=None)
+    drop(
+        con,
+        f"voice {RECORDING.recording_id}/S1",
+        DropReason.SPLIT_CONFLICT,
+        recording_id=None,
+    )
     assert dropped(con, OTHER.utterance_id) == ["split_conflict"]
     assert dropped(con, LONG.utterance_id) == []
 

@@ -47,7 +47,12 @@ def measure(
 def add_from(con: DuckDBPyConnection, recording: Recording, uri: str) -> None:
     add_recording(con, recording, audio_file="x.flac", run_id="t")
     add_source(
-        con, uri=uri, size_bytes=1, modified_ns=1, recording_id=recording.recording_id, run_id="t"
+        con,
+        uri=uri,
+        size_bytes=1,
+        modified_ns=1,
+        recording_id=recording.recording_id,
+        run_id="t",
     )
 
 
@@ -59,9 +64,9 @@ def calls(
     ids = {}
     for recording_id, uri in (("r1", "/calls/may/a.wav"), ("r2", "s3://bucket/b.wav")):
         add_from(con, recording(recording_id), uri)
-        said = heard(recording_id)
-        said.store(con)
-        ids[recording_id] = [u.utterance_id for u in said.utterances]
+        heard_voice = heard(recording_id)
+        heard_voice.store(con)
+        ids[recording_id] = [u.utterance_id for u in heard_voice.utterances]
     return ids
 
 
@@ -69,8 +74,18 @@ def test_list_measures_gives_the_newest_of_what_is_in_force(
     con: DuckDBPyConnection, calls: dict[str, list[str]]
 ) -> None:
     a, b = calls["r1"]
-    measure(con, "r1", {a: GOOD, b: GOOD}, key="old")
-    measure(con, "r1", {a: replace(GOOD, snr_db=9.0), b: GOOD, "gone": GOOD}, key="new")
+    measure(
+        con,
+        "r1",
+        {a: GOOD, b: GOOD},
+        key="old",
+    )
+    measure(
+        con,
+        "r1",
+        {a: replace(GOOD, snr_db=9.0), b: GOOD, "gone": GOOD},
+        key="new",
+    )
     assert list_measures(con) == {a: replace(GOOD, snr_db=9.0), b: GOOD}
 
 
@@ -78,7 +93,14 @@ def test_count_removed_counts_by_language_and_source(
     con: DuckDBPyConnection, calls: dict[str, list[str]]
 ) -> None:
     a, b = calls["r1"]
-    measure(con, "r1", {a: replace(GOOD, snr_db=11.9), b: replace(GOOD, snr_db=12.0)})
+    measure(
+        con,
+        "r1",
+        {
+            a: replace(GOOD, snr_db=11.9),
+            b: replace(GOOD, snr_db=12.0),
+        },
+    )
     measure(con, "r2", dict.fromkeys(calls["r2"], GOOD))
     rows = count_removed(con, {"snr_db": 12})
     assert [
@@ -96,10 +118,20 @@ def test_count_removed_takes_the_larger_as_worse_where_it_is(
     con: DuckDBPyConnection, calls: dict[str, list[str]]
 ) -> None:
     a, b = calls["r1"]
-    measure(con, "r1", {a: replace(GOOD, overlap_ratio=0.4), b: replace(GOOD, mos=1.0)})
-    assert count_removed(con, {"overlap_ratio": 0.3})[-1]["utterances_removed"] == 1
-    assert count_removed(con, {"overlap_ratio": 0.4})[-1]["utterances_removed"] == 0
-    assert count_removed(con, {"overlap_ratio": 0.3, "mos": 2})[-1]["utterances_removed"] == 2
+    measure(
+        con,
+        "r1",
+        {
+            a: replace(GOOD, overlap_ratio=0.4),
+            b: replace(GOOD, mos=1.0),
+        },
+    )
+    removed = count_removed(con, {"overlap_ratio": 0.3})
+    assert removed[-1]["utterances_removed"] == 1
+    removed = count_removed(con, {"overlap_ratio": 0.4})
+    assert removed[-1]["utterances_removed"] == 0
+    removed = count_removed(con, {"overlap_ratio": 0.3, "mos": 2})
+    assert removed[-1]["utterances_removed"] == 2
 
 
 def test_count_removed_keeps_what_was_not_measured(
@@ -107,8 +139,10 @@ def test_count_removed_keeps_what_was_not_measured(
 ) -> None:
     a, _ = calls["r1"]
     measure(con, "r1", {a: replace(GOOD, mos=None)})
-    assert count_removed(con, {"mos": 5})[-1]["utterances_removed"] == 0
-    assert count_removed(con, {"snr_db": 99})[-1]["utterances_removed"] == 1
+    removed = count_removed(con, {"mos": 5})
+    assert removed[-1]["utterances_removed"] == 0
+    removed = count_removed(con, {"snr_db": 99})
+    assert removed[-1]["utterances_removed"] == 1
 
 
 def test_count_removed_answers_an_empty_warehouse(con: DuckDBPyConnection) -> None:
@@ -118,7 +152,8 @@ def test_count_removed_answers_an_empty_warehouse(con: DuckDBPyConnection) -> No
 
 
 @pytest.mark.parametrize(
-    "limits", [{}, {"loudness": 1.0}, {"snr_db": 1.0, "1; drop table measure": 2.0}]
+    "limits",
+    [{}, {"loudness": 1.0}, {"snr_db": 1.0, "1; drop table measure": 2.0}],
 )
 def test_count_removed_names_the_measures_there_are(
     con: DuckDBPyConnection, limits: dict[str, float]

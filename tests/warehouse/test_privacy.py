@@ -14,7 +14,11 @@ from warehouse.pushes import PushedClip, record_pushes
 from warehouse.stages import record_stage
 
 SPAN = PrivateSpan(
-    kind="phone", start=3, end=8, segment=Segment(start_ms=100, end_ms=900), score=0.9
+    kind="phone",
+    start=3,
+    end=8,
+    segment=Segment(start_ms=100, end_ms=900),
+    score=0.9,
 )
 
 
@@ -42,12 +46,17 @@ def scan(
 def test_list_private_spans_tells_scanned_from_not_scanned(
     con: DuckDBPyConnection, heard: Callable[..., Any]
 ) -> None:
-    scanned, waiting = heard("r1"), heard("r2")
+    scanned = heard("r1")
+    waiting = heard("r2")
     for said in (scanned, waiting):
         said.store(con)
     a, b = (u.utterance_id for u in scanned.utterances)
     other = PrivateSpan(
-        kind="name", start=0, end=2, segment=Segment(start_ms=0, end_ms=50), score=0.5
+        kind="name",
+        start=0,
+        end=2,
+        segment=Segment(start_ms=0, end_ms=50),
+        score=0.5,
     )
     scan(con, "r1", {a: [SPAN, other], b: []})
     assert list_private_spans(con) == {a: (other, SPAN), b: ()}
@@ -56,9 +65,9 @@ def test_list_private_spans_tells_scanned_from_not_scanned(
 def test_list_private_spans_gives_the_scan_in_force(
     con: DuckDBPyConnection, heard: Callable[..., Any]
 ) -> None:
-    said = heard("r1")
-    said.store(con)
-    a, b = (u.utterance_id for u in said.utterances)
+    heard_voice = heard("r1")
+    heard_voice.store(con)
+    a, b = (u.utterance_id for u in heard_voice.utterances)
     scan(con, "r1", {a: [SPAN]}, key="old")
     scan(con, "r1", {b: [SPAN]}, key="new")
     assert list_private_spans(con) == {a: (), b: (SPAN,)}
@@ -67,9 +76,9 @@ def test_list_private_spans_gives_the_scan_in_force(
 def test_list_private_spans_is_empty_after_another_cut(
     con: DuckDBPyConnection, heard: Callable[..., Any]
 ) -> None:
-    said = heard("r1")
-    said.store(con)
-    scan(con, "r1", {said.utterances[0].utterance_id: [SPAN]})
+    heard_voice = heard("r1")
+    heard_voice.store(con)
+    scan(con, "r1", {heard_voice.utterances[0].utterance_id: [SPAN]})
     heard("r1", text="another text").store(con, key="k2")
     assert list_private_spans(con) == {}
 
@@ -86,12 +95,12 @@ def test_list_hidden_gives_every_push_in_order(con: DuckDBPyConnection) -> None:
             project_id=7,
             run_id="t",
         )
-    found = list_hidden(con)[7, "u"]
-    assert [parts for _, parts in found] == [
+    hidden = list_hidden(con)[7, "u"]
+    assert [parts for _, parts in hidden] == [
         (("name", "Mary"),),
         (),
         (("phone", "电话"), ("name", 'a "b"')),
     ]
-    times = [at for at, _ in found]
+    times = [at for at, _ in hidden]
     assert times == sorted(times)
     assert all(at.tzinfo is not None for at in times)

@@ -24,13 +24,24 @@ Make = Callable[..., Example]
 
 
 def cut(con: DuckDBPyConnection, example: Make, *numbers: int, name: str = "calls") -> None:
-    create_version(con, name, [example(n) for n in numbers], recipe={}, run_id="t")
+    create_version(
+        con,
+        name,
+        [example(n) for n in numbers],
+        recipe={},
+        run_id="t",
+    )
 
 
 def erase(con: DuckDBPyConnection, *recording_ids: str) -> str:
     plan = plan_erasure(con, recording_ids)
     receipt = begin_erasure(
-        con, plan, kind="recording", subject=recording_ids[0], reason="asked", run_id="t"
+        con,
+        plan,
+        kind="recording",
+        subject=recording_ids[0],
+        reason="asked",
+        run_id="t",
     )
     erase_rows(
         con,
@@ -120,11 +131,19 @@ def test_whole_receipts_join_what_was_erased_under_one_id(
     receipt = erase(con, "r1")
     plan = plan_erasure(con, ["r2"])
     erase_rows(
-        con, plan, receipt_id=receipt, kind="recording", subject="r1", reason="asked", run_id="t"
+        con,
+        plan,
+        receipt_id=receipt,
+        kind="recording",
+        subject="r1",
+        reason="asked",
+        run_id="t",
     )
     (whole,) = whole_receipts(con)
-    assert (whole.counts["example"], whole.versions) == (2, {"calls@1": 2})
-    assert [len(leaves) for leaves in leaves_left(con, receipt).values()] == [2]
+    assert whole.counts["example"] == 2
+    assert whole.versions == {"calls@1": 2}
+    lengths = [len(leaves) for leaves in leaves_left(con, receipt).values()]
+    assert lengths == [2]
     assert count_unnamed(con, whole) == 0
 
 
@@ -133,9 +152,9 @@ def test_forgotten_since_names_the_erasures_of_a_version(
 ) -> None:
     cut(con, example, 1, 2, 3)
     cut(con, example, 3, 4)
-    one, two = erase(con, "r1"), erase(con, "r4")
-    found = {
-        ref: [r.receipt_id for r in forgotten_since(con, find_version(con, ref))]
-        for ref in ("calls@1", "calls@2")
-    }
+    one = erase(con, "r1")
+    two = erase(con, "r4")
+    found = {}
+    for ref in ("calls@1", "calls@2"):
+        found[ref] = [r.receipt_id for r in forgotten_since(con, find_version(con, ref))]
     assert found == {"calls@1": [one], "calls@2": [two]}

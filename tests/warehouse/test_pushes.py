@@ -26,12 +26,19 @@ CLIP = PushedClip(
 
 
 def test_record_pushes_notes_changes_and_returns_to_an_earlier_key(con: DuckDBPyConnection) -> None:
-    pushes = [{"u1": "a", "u2": "a"}, {"u1": "a", "u2": "a"}, {"u1": "b"}, {"u1": "a"}, {"u1": "a"}]
-    clips = [
-        [PushedClip(utterance_id=u, clip_digest=key) for u, key in push.items()] for push in pushes
+    pushes = [
+        {"u1": "a", "u2": "a"},
+        {"u1": "a", "u2": "a"},
+        {"u1": "b"},
+        {"u1": "a"},
+        {"u1": "a"},
     ]
+    clips = []
+    for push in pushes:
+        clips.append([PushedClip(utterance_id=u, clip_digest=key) for u, key in push.items()])
     assert [record_pushes(con, push, project_id=1, run_id="t") for push in clips] == [2, 0, 1, 1, 0]
-    assert {key: clip.clip_digest for key, clip in list_pushed(con, project_id=1).items()} == {
+    clip_digests = {key: clip.clip_digest for key, clip in list_pushed(con, project_id=1).items()}
+    assert clip_digests == {
         "u1": "a",
         "u2": "a",
     }
@@ -46,11 +53,20 @@ def test_list_pushed_gives_back_how_a_clip_was_given_out(con: DuckDBPyConnection
 def test_record_missing_keeps_the_arm_and_lets_the_clip_be_pushed_again(
     con: DuckDBPyConnection,
 ) -> None:
-    record_pushes(con, [CLIP, replace(CLIP, utterance_id="u2")], project_id=1, run_id="t")
+    record_pushes(
+        con,
+        [CLIP, replace(CLIP, utterance_id="u2")],
+        project_id=1,
+        run_id="t",
+    )
     record_missing(con, ["u1"], project_id=1, run_id="t")
     gone = list_pushed(con, project_id=1)["u1"]
-    assert (gone.clip_digest, gone.arm, gone.blind, gone.votes_wanted) == (GONE, "random", True, 3)
-    assert record_pushes(con, [CLIP], project_id=1, run_id="t") == 1
+    assert gone.clip_digest == GONE
+    assert gone.arm == "random"
+    assert gone.blind is True
+    assert gone.votes_wanted == 3
+    recorded = record_pushes(con, [CLIP], project_id=1, run_id="t")
+    assert recorded == 1
     assert list_pushed(con, project_id=1) == {"u1": CLIP, "u2": replace(CLIP, utterance_id="u2")}
 
 
@@ -59,15 +75,24 @@ def test_note_project_gives_a_server_that_was_set_up_anew_another_number(
 ) -> None:
     def note(server_id: int, made_at: str, purpose: str = "label") -> int:
         return note_project(
-            con, server_id=server_id, made_at=made_at, purpose=purpose, title="t", run_id="t"
+            con,
+            server_id=server_id,
+            made_at=made_at,
+            purpose=purpose,
+            title="t",
+            run_id="t",
         )
 
-    first, other = note(1, "monday"), note(2, "monday", "adjudicate")
-    assert (first, other, note(1, "monday")) == (1, 2, 1)
+    first = note(1, "monday")
+    other = note(2, "monday", "adjudicate")
+    assert first == 1
+    assert other == 2
+    assert note(1, "monday") == 1
     anew = note(1, "friday")
     assert anew not in {1, 2}
     assert note(1, "friday") == anew
-    assert {(p.project_id, p.purpose, p.current) for p in list_projects(con)} == {
+    projects = {(p.project_id, p.purpose, p.current) for p in list_projects(con)}
+    assert projects == {
         (1, "label", False),
         (2, "adjudicate", True),
         (anew, "label", True),

@@ -28,13 +28,18 @@ def test_add_recording_keeps_one_row_and_the_first_source(
     assert not add_recording(con, recording("r1"), audio_file="r1.flac", run_id="t2")
     assert get_recording(con, "r1").uri == "r1.flac"
     for uri in ("z.wav", "a.wav"):
-        add_source(con, uri=uri, size_bytes=1, modified_ns=2**62, recording_id="r1", run_id="t")
+        add_source(
+            con,
+            uri=uri,
+            size_bytes=1,
+            modified_ns=2**62,
+            recording_id="r1",
+            run_id="t",
+        )
     (stored,) = list_recordings(con)
-    assert (stored.recording, stored.audio_file, stored.uri) == (
-        recording("r1"),
-        "r1.flac",
-        "z.wav",
-    )
+    assert stored.recording == recording("r1")
+    assert stored.audio_file == "r1.flac"
+    assert stored.uri == "z.wav"
     assert stored.created_at.utcoffset() is not None
     with pytest.raises(NotFoundError, match="nope"):
         get_recording(con, "nope")
@@ -45,7 +50,13 @@ def test_find_source_wants_uri_size_and_time(con: DuckDBPyConnection) -> None:
     assert add_source(con, **stamp, recording_id=None, run_id="t")
     assert not add_source(con, **stamp, recording_id="r1", run_id="t")
     assert find_source(con, **stamp) == SourceRow(**stamp, recording_id=None)
-    assert find_source(con, uri="天.wav", size_bytes=5, modified_ns=8) is None
+    source = find_source(
+        con,
+        uri="天.wav",
+        size_bytes=5,
+        modified_ns=8,
+    )
+    assert source is None
 
 
 def test_record_drop_writes_once_for_each_key(con: DuckDBPyConnection) -> None:
@@ -61,7 +72,8 @@ def test_record_drop_writes_once_for_each_key(con: DuckDBPyConnection) -> None:
         False,
         True,
     ]
-    assert [(row.key, row.value, row.threshold, row.reason) for row in list_drops(con)] == [
+    drops = [(row.key, row.value, row.threshold, row.reason) for row in list_drops(con)]
+    assert drops == [
         ("a", 3.0, 5.0, DropReason.TOO_SHORT),
         ("b", 3.0, 5.0, DropReason.TOO_SHORT),
     ]

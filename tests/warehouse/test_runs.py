@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from duckdb import DuckDBPyConnection
 
+from tests.warehouse.conftest import create_calls
 from voxdata.dataset import Example
 from voxdata.errors import DropReason, NotFoundError
 from voxdata.label import Annotation
@@ -24,7 +25,6 @@ from warehouse.runs import (
     promoted_run,
 )
 from warehouse.status import Counts, count_rows
-from warehouse.versions import create_version
 
 RUN = TrainingRun(
     training_id="t1",
@@ -56,7 +56,8 @@ def test_add_training_run_adds_once_and_finds_the_promoted_one(con: DuckDBPyConn
         True,
         False,
     ]
-    assert [run.training_id for run in list_training_runs(con, "intent")] == ["t1", "t2", "t3"]
+    training_ids = [run.training_id for run in list_training_runs(con, "intent")]
+    assert training_ids == ["t1", "t2", "t3"]
     assert len(list_training_runs(con)) == 4
     promoted = promoted_run(con, "intent")
     assert promoted is not None
@@ -85,15 +86,37 @@ def test_count_rows_counts_every_stage(
     example: Callable[..., Example],
 ) -> None:
     empty = count_rows(con)
-    assert (empty.sources, empty.recording_minutes, empty.drops, empty.promoted) == (0, 0, {}, {})
+    assert empty.sources == 0
+    assert empty.recording_minutes == 0
+    assert empty.drops == {}
+    assert empty.promoted == {}
     add_recording(con, recording("r1"), audio_file="a", run_id="t")
-    add_source(con, uri="a", size_bytes=1, modified_ns=1, recording_id="r1", run_id="t")
+    add_source(
+        con,
+        uri="a",
+        size_bytes=1,
+        modified_ns=1,
+        recording_id="r1",
+        run_id="t",
+    )
     heard().store(con, key="k1")
     heard().store(con, key="k2")
-    record_pushes(con, [PushedClip(utterance_id="u", clip_digest="k")], project_id=1, run_id="t")
-    record_drop(con, stage="push", subject="u", reason=DropReason.TOO_SHORT, detail="", run_id="t")
+    record_pushes(
+        con,
+        [PushedClip(utterance_id="u", clip_digest="k")],
+        project_id=1,
+        run_id="t",
+    )
+    record_drop(
+        con,
+        stage="push",
+        subject="u",
+        reason=DropReason.TOO_SHORT,
+        detail="",
+        run_id="t",
+    )
     now = datetime.now(UTC)
-    said = Annotation(
+    annotation = Annotation(
         annotation_id=1,
         project_id=1,
         utterance_id="u",
@@ -104,13 +127,13 @@ def test_count_rows_counts_every_stage(
     add_annotations(
         con,
         [
-            said,
-            replace(said, annotation_id=2, skipped=True),
-            replace(said, annotation_id=3, deleted=True),
+            annotation,
+            replace(annotation, annotation_id=2, skipped=True),
+            replace(annotation, annotation_id=3, deleted=True),
         ],
         run_id="t",
     )
-    create_version(con, "calls", [example()], recipe={}, run_id="t")
+    create_calls(con, [example()])
     add_training_run(con, RUN, run_id="t")
     assert count_rows(con) == Counts(
         sources=1,

@@ -1,4 +1,6 @@
-"""Files beside the warehouse in every odd shape: refused with a remedy, or mended with a word; never a crash, never a false failure."""
+"""Files beside the warehouse in every odd shape: refused with a remedy, or mended with a word;
+never a crash, never a false failure.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.warehouse.conftest import create_calls
 from tests.warehouse.test_clock import NOON
 from voxdata.dataset import Example
 from voxdata.errors import MachineError, WarehouseError
@@ -18,7 +21,7 @@ from warehouse.connection import open_warehouse, transaction
 from warehouse.guards import sidecar_path
 from warehouse.recordings import add_source, known_uris
 from warehouse.repair import repair_warehouse
-from warehouse.versions import create_version, list_versions
+from warehouse.versions import list_versions
 
 Shape = Callable[[Path], object]
 
@@ -45,7 +48,7 @@ ODD: dict[str, Shape] = {
 def cut(path: Path, example: Callable[..., Example]) -> Path:
     """A warehouse with a version."""
     with open_warehouse(path) as con:
-        create_version(con, "calls", [example()], recipe={}, run_id="t")
+        create_calls(con, [example()])
     return path
 
 
@@ -62,23 +65,30 @@ def test_open_warehouse_refuses_what_lies_beside_it_in_an_odd_shape_and_repair_m
             open_warehouse(cut, read_only=read_only),
         ):
             pass
-    found = repair_warehouse(
-        cut, snapshots=cut.parent / "none", batches=cut.parent / "none", now=NOON, run_id="t"
+    repair = repair_warehouse(
+        cut,
+        snapshots=cut.parent / "none",
+        batches=cut.parent / "none",
+        now=NOON,
+        run_id="t",
     )
-    assert (found.source, found.broken_versions) == ("the file as it opens", {})
-    assert os.path.lexists(found.kept / beside(cut).name)
+    assert repair.source == "the file as it opens"
+    assert repair.broken_versions == {}
+    assert os.path.lexists(repair.kept / beside(cut).name)
     with open_warehouse(cut) as con:
-        assert [version.ref for version in list_versions(con)] == ["calls@1"]
+        refs = [version.ref for version in list_versions(con)]
+        assert refs == ["calls@1"]
     assert read_commits(cut) == 1
 
 
 def test_open_warehouse_fills_an_empty_list_and_says_so(cut: Path) -> None:
-    before, said = sidecar_path(cut).read_text(), list[str]()
+    before = sidecar_path(cut).read_text()
+    lines: list[str] = []
     sidecar_path(cut).write_text("")
-    with open_warehouse(cut, say=said.append):
+    with open_warehouse(cut, say=lines.append):
         pass
     assert sidecar_path(cut).read_text() == before
-    assert [line for line in said if "was empty" in line] == said != []
+    assert [line for line in lines if "was empty" in line] == lines != []
 
 
 def test_open_warehouse_counts_anew_where_nothing_was_counted(cut: Path) -> None:
@@ -88,7 +98,10 @@ def test_open_warehouse_counts_anew_where_nothing_was_counted(cut: Path) -> None
     assert read_commits(cut) == 1
 
 
-@pytest.mark.parametrize("number", ["-1", "1_0", "1.0", "٣", "0x10", "1 2", "9" * 60])
+@pytest.mark.parametrize(
+    "number",
+    ["-1", "1_0", "1.0", "٣", "0x10", "1 2", "9" * 60],
+)
 def test_open_warehouse_refuses_a_number_of_commits_that_is_none_of_ours(
     cut: Path, number: str
 ) -> None:
@@ -100,18 +113,23 @@ def test_open_warehouse_refuses_a_number_of_commits_that_is_none_of_ours(
 def test_transaction_succeeds_when_its_number_cannot_be_written_and_the_next_one_catches_up(
     cut: Path,
 ) -> None:
-    said: list[str] = []
-    with open_warehouse(cut, say=said.append) as con:
+    lines: list[str] = []
+    with open_warehouse(cut, say=lines.append) as con:
         commits_path(cut).unlink()
         commits_path(cut).mkdir()
         for name in ("a", "b"):
             with transaction(con):
                 add_source(
-                    con, uri=name, size_bytes=1, modified_ns=1, recording_id=None, run_id="t"
+                    con,
+                    uri=name,
+                    size_bytes=1,
+                    modified_ns=1,
+                    recording_id=None,
+                    run_id="t",
                 )
         assert known_uris(con) == {"a", "b"}
-    assert len(said) == 1
-    assert "the number of commits could not be written down" in said[0]
+    assert len(lines) == 1
+    assert "the number of commits could not be written down" in lines[0]
     commits_path(cut).rmdir()
     with open_warehouse(cut) as con:
         assert known_uris(con) == {"a", "b"}
@@ -121,25 +139,25 @@ def test_transaction_succeeds_when_its_number_cannot_be_written_and_the_next_one
 def test_create_version_succeeds_when_its_list_cannot_be_written_and_the_next_opening_catches_up(
     cut: Path, example: Callable[..., Example], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    said: list[str] = []
+    lines: list[str] = []
 
     def refuse(*_arguments: object) -> None:
         raise MachineError(f"{cut.parent}: No space left on device")
 
-    with open_warehouse(cut, say=said.append) as con:
+    with open_warehouse(cut, say=lines.append) as con:
         listed = sidecar_path(cut).read_text()
         with monkeypatch.context() as patch:
             patch.setattr("warehouse.guards.write_file", refuse)
-            version, new = create_version(
-                con, "calls", [example(), example(2)], recipe={}, run_id="t"
-            )
-        assert (version.ref, new) == ("calls@2", True)
-    assert any("list of versions could not be written" in line for line in said)
+            version, new = create_calls(con, [example(), example(2)])
+        assert version.ref == "calls@2"
+        assert new is True
+    assert any("list of versions could not be written" in line for line in lines)
     assert sidecar_path(cut).read_text() == listed
     with open_warehouse(cut):
         pass
     assert sidecar_path(cut).read_text().startswith(listed)
-    assert len(sidecar_path(cut).read_text().splitlines()) == 2
+    text = sidecar_path(cut).read_text()
+    assert len(text.splitlines()) == 2
 
 
 AS_NOBODY = """
@@ -152,7 +170,9 @@ from warehouse.recordings import add_source, known_uris
 path, read_only = Path(sys.argv[1]), sys.argv[2] == "read"
 os.setuid(65534)
 try:
-    with open_warehouse(path, read_only=read_only, wait_s=1, say=lambda line: print("said", line)) as con:
+    with open_warehouse(
+        path, read_only=read_only, wait_s=1, say=lambda line: print("said", line)
+    ) as con:
         if not read_only:
             with transaction(con):
                 add_source(con, uri="b", size_bytes=1, modified_ns=1, recording_id=None, run_id="t")
@@ -171,7 +191,14 @@ def theirs(tmp_path: Path) -> Iterator[Path]:
     folder.mkdir()
     path = folder / "warehouse.duckdb"
     with open_warehouse(path) as con, transaction(con):
-        add_source(con, uri="a", size_bytes=1, modified_ns=1, recording_id=None, run_id="t")
+        add_source(
+            con,
+            uri="a",
+            size_bytes=1,
+            modified_ns=1,
+            recording_id=None,
+            run_id="t",
+        )
     for part in (folder, *folder.iterdir()):
         os.chown(part, 65534, 65534)
     opened = [parent for parent in folder.parents if parent != Path("/")]

@@ -42,7 +42,11 @@ def test_list_stage_results_tells_what_is_known_and_what_is_in_force(
     record(con, "b")
     both = frozenset({("cut", "a"), ("cut", "b")})
     assert list_stage_results(con) == {
-        "r": StageResults(known=both, current={"cut": "b"}, models=frozenset({"m"}))
+        "r": StageResults(
+            known=both,
+            current={"cut": "b"},
+            models=frozenset({"m"}),
+        )
     }
     assert has_result(con, recording_id="r", stage="cut", key="a")
     assert not has_result(con, recording_id="r", stage="cut", key="c")
@@ -51,13 +55,34 @@ def test_list_stage_results_tells_what_is_known_and_what_is_in_force(
 def test_reuse_results_puts_an_earlier_result_in_force_again(con: DuckDBPyConnection) -> None:
     record(con, "a")
     record(con, "b")
-    assert reuse_results(con, {("r", "cut", "a"), ("r", "cut", "nowhere")}, run_id="t") == 1
-    found = list_stage_results(con)["r"]
-    assert (found.current, len(found.known)) == ({"cut": "a"}, 2)
+    reused = reuse_results(
+        con,
+        {
+            ("r", "cut", "a"),
+            ("r", "cut", "nowhere"),
+        },
+        run_id="t",
+    )
+    assert reused == 1
+    results = list_stage_results(con)["r"]
+    assert results.current == {"cut": "a"}
+    assert len(results.known) == 2
 
 
 def test_stage_rates_ignores_what_was_reused(con: DuckDBPyConnection) -> None:
-    record(con, "a", model_key="m", seconds=1.0, audio_ms=10_000)
-    record(con, "b", model_key="m", seconds=3.0, audio_ms=10_000)
+    record(
+        con,
+        "a",
+        model_key="m",
+        seconds=1.0,
+        audio_ms=10_000,
+    )
+    record(
+        con,
+        "b",
+        model_key="m",
+        seconds=3.0,
+        audio_ms=10_000,
+    )
     reuse_results(con, {("r", "cut", "a")}, run_id="t")
     assert stage_rates(con) == {("cut", "m"): pytest.approx(0.2)}

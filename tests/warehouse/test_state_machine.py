@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from tests.warehouse.conftest import create_calls
 from voxdata.dataset import Example, GoldLabel, Split
 from voxdata.label import Annotation
 from voxdata.recording import ChannelLayout, Recording
@@ -82,9 +83,9 @@ class WarehouseMachine(RuleBasedStateMachine):
             container="wav",
         )
         if is_forgotten(self.con, recording.recording_id) is None:
-            known = {s.recording.recording_id for s in list_recordings(self.con)}
+            recording_ids = {s.recording.recording_id for s in list_recordings(self.con)}
             new = add_recording(self.con, recording, audio_file="a", run_id="t")
-            assert new is (recording.recording_id not in known)
+            assert new is (recording.recording_id not in recording_ids)
             if new:
                 heard: dict[str, object] = {
                     "utterance_id": f"u{number}",
@@ -101,12 +102,15 @@ class WarehouseMachine(RuleBasedStateMachine):
                 }
                 insert_rows(self.con, "utterance", [heard])
 
-    @rule(number=st.integers(0, 7), label=st.sampled_from(LABELS))
+    @rule(
+        number=st.integers(0, 7),
+        label=st.sampled_from(LABELS),
+    )
     def annotate(self, number: int, label: str) -> None:
         if f"r{number}" not in {s.recording.recording_id for s in list_recordings(self.con)}:
             return
         self.clock += 1
-        said = Annotation(
+        annotation = Annotation(
             annotation_id=number,
             project_id=1,
             utterance_id=f"u{number}",
@@ -114,17 +118,23 @@ class WarehouseMachine(RuleBasedStateMachine):
             labels={"intent": (label,)},
             updated_at=NOON + timedelta(minutes=self.clock),
         )
-        assert add_annotations(self.con, [said], run_id="t") == 1
-        assert add_annotations(self.con, [said], run_id="t") == 0
+        added = add_annotations(self.con, [annotation], run_id="t")
+        assert added == 1
+        added = add_annotations(self.con, [annotation], run_id="t")
+        assert added == 0
         self.gold[number] = label
 
     @precondition(lambda self: self.gold)
     @rule()
     def release(self) -> None:
         examples = self.examples()
-        version, new = create_version(self.con, "calls", examples, recipe={}, run_id="t")
+        version, new = create_calls(self.con, examples)
         again, twice = create_version(
-            self.con, "calls", examples[::-1], recipe={"other": 1}, run_id="t"
+            self.con,
+            "calls",
+            examples[::-1],
+            recipe={"other": 1},
+            run_id="t",
         )
         assert (again, twice) == (version, False)
         assert load_examples(self.con, version.version_id) == examples
@@ -148,7 +158,10 @@ class WarehouseMachine(RuleBasedStateMachine):
             self.remember(version.ref, version.root)
 
     @precondition(lambda self: self.roots)
-    @rule(data=st.data(), name=st.sampled_from(["gold", "冻结"]))
+    @rule(
+        data=st.data(),
+        name=st.sampled_from(["gold", "冻结"]),
+    )
     def tag(self, data: st.DataObject, name: str) -> None:
         version = data.draw(st.sampled_from(list_versions(self.con)))
         if name not in self.tags:
@@ -162,7 +175,12 @@ class WarehouseMachine(RuleBasedStateMachine):
             return
         plan = plan_erasure(self.con, [name])
         receipt = begin_erasure(
-            self.con, plan, kind="recording", subject=name, reason="", run_id=f"t{self.clock}"
+            self.con,
+            plan,
+            kind="recording",
+            subject=name,
+            reason="",
+            run_id=f"t{self.clock}",
         )
         erase_rows(
             self.con,
@@ -183,7 +201,13 @@ class WarehouseMachine(RuleBasedStateMachine):
     def renew(self, data: st.DataObject) -> None:
         number = data.draw(st.sampled_from(sorted(self.forgotten)))
         if is_forgotten(self.con, f"r{number}") is not None:
-            assert renew_consent(self.con, self.forgotten[number], reason="", run_id="t") == 1
+            renewed = renew_consent(
+                self.con,
+                self.forgotten[number],
+                reason="",
+                run_id="t",
+            )
+            assert renewed == 1
         del self.forgotten[number]
 
     def remember(self, ref: str, root: str) -> None:
@@ -197,27 +221,33 @@ class WarehouseMachine(RuleBasedStateMachine):
     @invariant()
     def versions_say_one_thing_for_ever(self) -> None:
         versions = list_versions(self.con)
-        assert {v.ref: v.root for v in versions} == self.roots
-        assert [one.problems for one in verify_all(self.con)] == [()] * len(versions)
+        roots_by_ref = {v.ref: v.root for v in versions}
+        assert roots_by_ref == self.roots
+        problems = [one.problems for one in verify_all(self.con)]
+        assert problems == [()] * len(versions)
         for version in versions:
             left = load_examples(self.con, version.version_id)
-            assert {e.utterance_id: e.gold["intent"].label for e in left} == self.held[version.ref]
+            labels_by_utterance_id = {e.utterance_id: e.gold["intent"].label for e in left}
+            assert labels_by_utterance_id == self.held[version.ref]
             assert len(left) + version.num_erased == version.num_examples
             assert (
                 fingerprint(left, erased=erased_leaves(self.con, version.version_id))
                 == version.root
             )
-        assert {tag: ref for ref, tags in list_tags(self.con).items() for tag in tags} == self.tags
+        refs: dict[str, str] = {}
+        for ref, tags in list_tags(self.con).items():
+            refs |= dict.fromkeys(tags, ref)
+        assert refs == self.tags
 
     @invariant()
     def nothing_of_the_forgotten_is_left(self) -> None:
         assert check_chain(self.con) == []
         for number in self.forgotten:
             if is_forgotten(self.con, f"r{number}") is not None:
-                assert plan_erasure(self.con, [f"r{number}"]).counts == {}
-        assert {a.utterance_id for a in current_annotations(self.con)} == {
-            f"u{n}" for n in self.gold
-        }
+                plan = plan_erasure(self.con, [f"r{number}"])
+                assert plan.counts == {}
+        utterance_ids = {a.utterance_id for a in current_annotations(self.con)}
+        assert utterance_ids == {f"u{n}" for n in self.gold}
 
     @invariant()
     def no_voice_is_in_two_splits(self) -> None:

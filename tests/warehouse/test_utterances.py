@@ -49,15 +49,18 @@ def test_stored_results_come_back_and_repeat_nothing(con: DuckDBPyConnection, he
 def test_list_utterances_shows_the_result_in_force_of_each_recording(
     con: DuckDBPyConnection, heard: Make
 ) -> None:
-    first, second = heard(text="old", starts=(0, 2000)), heard(text="new", starts=(2000, 4000))
+    first = heard(text="old", starts=(0, 2000))
+    second = heard(text="new", starts=(2000, 4000))
     first.store(con, key="k1")
     second.store(con, key="k2")
     heard("r2").store(con, key="k1")
     assert list_utterances(con) == [*second.utterances, *heard("r2").utterances]
     assert list_turns(con, "r1") == list(second.turns)
     assert list_cut(con, "r1", key="k1") == list(first.utterances)
-    assert get_utterance(con, first.utterances[0].utterance_id).text == "old"
-    assert get_utterance(con, first.utterances[1].utterance_id).text == "new"
+    utterance = get_utterance(con, first.utterances[0].utterance_id)
+    assert utterance.text == "old"
+    utterance = get_utterance(con, first.utterances[1].utterance_id)
+    assert utterance.text == "new"
     with pytest.raises(NotFoundError, match="nope"):
         get_utterance(con, "nope")
 
@@ -71,7 +74,11 @@ def test_store_transcripts_keeps_passages_and_words_by_channel(con: DuckDBPyConn
         no_speech_probability=0.1,
         mean_log_probability=-0.25,
     )
-    word = Word(text="天气", segment=Segment(start_ms=100, end_ms=400), probability=0.125)
+    word = Word(
+        text="天气",
+        segment=Segment(start_ms=100, end_ms=400),
+        probability=0.125,
+    )
     given = [
         Transcript(passages=(passage,), words=(word,), model=model),
         Transcript(passages=(), words=(), model=model),

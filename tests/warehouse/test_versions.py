@@ -11,6 +11,7 @@ import pytest
 from duckdb import DuckDBPyConnection
 
 import warehouse.versions
+from tests.warehouse.conftest import create_calls
 from voxdata.dataset import Example, Split
 from voxdata.errors import NotFoundError, WarehouseError
 from voxdata.root import fingerprint
@@ -35,39 +36,57 @@ def test_create_version_makes_nothing_when_nothing_changed(
     con: DuckDBPyConnection, path: Path, example: Make
 ) -> None:
     examples = [example(2, split=Split.TEST), example(1)]
-    first, new = create_version(con, "calls", examples, recipe={"min_votes": 1}, run_id="t")
-    assert (new, first.ref, first.version_id, first.parent, first.recipe) == (
-        True,
-        "calls@1",
-        fingerprint(load_examples(con, first.version_id)),
-        None,
-        {"min_votes": 1},
+    first, new = create_version(
+        con,
+        "calls",
+        examples,
+        recipe={"min_votes": 1},
+        run_id="t",
     )
+    assert new is True
+    assert first.ref == "calls@1"
+    assert first.version_id == fingerprint(load_examples(con, first.version_id))
+    assert first.parent is None
+    assert first.recipe == {"min_votes": 1}
     assert not path.with_name(path.name + ".wal").exists()
-    assert create_version(con, "calls", examples[::-1], recipe={"other": 2}, run_id="t2") == (
+    created = create_version(
+        con,
+        "calls",
+        examples[::-1],
+        recipe={"other": 2},
+        run_id="t2",
+    )
+    assert created == (
         first,
         False,
     )
     assert load_examples(con, first.version_id) == examples[::-1]
-    assert (
-        len(list_versions(con)),
-        len(list_outbox(con)),
-        len(sidecar_path(path).read_text().splitlines()),
-    ) == (1, 1, 1)
+    assert len(list_versions(con)) == 1
+    assert len(list_outbox(con)) == 1
+    text = sidecar_path(path).read_text()
+    assert len(text.splitlines()) == 1
 
 
 def test_create_version_stores_each_row_once(con: DuckDBPyConnection, example: Make) -> None:
-    first, _ = create_version(con, "calls", [example(1), example(2)], recipe={}, run_id="t")
-    second, _ = create_version(
-        con, "calls", [example(1), example(2, label="tell"), example(3)], recipe={}, run_id="t"
+    first, _ = create_calls(con, [example(1), example(2)])
+    second, _ = create_calls(con, [example(1), example(2, label="tell"), example(3)])
+    third, new = create_calls(con, [example(1), example(2)])
+    other, _ = create_version(
+        con,
+        "other",
+        [example(1), example(2)],
+        recipe={},
+        run_id="t",
     )
-    third, new = create_version(con, "calls", [example(1), example(2)], recipe={}, run_id="t")
-    other, _ = create_version(con, "other", [example(1), example(2)], recipe={}, run_id="t")
     assert read_rows(con, "select count(*) as n from example") == [{"n": 4}]
     assert read_rows(con, "select count(*) as n from manifest") == [{"n": 5}]
-    assert (second.number, second.parent, third.number, new) == (2, first.version_id, 3, True)
+    assert second.number == 2
+    assert second.parent == first.version_id
+    assert third.number == 3
+    assert new is True
     assert third.version_id == first.version_id == other.version_id
-    assert [found.problems for found in verify_all(con)] == [()] * 4
+    problems = [check.problems for check in verify_all(con)]
+    assert problems == [()] * 4
 
 
 def test_create_version_leaves_nothing_when_it_dies_half_way(
@@ -79,7 +98,7 @@ def test_create_version_leaves_nothing_when_it_dies_half_way(
     with monkeypatch.context() as patch:
         patch.setattr(warehouse.versions, "insert_new", die)
         with pytest.raises(KeyboardInterrupt):
-            create_version(con, "calls", [example()], recipe={}, run_id="t")
+            create_calls(con, [example()])
     for table in (
         "example",
         "example_leaf",
@@ -91,7 +110,8 @@ def test_create_version_leaves_nothing_when_it_dies_half_way(
         "outbox",
     ):
         assert read_rows(con, f"select * from {table}") == []
-    assert create_version(con, "calls", [example()], recipe={}, run_id="t")[1]
+    created = create_calls(con, [example()])
+    assert created[1]
 
 
 def test_create_version_survives_a_killed_process(path: Path) -> None:
@@ -102,14 +122,16 @@ from warehouse.connection import open_warehouse
 from warehouse.versions import create_version
 from voxdata.dataset import Example, Split
 from voxdata.segment import Segment
-e = Example(utterance_id="u", recording_id="r", channel=0, segment=Segment(start_ms=0, end_ms=1), voice="v", group="g", audio_file="f",
-            text="", language="en", gold={{}}, split=Split.TRAIN)
+e = Example(utterance_id="u", recording_id="r", channel=0, segment=Segment(start_ms=0, end_ms=1),
+            voice="v", group="g", audio_file="f", text="", language="en", gold={{}},
+            split=Split.TRAIN)
 with open_warehouse(Path({str(path)!r})) as con:
     create_version(con, "calls", [e], recipe={{}}, run_id="t")
     con.execute("begin"); con.execute("insert into manifest values (9, 9)")
     os.kill(os.getpid(), signal.SIGKILL)
 """
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == -9
+    done = subprocess.run([sys.executable, "-c", code], check=False)
+    assert done.returncode == -9
     with open_warehouse(path) as con:
         assert verify_all(con)[0].ok
         assert read_rows(con, "select count(*) as n from manifest") == [{"n": 1}]
@@ -133,22 +155,22 @@ def test_create_version_refuses_what_is_no_dataset(
 ) -> None:
     examples = [example(n) for n in numbers]
     with pytest.raises(WarehouseError, match=message):
+        create_calls(con, [*examples[:-1], *(replace(e, **change) for e in examples[-1:])])
+    with pytest.raises(WarehouseError, match="'@'"):
         create_version(
             con,
-            "calls",
-            [*examples[:-1], *(replace(e, **change) for e in examples[-1:])],
+            "a@1",
+            [example()],
             recipe={},
             run_id="t",
         )
-    with pytest.raises(WarehouseError, match="'@'"):
-        create_version(con, "a@1", [example()], recipe={}, run_id="t")
 
 
 def test_find_version_knows_names_numbers_and_prefixes(
     con: DuckDBPyConnection, example: Make
 ) -> None:
-    first, _ = create_version(con, "calls", [example(1)], recipe={}, run_id="t")
-    second, _ = create_version(con, "calls", [example(2)], recipe={}, run_id="t")
+    first, _ = create_calls(con, [example(1)])
+    second, _ = create_calls(con, [example(2)])
     assert [find_version(con, ref) for ref in ("calls", "calls@1", second.version_id[:6])] == [
         second,
         first,
@@ -174,7 +196,7 @@ def test_find_version_knows_names_numbers_and_prefixes(
 def test_version_tables_refuse_changes(
     con: DuckDBPyConnection, example: Make, statement: str
 ) -> None:
-    create_version(con, "calls", [example()], recipe={}, run_id="t")
+    create_calls(con, [example()])
     with pytest.raises(duckdb.Error, match="immutable"):
         con.execute(statement)
     assert verify_all(con)[0].ok
@@ -183,7 +205,7 @@ def test_version_tables_refuse_changes(
 def test_verify_version_notices_a_row_that_was_changed(
     con: DuckDBPyConnection, example: Make
 ) -> None:
-    create_version(con, "calls", [example()], recipe={}, run_id="t")
+    create_calls(con, [example()])
     con.execute("drop trigger example_no_update on example")
     con.execute("update example set text = 'forged'")
     assert verify_all(con)[0].problems == (
@@ -192,9 +214,7 @@ def test_verify_version_notices_a_row_that_was_changed(
 
 
 def test_diff_versions_tells_changes_apart(con: DuckDBPyConnection, example: Make) -> None:
-    a, _ = create_version(
-        con, "calls", [example(n) for n in (1, 2, 3, 4, 5)], recipe={}, run_id="t"
-    )
+    a, _ = create_calls(con, [example(n) for n in (1, 2, 3, 4, 5)])
     changed = [
         example(2, label="tell"),
         example(3, split=Split.TEST),
@@ -202,34 +222,37 @@ def test_diff_versions_tells_changes_apart(con: DuckDBPyConnection, example: Mak
         example(5),
         example(6),
     ]
-    b, _ = create_version(con, "calls", changed, recipe={}, run_id="t")
-    found = diff_versions(con, a.version_id, b.version_id)
-    assert (found.added, found.removed, found.changed) == (("u006",), ("u001",), ("u004",))
-    assert found.relabelled == (("u002", "intent", "ask", "tell"),)
-    assert found.resplit == (("u003", Split.TRAIN, Split.TEST),)
-    assert found.counts == {"intent=ask": (5, 4), "intent=tell": (0, 1)}
-    assert found.minutes == {"intent=ask": (5.0, 4.0), "intent=tell": (0.0, 1.0)}
+    b, _ = create_calls(con, changed)
+    diff = diff_versions(con, a.version_id, b.version_id)
+    assert diff.added == ("u006",)
+    assert diff.removed == ("u001",)
+    assert diff.changed == ("u004",)
+    assert diff.relabelled == (("u002", "intent", "ask", "tell"),)
+    assert diff.resplit == (("u003", Split.TRAIN, Split.TEST),)
+    assert diff.counts == {"intent=ask": (5, 4), "intent=tell": (0, 1)}
+    assert diff.minutes == {"intent=ask": (5.0, 4.0), "intent=tell": (0.0, 1.0)}
     assert diff_versions(con, b.version_id, b.version_id).is_empty
 
 
 def test_split_assignments_keep_the_first_place_of_a_voice(
     con: DuckDBPyConnection, example: Make
 ) -> None:
-    create_version(con, "calls", [example(1), example(2, split=Split.TEST)], recipe={}, run_id="t")
-    create_version(
+    create_calls(con, [example(1), example(2, split=Split.TEST)])
+    create_calls(
         con,
-        "calls",
-        [example(1, split=Split.TEST), example(3, split=Split.VALIDATION)],
-        recipe={},
-        run_id="t",
+        [
+            example(1, split=Split.TEST),
+            example(3, split=Split.VALIDATION),
+        ],
     )
     assert split_assignments(con) == {"v1": Split.TRAIN, "v2": Split.TEST, "v3": Split.VALIDATION}
 
 
 def test_mark_sent_notes_an_event_once(con: DuckDBPyConnection, example: Make) -> None:
-    version, _ = create_version(con, "calls", [example()], recipe={}, run_id="t")
+    version, _ = create_calls(con, [example()])
     (event,) = list_outbox(con)
-    assert (event.event, event.sent_at) == ("voxdata.dataset.version.created", None)
+    assert event.event == "voxdata.dataset.version.created"
+    assert event.sent_at is None
     assert event.payload == {
         "name": "calls",
         "number": 1,

@@ -22,7 +22,9 @@ from warehouse.voices import (
     used_voice_ids,
 )
 
-A, B, C = ("aaa1", 0, "S0"), ("bbb2", 0, "S0"), ("ccc3", 1, "S1")
+A = ("aaa1", 0, "S0")
+B = ("bbb2", 0, "S0")
+C = ("ccc3", 1, "S1")
 
 
 @pytest.fixture
@@ -59,9 +61,19 @@ def link(
 ) -> str:
     voice_id = voice or voice_id_of(speaker)
     made = VoiceLink(
-        kind="join" if voice else "new", voice_id=voice_id, speaker=speaker, score=None, key=key
+        kind="join" if voice else "new",
+        voice_id=voice_id,
+        speaker=speaker,
+        score=None,
+        key=key,
     )
-    record_links(con, [made], model_key="m", threshold=0.7, run_id="t")
+    record_links(
+        con,
+        [made],
+        model_key="m",
+        threshold=0.7,
+        run_id="t",
+    )
     return voice_id
 
 
@@ -96,9 +108,17 @@ def test_merge_voices_holds_from_then_on_and_rewrites_nothing(
 ) -> None:
     for speaker in (A, B, C):
         diarized(speaker)
-    a, b = link(con, A), link(con, B)
+    a = link(con, A)
+    b = link(con, B)
     before = read_rows(con, "from voice_event order by seq")
-    assert merge_voices(con, b[:10], into=a[:10], reason="same person", run_id="t") == (b, a)
+    merged = merge_voices(
+        con,
+        b[:10],
+        into=a[:10],
+        reason="same person",
+        run_id="t",
+    )
+    assert merged == (b, a)
     assert current_voices(con) == {A: a, B: a}
     assert read_rows(con, "from voice_event order by seq")[:2] == before
     link(con, C, b)  # a link made by one who did not know of the merge yet
@@ -110,16 +130,47 @@ def test_merge_voices_refuses_what_is_no_voice_or_the_same(
 ) -> None:
     for speaker in (A, B):
         diarized(speaker)
-    a, b = link(con, A), link(con, B)
+    a = link(con, A)
+    b = link(con, B)
     with pytest.raises(NotFoundError, match="one voice already"):
-        merge_voices(con, a, into=a, reason="", run_id="t")
+        merge_voices(
+            con,
+            a,
+            into=a,
+            reason="",
+            run_id="t",
+        )
     with pytest.raises(NotFoundError, match="voxdata voices"):
-        merge_voices(con, "nowhere", into=a, reason="", run_id="t")
+        merge_voices(
+            con,
+            "nowhere",
+            into=a,
+            reason="",
+            run_id="t",
+        )
     with pytest.raises(NotFoundError):
-        merge_voices(con, "", into=a, reason="", run_id="t")
-    merge_voices(con, b, into=a, reason="", run_id="t")
+        merge_voices(
+            con,
+            "",
+            into=a,
+            reason="",
+            run_id="t",
+        )
+    merge_voices(
+        con,
+        b,
+        into=a,
+        reason="",
+        run_id="t",
+    )
     with pytest.raises(NotFoundError, match="no voice"):
-        merge_voices(con, b, into=a, reason="", run_id="t")
+        merge_voices(
+            con,
+            b,
+            into=a,
+            reason="",
+            run_id="t",
+        )
 
 
 def test_split_voice_takes_one_speaker_out(
@@ -146,8 +197,15 @@ def test_split_voice_never_gives_an_id_that_was_used(
     link(con, B, a)
     seen = {a}
     for _ in range(3):
-        seen.add(split_voice(con, "aaa1:0:S0", reason="", run_id="t"))
-        merge_voices(con, current_voices(con)[A], into=a, reason="", run_id="t")
+        divided = split_voice(con, "aaa1:0:S0", reason="", run_id="t")
+        seen.add(divided)
+        merge_voices(
+            con,
+            current_voices(con)[A],
+            into=a,
+            reason="",
+            run_id="t",
+        )
     assert len(seen) == 4
     assert used_voice_ids(con) >= seen
 

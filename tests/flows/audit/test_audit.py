@@ -116,13 +116,17 @@ def test_read_table_passes_over_empty_lines_and_keeps_line_separators_in_texts(
         "",
         '{"audio": "b", "label": "y", "split": "test"}',
     ]
-    table = read_table(write(tmp_path, "\n".join(lines), "m.jsonl"))
+    path = write(tmp_path, "\n".join(lines), "m.jsonl")
+    table = read_table(path)
     assert table.frame["row"].to_list() == [1, 3]
     assert table.frame["text"].to_list()[0] == "one\u2028two"
     assert table.remarks == []
 
 
-@pytest.mark.parametrize(("encoding", "told"), [("gbk", "line 2"), ("utf-16", "UTF-16")])
+@pytest.mark.parametrize(
+    ("encoding", "told"),
+    [("gbk", "line 2"), ("utf-16", "UTF-16")],
+)
 def test_read_table_refuses_other_encodings(tmp_path: Path, encoding: str, told: str) -> None:
     path = tmp_path / "m.csv"
     path.write_bytes(GOOD.encode(encoding))
@@ -143,11 +147,14 @@ def test_audit_of_a_hundred_thousand_rows_needs_no_audio_and_seconds() -> None:
         }
         for i in range(100_000)
     ]
-    found = audit_table(
-        check_rows(rows, origin="big"), audio_root=Path(), with_audio=False, say=silent
+    audit = audit_table(
+        check_rows(rows, origin="big"),
+        audio_root=Path(),
+        with_audio=False,
+        say=silent,
     )
-    assert not found.has_leak
-    assert found.checks["speakers"] == "no speaker is in two splits"
+    assert not audit.has_leak
+    assert audit.checks["speakers"] == "no speaker is in two splits"
 
 
 def speech(seed: int) -> np.ndarray:
@@ -191,16 +198,21 @@ def test_audit_ends_with_0_on_a_clean_split_lists_what_it_cannot_read_and_writes
 ) -> None:
     done = voxdata("audit", "m.csv", "--output", "page.html", "--json", cwd=folder)
     assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
-    assert found["verdict"].startswith("clean")
-    (unreadable,) = [f for f in found["findings"] if f["check"] == "unreadable"]
+    printed = json.loads(done.stdout)
+    assert printed["verdict"].startswith("clean")
+    (unreadable,) = [f for f in printed["findings"] if f["check"] == "unreadable"]
     assert unreadable["evidence"][0]["row"] == 7
     assert "Verdict: clean" in (folder / "page.html").read_text(encoding="utf-8")
 
 
 def test_audit_ends_with_1_when_copies_cross_the_split(folder: Path) -> None:
-    soundfile.write(folder / "47.wav", 0.3 * speech(0)[1_000:], 16_000)
-    (folder / "46.wav").write_bytes((folder / "1.wav").read_bytes())
+    soundfile.write(
+        folder / "47.wav",
+        0.3 * speech(0)[1_000:],
+        16_000,
+    )
+    sound_file = folder / "46.wav"
+    sound_file.write_bytes((folder / "1.wav").read_bytes())
     done = voxdata("audit", "m.csv", "--json", cwd=folder)
     assert done.returncode == 1, done.stderr
     leaks = {
@@ -209,17 +221,19 @@ def test_audit_ends_with_1_when_copies_cross_the_split(folder: Path) -> None:
         if f["severity"] == "leak"
     }
     assert set(leaks) == {"copies", "near_copies"}
-    assert (leaks["near_copies"]["audio"], leaks["near_copies"]["other audio"]) == (
-        "0.wav",
-        "47.wav",
-    )
+    assert leaks["near_copies"]["audio"] == "0.wav"
+    assert leaks["near_copies"]["other audio"] == "47.wav"
 
 
 def many_files(folder: Path, *, num_files: int = 60, num_copied: int = 12) -> Path:
     """Each of the first files stands once more, under another name, in the other split."""
     rows = ["audio,label,speaker,split"]
     for i in range(num_files):
-        soundfile.write(folder / f"{i}.wav", speech(i)[:8_000], 16_000)
+        soundfile.write(
+            folder / f"{i}.wav",
+            speech(i)[:8_000],
+            16_000,
+        )
         rows.append(f"{i}.wav,L{i % 4},s{i},train")
     for i in range(num_copied):
         (folder / f"again{i}.wav").write_bytes((folder / f"{i}.wav").read_bytes())
@@ -232,15 +246,17 @@ def of_check(found: Audit, check: str) -> list[Finding]:
 
 
 def test_audit_finds_every_exact_copy_however_few_clips_it_listens_to(tmp_path: Path) -> None:
-    found = audit_table(
-        read_table(many_files(tmp_path)), audio_root=tmp_path, max_clips=8, say=silent
+    audit = audit_table(
+        read_table(many_files(tmp_path)),
+        audio_root=tmp_path,
+        max_clips=8,
+        say=silent,
     )
-    (copies,) = of_check(found, "copies")
+    (copies,) = of_check(audit, "copies")
     assert copies.count == 12
-    assert {(row["audio"], row["other audio"]) for row in copies.evidence} == {
-        (f"{i}.wav", f"again{i}.wav") for i in range(12)
-    }
-    assert found.has_leak
+    pairs = {(row["audio"], row["other audio"]) for row in copies.evidence}
+    assert pairs == {(f"{i}.wav", f"again{i}.wav") for i in range(12)}
+    assert audit.has_leak
 
 
 def test_audit_finds_copies_in_another_container_among_the_clips_it_listens_to(
@@ -248,14 +264,15 @@ def test_audit_finds_copies_in_another_container_among_the_clips_it_listens_to(
 ) -> None:
     path = many_files(tmp_path, num_files=12, num_copied=0)
     soundfile.write(
-        tmp_path / "again.flac", soundfile.read(tmp_path / "3.wav", dtype="int16")[0], 16_000
+        tmp_path / "again.flac",
+        soundfile.read(tmp_path / "3.wav", dtype="int16")[0],
+        16_000,
     )
     path.write_text(path.read_text(encoding="utf-8") + "again.flac,L3,t,test\n", encoding="utf-8")
-    (copies,) = of_check(audit_table(read_table(path), audio_root=tmp_path, say=silent), "copies")
-    assert (copies.evidence[0]["audio"], copies.evidence[0]["other audio"]) == (
-        "3.wav",
-        "again.flac",
-    )
+    audit = audit_table(read_table(path), audio_root=tmp_path, say=silent)
+    (copies,) = of_check(audit, "copies")
+    assert copies.evidence[0]["audio"] == "3.wav"
+    assert copies.evidence[0]["other audio"] == "again.flac"
 
 
 def test_audit_names_equal_files_that_are_no_sound_as_unreadable_and_not_as_copies(
@@ -266,53 +283,75 @@ def test_audit_names_equal_files_that_are_no_sound_as_unreadable_and_not_as_copi
         (tmp_path / name).write_text("<html>please log in</html>", encoding="utf-8")
     rows = "page1.wav,L0,p,train\npage2.wav,L1,q,test\ngone.wav,L1,q,test\n"
     path.write_text(path.read_text(encoding="utf-8") + rows, encoding="utf-8")
-    found = audit_table(read_table(path), audio_root=tmp_path, max_clips=3, say=silent)
-    assert [f.count for f in of_check(found, "copies")] == [1]
-    (unreadable,) = of_check(found, "unreadable")
-    assert [row["audio"] for row in unreadable.evidence] == ["page1.wav", "page2.wav", "gone.wav"]
+    audit = audit_table(
+        read_table(path),
+        audio_root=tmp_path,
+        max_clips=3,
+        say=silent,
+    )
+    counts = [f.count for f in of_check(audit, "copies")]
+    assert counts == [1]
+    (unreadable,) = of_check(audit, "unreadable")
+    audio_files = [row["audio"] for row in unreadable.evidence]
+    assert audio_files == ["page1.wav", "page2.wav", "gone.wav"]
 
 
 def test_audit_finds_overlapping_stretches_of_files_of_the_same_bytes(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "call.wav", speech(1), 16_000)
-    (tmp_path / "copy.wav").write_bytes((tmp_path / "call.wav").read_bytes())
+    copy_file = tmp_path / "copy.wav"
+    copy_file.write_bytes((tmp_path / "call.wav").read_bytes())
     rows = [
         {"audio": "call.wav", "label": "x", "split": "train", "start": 0.0, "end": 0.8},
         {"audio": "copy.wav", "label": "y", "split": "test", "start": 0.5, "end": 1.2},
         {"audio": "copy.wav", "label": "x", "split": "test", "start": 1.25, "end": 1.5},
     ]
     (shared,) = of_check(
-        audit_table(check_rows(rows, origin="m"), audio_root=tmp_path, say=silent), "same_audio"
+        audit_table(check_rows(rows, origin="m"), audio_root=tmp_path, say=silent),
+        "same_audio",
     )
     assert shared.count == 1
-    assert (shared.evidence[0]["audio"], shared.evidence[0]["other audio"]) == (
-        "call.wav",
-        "copy.wav",
-    )
+    assert shared.evidence[0]["audio"] == "call.wav"
+    assert shared.evidence[0]["other audio"] == "copy.wav"
 
 
 def test_audit_says_what_it_did_not_listen_to_in_every_verdict(tmp_path: Path) -> None:
     many_files(tmp_path, num_copied=2)
     limit = "only 8 of 62 clips"
-    as_text = voxdata("audit", "m.csv", "--max-clips", "8", "--output", "page.html", cwd=tmp_path)
+    as_text = voxdata(
+        "audit",
+        "m.csv",
+        "--max-clips",
+        "8",
+        "--output",
+        "page.html",
+        cwd=tmp_path,
+    )
     assert as_text.returncode == 1, as_text.stderr
     assert limit in as_text.stdout.splitlines()[-1]
     page = (tmp_path / "page.html").read_text(encoding="utf-8")
     assert limit in page[: page.index("<main>")]
-    found = json.loads(voxdata("audit", "m.csv", "--max-clips", "8", "--json", cwd=tmp_path).stdout)
-    assert limit in found["verdict"]
-    assert limit in found["limit"]
+    printed = json.loads(
+        voxdata("audit", "m.csv", "--max-clips", "8", "--json", cwd=tmp_path).stdout
+    )
+    assert limit in printed["verdict"]
+    assert limit in printed["limit"]
 
 
 def test_audit_verdict_has_no_limit_where_all_was_heard_and_names_no_audio(tmp_path: Path) -> None:
     table = read_table(many_files(tmp_path, num_files=12, num_copied=2))
-    assert audit_table(table, audio_root=tmp_path, say=silent).limit == ""
+    audit = audit_table(table, audio_root=tmp_path, say=silent)
+    assert audit.limit == ""
     assert (
         "--no-audio"
         in audit_table(table, audio_root=tmp_path, with_audio=False, say=silent).verdict
     )
 
 
-@pytest.mark.parametrize("text", ["", GOOD], ids=["no rows", "no audio file there"])
+@pytest.mark.parametrize(
+    "text",
+    ["", GOOD],
+    ids=["no rows", "no audio file there"],
+)
 def test_audit_ends_with_2_when_there_is_nothing_to_audit(tmp_path: Path, text: str) -> None:
     write(tmp_path, text)
     done = voxdata("audit", "m.csv", cwd=tmp_path)
@@ -342,7 +381,10 @@ def test_audit_page_escapes_what_the_manifest_says() -> None:
 
 @pytest.mark.corpus
 @pytest.mark.slow
-@pytest.mark.parametrize(("by", "leak"), [("speaker", False), ("row", True)])
+@pytest.mark.parametrize(
+    ("by", "leak"),
+    [("speaker", False), ("row", True)],
+)
 def test_audit_passes_ravdess_split_by_actor_and_flags_it_split_by_clip(
     corpora: Path, by: str, leak: bool
 ) -> None:
@@ -360,17 +402,21 @@ def test_audit_passes_ravdess_split_by_actor_and_flags_it_split_by_clip(
         }
         for i, row in enumerate(known)
     ]
-    found = audit_table(
+    audit = audit_table(
         check_rows(rows, origin="ravdess"),
         audio_root=corpora / "ravdess",
         max_clips=150,
         say=silent,
     )
-    assert found.has_leak is leak
+    assert audit.has_leak is leak
 
 
 def test_listen_hears_the_channel_that_the_row_names(tmp_path: Path) -> None:
-    soundfile.write(tmp_path / "call.wav", np.stack([speech(1), 0.1 * speech(2)], axis=1), 16_000)
+    soundfile.write(
+        tmp_path / "call.wav",
+        np.stack([speech(1), 0.1 * speech(2)], axis=1),
+        16_000,
+    )
     rows = [
         {
             "audio": "call.wav",
@@ -388,9 +434,8 @@ def test_listen_hears_the_channel_that_the_row_names(tmp_path: Path) -> None:
         with_voices=False,
         say=silent,
     )
-    assert [clip.quality.level_db for clip in heard] == sorted(
-        [clip.quality.level_db for clip in heard], reverse=True
-    )
+    levels_db = [clip.quality.level_db for clip in heard]
+    assert levels_db == sorted([clip.quality.level_db for clip in heard], reverse=True)
     assert len({clip.digest for clip in heard}) == 2
     assert heard[0].duration_s == pytest.approx(1.25)
     assert [(clip.at, "2 channels" in clip.problem) for clip in bad] == [(2, True)]

@@ -6,18 +6,18 @@ import csv
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
-from flows.cli.main import app
 from flows.place import FILE_NAME
 from flows.settings import template
 from flows.workspace import Workspace, open_workspace
+from tests.flows.conftest import run
 from voxdata.dataset import Example, GoldLabel, Split
 from voxdata.segment import Segment
 from warehouse.versions import create_version
 
 MINUTES = (
-    "select scheme, label, split, round(sum(minutes), 4) as minutes, count(*) as examples from gold "
+    "select scheme, label, split, round(sum(minutes), 4) as minutes, count(*) as examples "
+    "from gold "
     "where version = 'calls@{number}' group by all order by all"
 )
 
@@ -25,7 +25,8 @@ MINUTES = (
 @pytest.fixture
 def workspace(tmp_path: Path) -> Workspace:
     (tmp_path / "w").mkdir()
-    (tmp_path / "w" / FILE_NAME).write_text(template(), encoding="utf-8")
+    settings_file = tmp_path / "w" / FILE_NAME
+    settings_file.write_text(template(), encoding="utf-8")
     return open_workspace(tmp_path / "w")
 
 
@@ -69,11 +70,17 @@ def cut(
     recipe: dict[str, object] | None = None,
 ) -> None:
     with workspace.warehouse() as con:
-        create_version(con, name, examples, recipe=recipe or {}, run_id="t")
+        create_version(
+            con,
+            name,
+            examples,
+            recipe=recipe or {},
+            run_id="t",
+        )
 
 
 def query(workspace: Workspace, sql: str) -> list[list[str]]:
-    answer = CliRunner().invoke(app, ["--dir", str(workspace.root), "query", sql, "--csv"])
+    answer = run(workspace, "query", sql, "--csv")
     assert answer.exit_code == 0, answer.output
     return list(csv.reader(answer.stdout.splitlines()))[1:]
 
@@ -85,7 +92,8 @@ def test_query_gold_gives_minutes_by_label_of_several_schemes(workspace: Workspa
         example(2, intent="ask", emotion="calm", duration_ms=90_000),
         example(3, intent="tell 'it'", split=Split.TEST, duration_ms=15_000),
     )
-    assert query(workspace, MINUTES.format(number=1)) == [
+    rows = query(workspace, MINUTES.format(number=1))
+    assert rows == [
         ["emotion", "calm", "train", "1.5", "1"],
         ["emotion", "sad", "train", "0.5", "1"],
         ["intent", "ask", "train", "2.0", "2"],
@@ -98,8 +106,10 @@ def test_query_gold_gives_each_version_its_own_labels_after_relabelling(
 ) -> None:
     cut(workspace, example(1, intent="ask"), example(2, intent="ask"))
     cut(workspace, example(1, intent="tell"), example(2, intent="ask"))
-    assert query(workspace, MINUTES.format(number=1)) == [["intent", "ask", "train", "1.0", "2"]]
-    assert query(workspace, MINUTES.format(number=2)) == [
+    rows = query(workspace, MINUTES.format(number=1))
+    assert rows == [["intent", "ask", "train", "1.0", "2"]]
+    rows = query(workspace, MINUTES.format(number=2))
+    assert rows == [
         ["intent", "ask", "train", "0.5", "1"],
         ["intent", "tell", "train", "0.5", "1"],
     ]
@@ -114,7 +124,8 @@ def test_query_gold_counts_a_large_version_right(workspace: Workspace) -> None:
             for i in range(3_000)
         ),
     )
-    assert query(workspace, MINUTES.format(number=1)) == [
+    rows = query(workspace, MINUTES.format(number=1))
+    assert rows == [
         ["emotion", "sad", "train", "300.0", "3000"],
         *(["intent", f"label{i}", "train", "100.0", "1000"] for i in range(3)),
     ]
@@ -122,7 +133,10 @@ def test_query_gold_counts_a_large_version_right(workspace: Workspace) -> None:
 
 def test_query_gold_tells_where_a_label_comes_from(workspace: Workspace) -> None:
     cut(workspace, example(7, intent="ask"))
-    sql = "select utterance_id, recording_id, start_ms, end_ms, duration_ms, voice, language, text, num_votes, share, standing from gold"
+    sql = (
+        "select utterance_id, recording_id, start_ms, end_ms, duration_ms, voice, language, "
+        "text, num_votes, share, standing from gold"
+    )
     assert query(workspace, sql) == [
         ["u000007", "r000007", "1000", "31000", "30000", "v7", "zh", "你好", "4", "0.75", "clear"]
     ]
@@ -146,7 +160,12 @@ def test_query_imported_names_the_export_that_was_brought_in(
     workspace: Workspace, tmp_path: Path
 ) -> None:
     recipe = {"imported": {"ref": "calls@4", "root": "ab" * 32}}
-    cut(workspace, example(2, intent="tell"), name="copy", recipe=recipe)
+    cut(
+        workspace,
+        example(2, intent="tell"),
+        name="copy",
+        recipe=recipe,
+    )
     assert query(workspace, "select source, source_root from imported") == [["calls@4", "ab" * 32]]
 
 

@@ -35,13 +35,18 @@ sys.exit(3)
 def end(**variables: str) -> subprocess.CompletedProcess[str]:
     env = {**os.environ, "PYTHONPATH": str(Path.cwd()), **variables}
     return subprocess.run(
-        [sys.executable, "-c", HELD], env=env, capture_output=True, text=True, check=False
+        [sys.executable, "-c", HELD],
+        env=env,
+        capture_output=True,
+        text=True,
+        check=False,
     )
 
 
 def test_quiet_child_leaves_nothing_but_what_was_said_in_the_log() -> None:
     done = end(**{CHILD: "a-run"})
-    assert (done.returncode, done.stderr) == (3, "said before\n")
+    assert done.returncode == 3
+    assert done.stderr == "said before\n"
 
 
 def test_duckdb_fills_the_log_without_it() -> None:

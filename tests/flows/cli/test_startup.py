@@ -25,14 +25,18 @@ print("imported:", *sorted(set({HEAVY}) & set(sys.modules)), file=sys.stderr)
 
 def imported(*words: str) -> set[str]:
     done = subprocess.run(
-        [sys.executable, "-c", SCRIPT, *words], capture_output=True, text=True, check=True
+        [sys.executable, "-c", SCRIPT, *words],
+        capture_output=True,
+        text=True,
+        check=True,
     )
     (line,) = [line for line in done.stderr.splitlines() if line.startswith("imported:")]
     return set(line.split()[1:])
 
 
 @pytest.mark.parametrize(
-    "words", [("--help",), ("release", "--help"), ("--version",), ("annotation", "--help")]
+    "words",
+    [("--help",), ("release", "--help"), ("--version",), ("annotation", "--help")],
 )
 def test_help_imports_nothing_heavy(words: tuple[str, ...]) -> None:
     assert imported(*words) == set()

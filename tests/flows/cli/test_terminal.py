@@ -1,4 +1,6 @@
-"""What files are called and people say never acts on a terminal, and never becomes a formula in a spreadsheet."""
+"""What files are called and people say never acts on a terminal, and never becomes a formula in a
+spreadsheet.
+"""
 
 from __future__ import annotations
 
@@ -13,14 +15,11 @@ from pathlib import Path
 import polars as pl
 import pytest
 import soundfile
-from typer.testing import CliRunner, Result
 
-from flows.cli.main import app
-from flows.ingest.flow import ingest_sources
 from flows.place import FILE_NAME
 from flows.run import _make_visible
 from flows.workspace import Workspace, open_workspace
-from tests.flows.conftest import FAKES
+from tests.flows.conftest import FAKES, ingest, run
 from voxdata.errors import AudioError, DropReason
 from voxdata.segment import Segment
 from voxdata.testing import speech_like
@@ -43,26 +42,24 @@ NAME = "a\x1b[2J\x1b]0;owned\x07\u202egpj\x9b31m.wav"
 BAD = ("\x1b", "\x07", "\x9b", "\u202e", "\r")
 
 
-def quiet(_line: str) -> None:
-    return None
-
-
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """A recording and a file that is none, both called so that a terminal would act."""
     root = tmp_path_factory.mktemp("w")
     (root / "calls").mkdir()
     (root / FILE_NAME).write_text(SETTINGS, encoding="utf-8")
-    soundfile.write(root / "good.wav", speech_like(1_000), 16_000, subtype="PCM_16")
-    (root / "good.wav").rename(root / "calls" / NAME)
+    soundfile.write(
+        root / "good.wav",
+        speech_like(1_000),
+        16_000,
+        subtype="PCM_16",
+    )
+    good_file = root / "good.wav"
+    good_file.rename(root / "calls" / NAME)
     (root / "calls" / f"no audio {NAME}").write_bytes(b"nothing")
     workspace = open_workspace(root)
-    ingest_sources(workspace, [str(root / "calls")], say=quiet)
+    ingest(workspace, root / "calls")
     return workspace
-
-
-def run(workspace: Workspace, *words: str) -> Result:
-    return CliRunner().invoke(app, ["--dir", str(workspace.root), *words])
 
 
 def acts(text: str) -> list[str]:
@@ -160,14 +157,17 @@ def test_query_for_excel_makes_formulas_inert(workspace: Workspace) -> None:
     done = run(workspace, "query", "--csv", "--for-excel", query_of(FORMULAS))
     assert done.stdout_bytes.startswith(b"\xef\xbb\xbf")
     rows = list(csv.DictReader(io.StringIO(done.stdout_bytes.decode("utf-8-sig"), newline="")))
-    assert [row["said"] for row in rows] == [*(f"'{text}" for text in FORMULAS[:6]), *FORMULAS[6:]]
-    assert [row["number"] for row in rows] == ["0", *(f"-{n}" for n in range(1, len(FORMULAS)))]
+    texts = [row["said"] for row in rows]
+    assert texts == [*(f"'{text}" for text in FORMULAS[:6]), *FORMULAS[6:]]
+    numbers = [row["number"] for row in rows]
+    assert numbers == ["0", *(f"-{n}" for n in range(1, len(FORMULAS)))]
 
 
 def test_query_without_for_excel_is_exact(workspace: Workspace) -> None:
     done = run(workspace, "query", "--csv", query_of(FORMULAS))
     rows = list(csv.DictReader(io.StringIO(done.stdout_bytes.decode("utf-8"), newline="")))
-    assert [row["said"] for row in rows] == list(FORMULAS)
+    texts = [row["said"] for row in rows]
+    assert texts == list(FORMULAS)
 
 
 def test_export_for_excel_makes_formulas_inert(tmp_path: Path) -> None:
@@ -189,8 +189,15 @@ def test_export_for_excel_makes_formulas_inert(tmp_path: Path) -> None:
         )
         for n, text in enumerate(FORMULAS)
     ]
-    for_excel, plain = tmp_path / "e.csv", tmp_path / "p.csv"
-    write_table(examples, kind="csv", path=for_excel, version_id="v", for_excel=True)
+    for_excel = tmp_path / "e.csv"
+    plain = tmp_path / "p.csv"
+    write_table(
+        examples,
+        kind="csv",
+        path=for_excel,
+        version_id="v",
+        for_excel=True,
+    )
     write_table(examples, kind="csv", path=plain, version_id="v")
     assert for_excel.read_bytes().startswith(b"\xef\xbb\xbf")
     assert pl.read_csv(for_excel)["text"].to_list() == [

@@ -58,12 +58,15 @@ def test_describe_limits_says_which_side_goes() -> None:
 def test_ledger_what_if_counts_and_removes_nothing(tmp_path: Path) -> None:
     (tmp_path / FILE_NAME).write_text(template())
     workspace = open_workspace(tmp_path)
-    recording, quiet, loud = (
-        make_recording(),
-        make_utterance(0, 3_000),
-        make_utterance(3_000, 9_000),
+    recording = make_recording()
+    quiet = make_utterance(0, 3_000)
+    loud = make_utterance(3_000, 9_000)
+    good = Quality(
+        level_db=-20,
+        snr_db=30,
+        clipping_ratio=0,
+        bandwidth_hz=8_000,
     )
-    good = Quality(level_db=-20, snr_db=30, clipping_ratio=0, bandwidth_hz=8_000)
     with workspace.warehouse() as con:
         add_recording(con, recording, audio_file="a.flac", run_id="t")
         store_utterances(con, [quiet, loud], key="c", run_id="t")
@@ -88,7 +91,9 @@ def test_ledger_what_if_counts_and_removes_nothing(tmp_path: Path) -> None:
     ):
         done = CliRunner().invoke(app, [*command, *limits])
         assert done.exit_code == 0, done.output
-        assert json.loads(done.stdout)[-1]["utterances_removed"] == removed
-    assert json.loads(CliRunner().invoke(app, command).stdout) == []
+        content = json.loads(done.stdout)
+        assert content[-1]["utterances_removed"] == removed
+    content = json.loads(CliRunner().invoke(app, command).stdout)
+    assert content == []
     wrong = CliRunner().invoke(app, [*command, "--what-if", "loudness=3"])
     assert isinstance(wrong.exception, ConfigError)

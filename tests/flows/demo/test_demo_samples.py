@@ -16,8 +16,16 @@ def utterance(start_ms: int, end_ms: int, recording_id: str = "r1") -> Utterance
 
 
 KEY = [
-    Answer(file="a.wav", segment=Segment(start_ms=0, end_ms=1000), labels={"intent": "question"}),
-    Answer(file="a.wav", segment=Segment(start_ms=1000, end_ms=2000), labels={"intent": "answer"}),
+    Answer(
+        file="a.wav",
+        segment=Segment(start_ms=0, end_ms=1000),
+        labels={"intent": "question"},
+    ),
+    Answer(
+        file="a.wav",
+        segment=Segment(start_ms=1000, end_ms=2000),
+        labels={"intent": "answer"},
+    ),
 ]
 
 
@@ -36,20 +44,20 @@ def test_answers_use_only_labels_of_the_demo_schemes() -> None:
 
 
 def test_answers_name_only_samples() -> None:
-    assert {answer.file for answer in read_answers()} == {path.name for path in sample_paths()}
+    files = {answer.file for answer in read_answers()}
+    assert files == {path.name for path in sample_paths()}
 
 
 def test_match_answers_takes_the_largest_overlap() -> None:
     u = utterance(800, 1900)
-    assert match_answers([u], KEY, names={"r1": "a.wav"}) == {u.utterance_id: {"intent": "answer"}}
+    matched = match_answers([u], KEY, names={"r1": "a.wav"})
+    assert matched == {u.utterance_id: {"intent": "answer"}}
 
 
 def test_match_answers_leaves_out_what_no_answer_overlaps() -> None:
-    assert (
-        match_answers(
-            [utterance(2000, 2500), utterance(0, 500, "r2")],
-            KEY,
-            names={"r1": "a.wav", "r2": "b.wav"},
-        )
-        == {}
+    matched = match_answers(
+        [utterance(2000, 2500), utterance(0, 500, "r2")],
+        KEY,
+        names={"r1": "a.wav", "r2": "b.wav"},
     )
+    assert matched == {}

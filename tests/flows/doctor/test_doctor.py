@@ -37,7 +37,9 @@ PROJECTS = '{"count": 0, "next": null, "previous": null, "results": []}'
 
 
 class Answer(BaseHTTPRequestHandler):
-    """An address that answers at /good, a web page at every path below /page, and Label Studio's API below /studio."""
+    """An address that answers at /good, a web page at every path below /page, and Label Studio's
+    API below /studio.
+    """
 
     def do_GET(self) -> None:
         if self.path.startswith("/page/"):
@@ -73,15 +75,23 @@ def site() -> Iterator[str]:
 
 
 @pytest.mark.parametrize(
-    ("found", "ok"), [((3, 10), False), ((3, 11), True), ((3, 13), True), ((3, 14), False)]
+    ("found", "ok"),
+    [
+        ((3, 10), False),
+        ((3, 11), True),
+        ((3, 13), True),
+        ((3, 14), False),
+    ],
 )
 def test_check_python_knows_the_versions_that_work(found: tuple[int, int], ok: bool) -> None:
     check = check_python(found)
-    assert (check.ok, bool(check.remedy)) == (ok, not ok)
+    assert check.ok == ok
+    assert bool(check.remedy) == (not ok)
 
 
 def test_check_pins_accepts_a_local_build() -> None:
-    assert check_pins(lambda name: PINS[name] + "+cpu").ok is True
+    check = check_pins(lambda name: PINS[name] + "+cpu")
+    assert check.ok is True
 
 
 def test_check_pins_names_what_differs_and_what_is_missing() -> None:
@@ -97,7 +107,10 @@ def test_check_pins_names_what_differs_and_what_is_missing() -> None:
     assert check.remedy
 
 
-@pytest.mark.parametrize(("path", "ok"), [("/good", True), ("/bad", False)])
+@pytest.mark.parametrize(
+    ("path", "ok"),
+    [("/good", True), ("/bad", False)],
+)
 def test_check_service_asks_the_address(site: str, path: str, ok: bool) -> None:
     assert check_service("x", site + path).ok is ok
 
@@ -111,12 +124,18 @@ def test_check_service_fails_when_nothing_listens() -> None:
 def look(root: Path, **secrets: str) -> dict[str, Check]:
     """Name -> what the doctor finds of each service."""
     checks = service_checks(root, Secrets(cache_dir=root, **secrets))
-    return {check.name: check for check in (look_at() for look_at in checks)}
+    looked_at = [look_at() for look_at in checks]
+    return {check.name: check for check in looked_at}
 
 
 def a_service(name: str, *, pid: int, started: str, port: int | None = None) -> Service:
     return Service(
-        name=name, pid=pid, started=started, port=port, log=f"logs/{name}.log", version="1"
+        name=name,
+        pid=pid,
+        started=started,
+        port=port,
+        log=f"logs/{name}.log",
+        version="1",
     )
 
 
@@ -129,10 +148,12 @@ def test_service_checks_take_what_was_not_started_for_absent(tmp_path: Path) -> 
 def test_service_checks_find_each_service_that_has_ended(tmp_path: Path) -> None:
     names = ("prefect-server", "worker", "label-studio", "receiver")
     write_services_in(
-        tmp_path, [a_service(name, pid=999_999_999, started="gone", port=1) for name in names]
+        tmp_path,
+        [a_service(name, pid=999_999_999, started="gone", port=1) for name in names],
     )
     found = look(tmp_path)
-    assert {name: check.ok for name, check in found.items()} == dict.fromkeys(names, False)
+    outcomes = {name: check.ok for name, check in found.items()}
+    assert outcomes == dict.fromkeys(names, False)
     assert all(
         "has ended" in check.detail and "voxdata up" in check.remedy for check in found.values()
     )
@@ -141,10 +162,16 @@ def test_service_checks_find_each_service_that_has_ended(tmp_path: Path) -> None
 def test_service_checks_tell_a_worker_that_runs(
     tmp_path: Path, state_dir: Path, said: list[str]
 ) -> None:
-    spec = ServiceSpec(name="worker", command=("sleep", "60"), env={})
+    spec = ServiceSpec(
+        name="worker",
+        command=("sleep", "60"),
+        env={},
+    )
     worker = ensure_running(state_dir, spec, say=said.append)
     assert look(tmp_path)["worker"] == Check(
-        name="worker", ok=True, detail=f"runs as process {worker.pid}"
+        name="worker",
+        ok=True,
+        detail=f"runs as process {worker.pid}",
     )
 
 
@@ -154,7 +181,8 @@ def test_service_checks_expect_no_receiver_for_a_label_studio_elsewhere(
     receiver = look(tmp_path, label_studio_url=f"{site}/studio", label_studio_token=TOKEN)[
         "receiver"
     ]
-    assert (receiver.ok, receiver.remedy) == (None, "")
+    assert receiver.ok is None
+    assert receiver.remedy == ""
     assert "voxdata pull" in receiver.detail
 
 
@@ -187,11 +215,18 @@ def write_services_in(root: Path, services: list[Service]) -> None:
 
 
 def test_check_program_separates_required_from_optional() -> None:
-    assert [
+    outcomes = [
         check_program("x", ("no-such-program",), remedy="r", required=required).ok
         for required in (True, False)
-    ] == [False, None]
-    assert check_program("x", ("no-such-program", "sh"), remedy="r", required=True).ok is True
+    ]
+    assert outcomes == [False, None]
+    check = check_program(
+        "x",
+        ("no-such-program", "sh"),
+        remedy="r",
+        required=True,
+    )
+    assert check.ok is True
 
 
 def test_check_disk_fails_when_too_little_is_free(tmp_path: Path) -> None:
@@ -200,40 +235,49 @@ def test_check_disk_fails_when_too_little_is_free(tmp_path: Path) -> None:
 
 
 def test_check_token_is_optional() -> None:
-    assert (check_token("x").ok, check_token(None).ok) == (True, None)
+    assert check_token("x").ok is True
+    assert check_token(None).ok is None
     assert "secret-value" not in check_token("secret-value").detail
 
 
 def test_check_workspace_names_the_wrong_key(tmp_path: Path) -> None:
-    (tmp_path / "voxdata.toml").write_text(template() + "\n[nonsense]\nx = 1\n", encoding="utf-8")
+    settings_file = tmp_path / "voxdata.toml"
+    settings_file.write_text(template() + "\n[nonsense]\nx = 1\n", encoding="utf-8")
     check = check_workspace(tmp_path)
     assert check.ok is False
     assert "nonsense" in check.detail
 
 
 def test_check_books_notices_who_was_taken_off_the_list(tmp_path: Path) -> None:
-    (tmp_path / FILE_NAME).write_text(template(), encoding="utf-8")
+    settings_file = tmp_path / FILE_NAME
+    settings_file.write_text(template(), encoding="utf-8")
     assert check_books(tmp_path).ok is None
     with open_workspace(tmp_path).warehouse() as con:
-        bar(con, "recording", {"r1": "receipt"}, reason="asked", run_id="t")
+        bar(
+            con,
+            "recording",
+            {"r1": "receipt"},
+            reason="asked",
+            run_id="t",
+        )
     assert check_books(tmp_path).ok is True
     with open_workspace(tmp_path).warehouse() as con:
         con.execute("drop trigger forgotten_no_update on forgotten")
         con.execute("update forgotten set renewed = true")
-    found = check_books(tmp_path)
-    assert (found.ok, "who is to stay out" in found.detail, bool(found.remedy)) == (
-        False,
-        True,
-        True,
-    )
+    problems = check_books(tmp_path)
+    assert problems.ok is False
+    assert "who is to stay out" in problems.detail
+    assert problems.remedy
 
 
 def test_check_workspace_is_optional_unless_named(tmp_path: Path) -> None:
-    assert [check_workspace(tmp_path, expected=expected).ok for expected in (False, True)] == [
+    outcomes = [check_workspace(tmp_path, expected=expected).ok for expected in (False, True)]
+    assert outcomes == [
         None,
         False,
     ]
-    (tmp_path / "voxdata.toml").write_text(template(), encoding="utf-8")
+    settings_file = tmp_path / "voxdata.toml"
+    settings_file.write_text(template(), encoding="utf-8")
     assert check_workspace(tmp_path).ok is True
 
 

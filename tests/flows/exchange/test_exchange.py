@@ -5,6 +5,7 @@ import io
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,9 @@ def build(root: Path) -> Workspace:
 
 @pytest.fixture
 def workspace(tmp_path: Path) -> Workspace:
-    """Three stereo recordings of two voices each, twelve utterances, three splits; some labelled under one scheme only."""
+    """Three stereo recordings of two voices each, twelve utterances, three splits; some labelled
+    under one scheme only.
+    """
     made = build(tmp_path / "here")
     rng = np.random.default_rng(7)
     examples = []
@@ -59,7 +62,8 @@ def workspace(tmp_path: Path) -> Workspace:
             rng.uniform(-0.5, 0.5, (16_000 * 6, 2)).astype(np.float32),
         )
         for i in range(4):
-            at, label = number * 4 + i, ("question", "answer", "request")[i % 3]
+            at = number * 4 + i
+            label = ("question", "answer", "request")[i % 3]
             gold = {
                 "intent": GoldLabel(
                     label=label,
@@ -77,7 +81,12 @@ def workspace(tmp_path: Path) -> Workspace:
                 )
             examples.append(
                 Example(
-                    utterance_id=digest(recording, i % 2, i * 1400 + 37, i * 1400 + 1201),
+                    utterance_id=digest(
+                        recording,
+                        i % 2,
+                        i * 1400 + 37,
+                        i * 1400 + 1201,
+                    ),
                     recording_id=recording,
                     channel=i % 2,
                     segment=Segment(start_ms=i * 1400 + 37, end_ms=i * 1400 + 1201),
@@ -91,7 +100,13 @@ def workspace(tmp_path: Path) -> Workspace:
                 )
             )
     with made.warehouse() as con:
-        create_version(con, "calls", examples, recipe={"consensus": "majority"}, run_id="t")
+        create_version(
+            con,
+            "calls",
+            examples,
+            recipe={"consensus": "majority"},
+            run_id="t",
+        )
     return made
 
 
@@ -127,12 +142,20 @@ def test_export_bundle_gives_the_same_bytes_again_and_verifies(
 ) -> None:
     bundle = open_bundle(workspace, "calls")
     for place in ("one", "two", "one"):
-        export_bundle(bundle, format_name=format_name, output=tmp_path / place, audio="clips")
+        export_bundle(
+            bundle,
+            format_name=format_name,
+            output=tmp_path / place,
+            audio="clips",
+        )
     assert tree(tmp_path / "one") == tree(tmp_path / "two")
-    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
-    found = read_export(tmp_path / "one")
-    assert (found.examples, found.root) == (bundle.examples, bundle.version.root)
-    assert [e.salt for e in found.examples] == [e.salt for e in bundle.examples]
+    names = [path.name for path in tmp_path.iterdir() if path.name.startswith(".")]
+    assert names == []
+    export = read_export(tmp_path / "one")
+    assert export.examples == bundle.examples
+    assert export.root == bundle.version.root
+    salts = [e.salt for e in export.examples]
+    assert salts == [e.salt for e in bundle.examples]
 
 
 @pytest.mark.parametrize("format_name", format_names())
@@ -145,17 +168,22 @@ def test_import_export_brings_root_and_sound_back(
         output=tmp_path / "out",
         audio="clips",
     )
-    there = build(tmp_path / "there")
+    target = build(tmp_path / "there")
     version, new = import_export(
-        there, read_export(tmp_path / "out"), name="copy", say=lambda line: None
+        target,
+        read_export(tmp_path / "out"),
+        name="copy",
+        say=lambda line: None,
     )
-    before, after = wanted(workspace), wanted_in(there, version.version_id)
-    assert (new, version.root) == (True, open_bundle(workspace, "calls").version.root)
+    before = wanted(workspace)
+    after = wanted_in(target, version.version_id)
+    assert new is True
+    assert version.root == open_bundle(workspace, "calls").version.root
     assert before.keys() == after.keys()
     for key, (example, sound) in before.items():
         assert after[key][0] == example
         np.testing.assert_array_equal(after[key][1], sound)
-    with there.warehouse() as con:
+    with target.warehouse() as con:
         assert verify_all(con)[0].ok
 
 
@@ -189,7 +217,8 @@ def test_datasets_loads_the_huggingface_export(
     monkeypatch.setenv("HF_DATASETS_OFFLINE", "1")
     datasets = pytest.importorskip("datasets")
     loaded = datasets.load_dataset(
-        str(exported(workspace, tmp_path, "huggingface")), cache_dir=str(tmp_path / "cache")
+        str(exported(workspace, tmp_path, "huggingface")),
+        cache_dir=str(tmp_path / "cache"),
     )
     assert set(loaded) == {"train", "validation", "test"}
     seen = 0
@@ -197,11 +226,9 @@ def test_datasets_loads_the_huggingface_export(
         names = loaded[split].features["intent"].names
         for row in loaded[split].cast_column("audio", datasets.Audio(decode=False)):
             example, sound = wanted(workspace)[row["utterance_id"]]
-            assert (row["text"], row["language"], names[row["intent"]]) == (
-                example.text,
-                example.language,
-                example.gold["intent"].label,
-            )
+            assert row["text"] == example.text
+            assert row["language"] == example.language
+            assert names[row["intent"]] == example.gold["intent"].label
             assert example.split.value == split
             np.testing.assert_array_equal(samples(row["audio"]["bytes"]), sound)
             seen += 1
@@ -210,18 +237,18 @@ def test_datasets_loads_the_huggingface_export(
 
 def test_webdataset_reads_the_shards(workspace: Workspace, tmp_path: Path) -> None:
     webdataset = pytest.importorskip("webdataset")
-    folder, seen = exported(workspace, tmp_path, "webdataset"), 0
+    folder = exported(workspace, tmp_path, "webdataset")
+    seen = 0
     for split in Split:
         for entry in webdataset.WebDataset(
-            str(folder / f"{split.value}-000000.tar"), shardshuffle=False
+            str(folder / f"{split.value}-000000.tar"),
+            shardshuffle=False,
         ):
             example, sound = wanted(workspace)[entry["__key__"]]
             row = json.loads(entry["json"])
-            assert (row["text"], row["intent"], row["split"]) == (
-                example.text,
-                example.gold["intent"].label,
-                split.value,
-            )
+            assert row["text"] == example.text
+            assert row["intent"] == example.gold["intent"].label
+            assert row["split"] == split.value
             np.testing.assert_array_equal(samples(entry["flac"]), sound)
             seen += 1
     assert seen == 12
@@ -229,16 +256,15 @@ def test_webdataset_reads_the_shards(workspace: Workspace, tmp_path: Path) -> No
 
 def test_lhotse_reads_the_shar_export(workspace: Workspace, tmp_path: Path) -> None:
     lhotse = pytest.importorskip("lhotse")
-    folder, seen = exported(workspace, tmp_path, "shar"), 0
+    folder = exported(workspace, tmp_path, "shar")
+    seen = 0
     for split in Split:
         for cut in lhotse.CutSet.from_shar(in_dir=folder / split.value):
             example, sound = wanted(workspace)[cut.id]
-            (said,) = cut.supervisions
-            assert (said.text, said.speaker, said.custom["intent"]) == (
-                example.text,
-                example.voice,
-                example.gold["intent"].label,
-            )
+            (supervision,) = cut.supervisions
+            assert supervision.text == example.text
+            assert supervision.speaker == example.voice
+            assert supervision.custom["intent"] == example.gold["intent"].label
             np.testing.assert_array_equal(np.rint(cut.load_audio()[0] * 32768), sound)
             seen += 1
     assert seen == 12
@@ -247,13 +273,15 @@ def test_lhotse_reads_the_shar_export(workspace: Workspace, tmp_path: Path) -> N
 def test_kaldi_export_is_sorted_and_has_every_text_on_a_line(
     workspace: Workspace, tmp_path: Path
 ) -> None:
-    folder, seen = exported(workspace, tmp_path, "kaldi"), 0
+    folder = exported(workspace, tmp_path, "kaldi")
+    seen = 0
     for split in Split:
         place = folder / split.value
-        rows = {
-            name: dict(line.split(" ", 1) for line in (place / name).read_text().splitlines())
-            for name in ("wav.scp", "utt2spk", "utt2intent")
-        }
+        rows = {}
+        for name in ("wav.scp", "utt2spk", "utt2intent"):
+            rows[name] = dict(
+                line.split(" ", 1) for line in (place / name).read_text().splitlines()
+            )
         assert list(rows["wav.scp"]) == sorted(rows["wav.scp"], key=str.encode)
         texts = {
             line.partition(" ")[0]: line.partition(" ")[2]
@@ -272,15 +300,14 @@ def test_kaldi_export_is_sorted_and_has_every_text_on_a_line(
 def test_audformat_reads_its_export(workspace: Workspace, tmp_path: Path) -> None:
     audformat = pytest.importorskip("audformat")
     folder = exported(workspace, tmp_path, "audformat")
-    db, seen = audformat.Database.load(str(folder)), 0
+    db = audformat.Database.load(str(folder))
+    seen = 0
     assert db.meta["voxdata_version_id"] == open_bundle(workspace, "calls").version.version_id
     for split in Split:
         for file, row in db[f"files.{split.value}"].df.iterrows():
             example, sound = wanted(workspace)[row["utterance_id"]]
-            assert (row["text"] if isinstance(row["text"], str) else "", row["intent"]) == (
-                example.text,
-                example.gold["intent"].label,
-            )
+            assert (row["text"] if isinstance(row["text"], str) else "") == example.text
+            assert row["intent"] == example.gold["intent"].label
             np.testing.assert_array_equal(samples((folder / str(file)).read_bytes()), sound)
             seen += 1
     assert seen == 12
@@ -290,7 +317,8 @@ def test_tables_hold_the_rows(workspace: Workspace, tmp_path: Path) -> None:
     bundle = open_bundle(workspace, "calls")
     texts = [e.text for e in bundle.examples]
     for kind in ("parquet", "jsonl", "csv"):
-        export_bundle(bundle, format_name=kind, output=tmp_path / f"t.{kind}")  # type: ignore[arg-type]
+        table = tmp_path / f"t.{kind}"
+        export_bundle(bundle, format_name=kind, output=table)  # type: ignore[arg-type]
     assert pl.read_parquet(tmp_path / "t.parquet")["text"].to_list() == texts
     assert [
         json.loads(line)["text"] for line in (tmp_path / "t.jsonl").read_text().split("\n") if line
@@ -358,7 +386,8 @@ def test_export_bundle_refuses_what_it_would_spoil(workspace: Workspace, tmp_pat
     (workspace.audio_dir / bundle.examples[0].audio_file).unlink()
     with pytest.raises(AudioError, match=r"utterance .*voxdata ingest"):
         export_bundle(bundle, format_name="shar", output=tmp_path / "out")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["here", "mine"]
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == ["here", "mine"]
 
 
 def test_export_bundle_refuses_a_scheme_named_like_a_column(
@@ -367,18 +396,14 @@ def test_export_bundle_refuses_a_scheme_named_like_a_column(
     examples = open_bundle(workspace, "calls").examples
     with workspace.warehouse() as con:
         odd = {"text": examples[0].gold["intent"]}
-        create_version(
-            con,
-            "odd",
-            [
-                Example(**{**{n: getattr(e, n) for n in Example.__slots__}, "gold": odd})
-                for e in examples
-            ],
-            recipe={},
-            run_id="t",
-        )
+        odd_examples = [replace(e, gold=odd) for e in examples]
+        create_version(con, "odd", odd_examples, recipe={}, run_id="t")
     with pytest.raises(WarehouseError, match="clash"):
-        export_bundle(open_bundle(workspace, "odd"), format_name="csv", output=tmp_path / "t.csv")
+        export_bundle(
+            open_bundle(workspace, "odd"),
+            format_name="csv",
+            output=tmp_path / "t.csv",
+        )
 
 
 @pytest.mark.parametrize("file", [HEADER, "rows.jsonl", "utterances.csv"])
@@ -396,9 +421,14 @@ def test_read_export_notices_what_was_changed(
 
 
 def test_import_manifest_makes_a_version_of_labelled_clips(tmp_path: Path) -> None:
-    rng, there = np.random.default_rng(1), build(tmp_path / "w")
+    rng = np.random.default_rng(1)
+    target = build(tmp_path / "w")
     for i in range(5):
-        soundfile.write(tmp_path / f"{i}.wav", rng.uniform(-0.5, 0.5, 22_050), 22_050)
+        soundfile.write(
+            tmp_path / f"{i}.wav",
+            rng.uniform(-0.5, 0.5, 22_050),
+            22_050,
+        )
     lines = ["audio,emotion,speaker,split,text"]
     lines += [
         f"{i}.wav,{('高兴', 'sad')[i % 2]},s{i},{('train', 'dev', 'eval')[i % 3]},line {i}"
@@ -410,22 +440,25 @@ def test_import_manifest_makes_a_version_of_labelled_clips(tmp_path: Path) -> No
         "4.wav,sad,s4,nowhere,y",
         "3.wav,,s3,train,z",
     ]
-    (tmp_path / "m.csv").write_text("\n".join(lines), encoding="utf-8")
-    version, new, found = import_manifest(
-        there,
+    table_file = tmp_path / "m.csv"
+    table_file.write_text("\n".join(lines), encoding="utf-8")
+    version, new, imported = import_manifest(
+        target,
         tmp_path / "m.csv",
         name="ravdess",
         scheme="feeling",
         label="emotion",
         say=lambda line: None,
     )
-    assert (new, version.num_examples) == (True, 5)
-    assert sorted((e.text, e.split.value, e.gold["feeling"].label) for e in found.examples) == [
+    assert new is True
+    assert version.num_examples == 5
+    examples = sorted((e.text, e.split.value, e.gold["feeling"].label) for e in imported.examples)
+    assert examples == [
         (f"line {i}", ("train", "validation", "test")[i % 3], ("高兴", "sad")[i % 2])
         for i in range(5)
     ]
-    assert len(found.dropped) == 4
-    with there.warehouse() as con:
+    assert len(imported.dropped) == 4
+    with target.warehouse() as con:
         assert len(list_recordings(con)) == 5
     for column in ("label", "split"):
         (tmp_path / "n.csv").write_text(
@@ -433,7 +466,7 @@ def test_import_manifest_makes_a_version_of_labelled_clips(tmp_path: Path) -> No
         )
         with pytest.raises(ConfigError, match=f"no column '{column}'"):
             import_manifest(
-                there,
+                target,
                 tmp_path / "n.csv",
                 name="x",
                 scheme="emotion",
@@ -451,7 +484,8 @@ def test_export_and_import_commands(workspace: Workspace, tmp_path: Path) -> Non
     assert Path(folder).is_dir()
     assert run("import", folder, "--check").exit_code == 0
     other = build(tmp_path / "other")
-    assert run("import", folder, "--name", "calls", at=other.root).exit_code == 0
+    done = run("import", folder, "--name", "calls", at=other.root)
+    assert done.exit_code == 0
     assert (other.state_dir / "statements" / "calls@1.json").is_file()
     with other.warehouse() as con:
         assert find_version(con, "calls").root == open_bundle(workspace, "calls").version.root

@@ -1,4 +1,6 @@
-"""Exports and datasets made to reach out of the workspace: nothing outside is written, read or run."""
+"""Exports and datasets made to reach out of the workspace: nothing outside is written, read or
+run.
+"""
 
 from __future__ import annotations
 
@@ -47,7 +49,9 @@ def quiet(line: str) -> None:
 
 
 def build(root: Path, *, seed: int) -> Workspace:
-    """A workspace with one recording of noise and one labelled utterance, a quarter of a second of it."""
+    """A workspace with one recording of noise and one labelled utterance, a quarter of a second of
+    it.
+    """
     root.mkdir(parents=True)
     (root / FILE_NAME).write_text(template())
     made = open_workspace(root)
@@ -66,7 +70,13 @@ def build(root: Path, *, seed: int) -> Workspace:
         audio_file=audio_file,
         text="what they said",
         language="en",
-        gold={"intent": GoldLabel(label="question", distribution={"question": 1.0}, num_votes=1)},
+        gold={
+            "intent": GoldLabel(
+                label="question",
+                distribution={"question": 1.0},
+                num_votes=1,
+            )
+        },
         split=Split.TRAIN,
     )
     with made.warehouse() as con:
@@ -94,7 +104,10 @@ def source(tmp_path: Path) -> Workspace:
 
 def exported(source: Workspace, folder: Path, format_name: str) -> Path:
     return export_bundle(
-        open_bundle(source, "calls"), format_name=format_name, output=folder, audio="clips"
+        open_bundle(source, "calls"),
+        format_name=format_name,
+        output=folder,
+        audio="clips",
     )
 
 
@@ -169,7 +182,11 @@ def sounds_of(workspace: Workspace) -> list[bytes]:
 def secret_of(theirs: Workspace) -> bytes:
     """The PCM of the one clip there is."""
     (example,) = open_bundle(theirs, "calls").examples
-    samples = read_clip(theirs.audio_dir / example.audio_file, channel=0, segment=example.segment)
+    samples = read_clip(
+        theirs.audio_dir / example.audio_file,
+        channel=0,
+        segment=example.segment,
+    )
     return np.rint(samples * 32768).astype(np.int16).tobytes()
 
 
@@ -183,7 +200,8 @@ def test_import_export_writes_no_audio_outside(
     here: Workspace, source: Workspace, tmp_path: Path, format_name: str, kind: str
 ) -> None:
     where = "../../escaped.flac" if kind == "climbing" else str(tmp_path / "escaped.flac")
-    folder = forge(exported(source, tmp_path / "out", format_name), set_fields(audio_file=where))
+    exported_folder = exported(source, tmp_path / "out", format_name)
+    folder = forge(exported_folder, set_fields(audio_file=where))
     error = bring_in(here, folder)
     assert outside(tmp_path) == []
     assert isinstance(error, ManifestError)
@@ -203,7 +221,8 @@ def test_no_audio_of_another_workspace_leaves_with_the_next_export(
     (secret,) = open_bundle(theirs, "calls").examples
     target = theirs.audio_dir / secret.audio_file
     where = os.path.relpath(target, here.audio_dir) if kind == "climbing" else str(target)
-    folder = forge(exported(source, tmp_path / "out", format_name), set_fields(audio_file=where))
+    exported_folder = exported(source, tmp_path / "out", format_name)
+    folder = forge(exported_folder, set_fields(audio_file=where))
     error = bring_in(here, folder)
     if error is None:
         export_bundle(
@@ -220,7 +239,9 @@ def test_no_audio_of_another_workspace_leaves_with_the_next_export(
 def test_import_export_lets_no_id_name_a_file_outside(
     here: Workspace, source: Workspace, tmp_path: Path, format_name: str
 ) -> None:
-    assert bring_in(here, exported(source, tmp_path / "out", format_name)) is None
+    exported_folder = exported(source, tmp_path / "out", format_name)
+    refusal = bring_in(here, exported_folder)
+    assert refusal is None
     folder = forge(tmp_path / "out", set_fields(utterance_id="../../../escaped"))
     error = bring_in(here, folder)
     if error is None:
@@ -248,7 +269,8 @@ def test_import_export_follows_no_link_to_a_folder(
     hidden.rename(hidden.with_name(clip.name))
     clip.unlink()
     clip.parent.rmdir()
-    (folder / "audio").symlink_to(tmp_path / "elsewhere" / "x" / "audio")
+    audio_folder = folder / "audio"
+    audio_folder.symlink_to(tmp_path / "elsewhere" / "x" / "audio")
     error = bring_in(here, seal(folder))
     assert not leaked(theirs, here)
     assert isinstance(error, ManifestError)
@@ -286,7 +308,10 @@ def test_import_export_refuses_stray_members_of_shards(
     folder = exported(source, tmp_path / "out", format_name)
     (shard,) = folder.rglob("*.tar")
     with tarfile.open(shard) as tar:
-        members = {member.name: tar.extractfile(member).read() for member in tar}  # type: ignore[union-attr]
+        members = {
+            member.name: tar.extractfile(member).read()  # type: ignore[union-attr]
+            for member in tar
+        }
     (clip,) = [name for name in members if name.endswith(".flac")]
     with tarfile.open(shard, "w") as tar:
         for name, content in members.items():
@@ -304,9 +329,8 @@ def test_import_export_refuses_stray_members_of_shards(
     error = bring_in(here, seal(folder))
     assert isinstance(error, ManifestError)
     assert "link" in str(error)
-    assert [
-        path.name for path in here.audio_dir.rglob("*") if path.name.startswith(".import")
-    ] == []
+    names = [path.name for path in here.audio_dir.rglob("*") if path.name.startswith(".import")]
+    assert names == []
 
 
 @pytest.mark.parametrize(
@@ -323,7 +347,8 @@ def test_import_export_refuses_stray_members_of_shards(
 def test_read_export_refuses_rows_that_voxdata_does_not_write(
     source: Workspace, tmp_path: Path, fields: Row, trouble: str
 ) -> None:
-    folder = forge(exported(source, tmp_path / "out", "jsonl"), set_fields(**fields))
+    exported_folder = exported(source, tmp_path / "out", "jsonl")
+    folder = forge(exported_folder, set_fields(**fields))
     with pytest.raises(ManifestError, match=rf"line 1 of rows.jsonl: .*{trouble}"):
         read_export(folder)
 
@@ -338,7 +363,13 @@ def test_read_export_refuses_a_header_that_lists_files_elsewhere(
         read_export(folder)
 
 
-@pytest.mark.parametrize(("start_ms", "end_ms"), [(250, 10**12), (0, 12 * 3_600_000 + 1)])
+@pytest.mark.parametrize(
+    ("start_ms", "end_ms"),
+    [
+        (250, 10**12),
+        (0, 12 * 3_600_000 + 1),
+    ],
+)
 def test_import_export_refuses_recordings_longer_than_allowed_before_making_them(
     here: Workspace, source: Workspace, tmp_path: Path, start_ms: int, end_ms: int
 ) -> None:
@@ -349,17 +380,23 @@ def test_import_export_refuses_recordings_longer_than_allowed_before_making_them
             utterance_id=digest(row["recording_id"], 0, start_ms, end_ms),
         )
 
-    folder = forge(exported(source, tmp_path / "out", "jsonl"), stretch)
+    exported_folder = exported(source, tmp_path / "out", "jsonl")
+    folder = forge(exported_folder, stretch)
     assert "max_hours" in str(bring_in(here, folder))
 
 
 def test_import_export_refuses_a_segment_that_its_recording_here_has_not(
     here: Workspace, source: Workspace, tmp_path: Path
 ) -> None:
-    assert bring_in(here, exported(source, tmp_path / "out", "jsonl")) is None
+    exported_folder = exported(source, tmp_path / "out", "jsonl")
+    refusal = bring_in(here, exported_folder)
+    assert refusal is None
 
     def stretch(row: Row) -> None:
-        row.update(end_ms=5_000, utterance_id=digest(row["recording_id"], 0, 250, 5_000))
+        row.update(
+            end_ms=5_000,
+            utterance_id=digest(row["recording_id"], 0, 250, 5_000),
+        )
 
     error = bring_in(here, forge(tmp_path / "out", stretch))
     assert isinstance(error, ManifestError)
@@ -371,7 +408,12 @@ def test_import_export_refuses_a_clip_longer_than_its_segment(
 ) -> None:
     folder = exported(source, tmp_path / "out", "jsonl")
     (clip,) = (folder / "audio").iterdir()
-    soundfile.write(clip, np.zeros(16_000 * 600, np.int16), 16_000, subtype="PCM_16")
+    soundfile.write(
+        clip,
+        np.zeros(16_000 * 600, np.int16),
+        16_000,
+        subtype="PCM_16",
+    )
     assert "at most 4000 samples" in str(bring_in(here, seal(folder)))
 
 
@@ -386,8 +428,8 @@ class HostileStore(MemoryFileSystem):  # type: ignore[misc]
         return str(super()._strip_protocol(path.replace("hostile://", "memory://")))
 
     def find(self, path: str, *arguments: Any, **options: Any) -> Any:
-        there = super().find(path, *arguments, **options)
-        return [*there, f"{path}/{type(self).extra}"] if type(self).extra else there
+        paths = super().find(path, *arguments, **options)
+        return [*paths, f"{path}/{type(self).extra}"] if type(self).extra else paths
 
     def get_file(self, rpath: str, lpath: str, **options: Any) -> None:
         if type(self).extra in rpath:
@@ -543,7 +585,8 @@ def test_import_manifest_opens_no_data_that_a_dataset_card_names_elsewhere(
     hidden = stripped(theirs, tmp_path / "hidden", "huggingface")
     folder = stripped(source, tmp_path / "out", "huggingface")
     card = (folder / "README.md").read_text()
-    (folder / "README.md").write_text(card.replace("path: data/", f"path: {hidden}/data/"))
+    readme_file = folder / "README.md"
+    readme_file.write_text(card.replace("path: data/", f"path: {hidden}/data/"))
     error = take_in(here, folder, "huggingface")
     assert not leaked(theirs, here)
     assert "absolute path" in str(error)
@@ -556,7 +599,14 @@ def test_import_manifest_says_in_a_line_what_lhotse_cannot_read(
     cuts = tmp_path / "cuts.jsonl"
     cuts.write_text('{"id": "c", "start": 0, "duration": 1}\n', encoding="utf-8")
     with pytest.raises(ConfigError, match="Lhotse cannot read it"):
-        import_manifest(here, cuts, name="theirs", scheme="intent", kind="lhotse", say=quiet)
+        import_manifest(
+            here,
+            cuts,
+            name="theirs",
+            scheme="intent",
+            kind="lhotse",
+            say=quiet,
+        )
 
 
 def test_import_manifest_takes_no_sound_that_a_huggingface_row_names_elsewhere(
@@ -613,10 +663,12 @@ def test_import_command_allows_a_second_folder_when_asked(here: Workspace, tmp_p
     lhotse = pytest.importorskip("lhotse")
     (tmp_path / "sounds").mkdir()
     soundfile.write(
-        tmp_path / "sounds" / "a.wav", np.random.default_rng(5).uniform(-0.5, 0.5, 8_000), 16_000
+        tmp_path / "sounds" / "a.wav",
+        np.random.default_rng(5).uniform(-0.5, 0.5, 8_000),
+        16_000,
     )
     recording = lhotse.Recording.from_file(tmp_path / "sounds" / "a.wav")
-    said = lhotse.SupervisionSegment(
+    supervision = lhotse.SupervisionSegment(
         id="s",
         recording_id=recording.id,
         start=0,
@@ -624,7 +676,12 @@ def test_import_command_allows_a_second_folder_when_asked(here: Workspace, tmp_p
         custom={"intent": "question", "split": "train"},
     )
     cut = lhotse.MonoCut(
-        id="c", start=0, duration=0.5, channel=0, recording=recording, supervisions=[said]
+        id="c",
+        start=0,
+        duration=0.5,
+        channel=0,
+        recording=recording,
+        supervisions=[supervision],
     )
     (tmp_path / "cuts").mkdir()
     lhotse.CutSet.from_cuts([cut]).to_file(tmp_path / "cuts" / "cuts.jsonl")

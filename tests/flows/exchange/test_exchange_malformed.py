@@ -1,4 +1,6 @@
-"""Exports that somebody changed by hand: the answer names file, line, field and remedy, and no word of Python."""
+"""Exports that somebody changed by hand: the answer names file, line, field and remedy, and no word
+of Python.
+"""
 
 from __future__ import annotations
 
@@ -29,13 +31,15 @@ PYTHON = re.compile(r"\w+(Error|Exception)\b|Traceback|invalid literal|NoneType|
 def folder(tmp_path: Path) -> Path:
     """An export of two examples."""
     (tmp_path / "w").mkdir()
-    (tmp_path / "w" / FILE_NAME).write_text(template())
+    settings_file = tmp_path / "w" / FILE_NAME
+    settings_file.write_text(template())
     workspace = open_workspace(tmp_path / "w")
     examples = [make_example(number) for number in range(2)]
     with workspace.warehouse() as con:
         for example in examples:
             path = workspace.audio_dir / canonical_file(example.recording_id)
-            write_canonical(path, np.full((32_000, 1), 0.1, np.float32))
+            samples = np.full((32_000, 1), 0.1, np.float32)
+            write_canonical(path, samples)
         create_version(con, "calls", examples, recipe={}, run_id="t")
     return export_bundle(
         open_bundle(workspace, "calls"),
@@ -132,7 +136,8 @@ def test_import_command_names_the_field_of_a_malformed_header(
     trouble: str,
 ) -> None:
     (folder / HEADER).write_text(
-        spoil((folder / HEADER).read_text(encoding="utf-8")), encoding="utf-8"
+        spoil((folder / HEADER).read_text(encoding="utf-8")),
+        encoding="utf-8",
     )
     code, told = say(monkeypatch, capsys, "import", str(folder), "--check")
     assert code == 1

@@ -49,8 +49,11 @@ def build(root: Path) -> Workspace:
 
 @pytest.fixture
 def workspace(tmp_path: Path) -> Workspace:
-    """Six mono recordings of one voice and one utterance each, labelled under "topic", which is no scheme of the workspace."""
-    made, rng = build(tmp_path / "here"), np.random.default_rng(3)
+    """Six mono recordings of one voice and one utterance each, labelled under "topic", which is no
+    scheme of the workspace.
+    """
+    made = build(tmp_path / "here")
+    rng = np.random.default_rng(3)
     examples = []
     for at in range(6):
         recording = digest("recording", at)
@@ -71,7 +74,13 @@ def workspace(tmp_path: Path) -> Workspace:
                 text=f"句子 {at}",
                 language="zh",
                 split=list(Split)[at // 2],
-                gold={"topic": GoldLabel(label=label, distribution={label: 1.0}, num_votes=1)},
+                gold={
+                    "topic": GoldLabel(
+                        label=label,
+                        distribution={label: 1.0},
+                        num_votes=1,
+                    )
+                },
             )
         )
     with made.warehouse() as con:
@@ -101,9 +110,9 @@ def test_import_manifest_reads_what_strangers_have(
     for ours in (HEADER, "rows.jsonl", "croissant.json"):
         (folder / ours).unlink()
     kind: Foreign = "lhotse" if format_name == "shar" else format_name  # type: ignore[assignment]
-    there = build(tmp_path / "there")
-    version, _, found = import_manifest(
-        there,
+    target = build(tmp_path / "there")
+    version, _, imported = import_manifest(
+        target,
         folder,
         name="theirs",
         scheme="topic",
@@ -111,17 +120,16 @@ def test_import_manifest_reads_what_strangers_have(
         kind=kind,
         say=lambda line: None,
     )
-    assert (version.num_examples, found.dropped) == (6, ())
+    assert version.num_examples == 6
+    assert imported.dropped == ()
     before = {e.text: e for e in bundle.examples}
-    for example in found.examples:
+    for example in imported.examples:
         same = before[example.text]
-        assert (example.split, example.language, example.voice) == (
-            same.split,
-            "zh",
-            f"theirs:{same.voice}",
-        )
+        assert example.split == same.split
+        assert example.language == "zh"
+        assert example.voice == f"theirs:{same.voice}"
         assert example.gold["topic"].label == same.gold["topic"].label
-        np.testing.assert_array_equal(sound_of(there, example), sound_of(workspace, same))
+        np.testing.assert_array_equal(sound_of(target, example), sound_of(workspace, same))
 
 
 def test_lhotse_reads_the_kaldi_export(
@@ -129,10 +137,8 @@ def test_lhotse_reads_the_kaldi_export(
 ) -> None:
     kaldi = pytest.importorskip("lhotse.kaldi")
     bundle = open_bundle(workspace, "calls")
-    folder, by_text = (
-        export_bundle(bundle, format_name="kaldi", output=tmp_path / "out"),
-        {e.text: e for e in bundle.examples},
-    )
+    folder = export_bundle(bundle, format_name="kaldi", output=tmp_path / "out")
+    by_text = {e.text: e for e in bundle.examples}
     for split in Split:
         monkeypatch.chdir(folder / split.value)
         recordings, segments, _ = kaldi.load_kaldi_data_dir(
@@ -141,11 +147,9 @@ def test_lhotse_reads_the_kaldi_export(
         assert len(segments) == len(bundle.of(split)) == 2
         for segment in segments:
             example = by_text[segment.text]
-            assert (segment.speaker, segment.language, example.split) == (
-                example.voice,
-                "zh",
-                split,
-            )
+            assert segment.speaker == example.voice
+            assert segment.language == "zh"
+            assert example.split == split
             np.testing.assert_array_equal(
                 np.rint(recordings[segment.recording_id].load_audio()[0] * 32768),
                 sound_of(workspace, example),
@@ -154,21 +158,24 @@ def test_lhotse_reads_the_kaldi_export(
 
 def test_import_manifest_reads_datasets_that_were_saved_to_disk(tmp_path: Path) -> None:
     datasets = pytest.importorskip("datasets")
-    rng, tables = np.random.default_rng(5), {}
+    rng = np.random.default_rng(5)
+    tables = {}
     for split in ("train", "test"):
         names = [str(tmp_path / f"{split}{i}.wav") for i in range(2)]
         for name in names:
-            soundfile.write(name, rng.uniform(-0.5, 0.5, 16_000), 16_000)
+            noise = rng.uniform(-0.5, 0.5, 16_000)
+            soundfile.write(name, noise, 16_000)
         labels = datasets.ClassLabel(names=["no", "是"])
         features = datasets.Features(
             {"audio": datasets.Audio(), "label": labels, "speaker_id": datasets.Value("int64")}
         )
         numbers = [0, 1] if split == "train" else [2, 3]
         tables[split] = datasets.Dataset.from_dict(
-            {"audio": names, "label": [0, 1], "speaker_id": numbers}, features=features
+            {"audio": names, "label": [0, 1], "speaker_id": numbers},
+            features=features,
         )
     datasets.DatasetDict(tables).save_to_disk(str(tmp_path / "saved"))
-    _, _, found = import_manifest(
+    _, _, imported = import_manifest(
         build(tmp_path / "w"),
         tmp_path / "saved",
         name="hf",
@@ -176,7 +183,8 @@ def test_import_manifest_reads_datasets_that_were_saved_to_disk(tmp_path: Path) 
         kind="huggingface",
         say=lambda line: None,
     )
-    assert sorted((e.voice, e.split.value, e.gold["answer"].label) for e in found.examples) == [
+    examples = sorted((e.voice, e.split.value, e.gold["answer"].label) for e in imported.examples)
+    assert examples == [
         ("hf:0", "train", "no"),
         ("hf:1", "train", "是"),
         ("hf:2", "test", "no"),
@@ -203,23 +211,31 @@ def test_import_manifest_cuts_by_start_and_end_and_tells_why_rows_are_dropped(
         "a.wav,x,s,train,-1,1",
         "a.wav,x,s,train,nan,1",
     ]
-    (tmp_path / "m.csv").write_text("\n".join(rows))
-    there = build(tmp_path / "w")
-    _, _, found = import_manifest(
-        there, tmp_path / "m.csv", name="m", scheme="s", say=lambda line: None
+    table_file = tmp_path / "m.csv"
+    table_file.write_text("\n".join(rows))
+    target = build(tmp_path / "w")
+    _, _, imported = import_manifest(
+        target,
+        tmp_path / "m.csv",
+        name="m",
+        scheme="s",
+        say=lambda line: None,
     )
-    assert [(e.segment.start_ms, e.segment.end_ms, e.gold["s"].label) for e in found.examples] == [
+    examples = [
+        (e.segment.start_ms, e.segment.end_ms, e.gold["s"].label) for e in imported.examples
+    ]
+    assert examples == [
         (0, 500, "x"),
         (500, 2000, "y"),
     ]
     written = soundfile.read(tmp_path / "a.wav", dtype="int16")[0]
-    np.testing.assert_array_equal(sound_of(there, found.examples[1]), written[8000:])
-    assert len(found.dropped) == 6
-    why = dict(found.dropped)
+    np.testing.assert_array_equal(sound_of(target, imported.examples[1]), written[8000:])
+    assert len(imported.dropped) == 6
+    why = dict(imported.dropped)
     assert why[4] == "it has the same sound as row 2"
     assert "no number" in why[6]
     assert "the recording at 2.0 s" in why[7]
-    with there.warehouse(read_only=True) as con:
+    with target.warehouse(read_only=True) as con:
         stored = con.execute("SELECT count(*) FROM ledger WHERE stage = 'import'").fetchone()
     assert stored == (6,)
 
@@ -263,8 +279,13 @@ def test_publish_bundle_goes_to_an_s3_bucket_and_comes_back(
     assert not fs.exists(f"{place}/part-00000.parquet")
     (tmp_path / "back").mkdir()
     export = read_export(fetch_export(place, tmp_path / "back"))
-    there = build(tmp_path / "there")
-    version, _ = import_export(there, export, name="calls", say=lambda line: None)
+    target = build(tmp_path / "there")
+    version, _ = import_export(
+        target,
+        export,
+        name="calls",
+        say=lambda line: None,
+    )
     assert version.root == bundle.version.root
     with pytest.raises(ConfigError, match=HEADER):
         fetch_export(f"{bucket}/nothing", tmp_path / "back")
@@ -336,26 +357,30 @@ def test_export_bundle_refuses_a_scheme_that_the_format_calls_something_else(
 def _renamed(bundle: Bundle, scheme: str) -> Bundle:
     examples = tuple(replace(e, gold={scheme: e.gold["topic"]}) for e in bundle.examples)
     return replace(
-        bundle, examples=examples, schemes=tuple(replace(s, name=scheme) for s in bundle.schemes)
+        bundle,
+        examples=examples,
+        schemes=tuple(replace(s, name=scheme) for s in bundle.schemes),
     )
 
 
 def test_complete_scheme_keeps_labels_that_the_workspace_has_no_more(workspace: Workspace) -> None:
     intent = next(s for s in workspace.schemes if s.name == "intent")
-    assert (
-        complete_scheme("intent", ["question"], workspace.schemes).label_names == intent.label_names
-    )
-    assert complete_scheme("intent", ["zz", "old", "question"], workspace.schemes).label_names == (
+    completed = complete_scheme("intent", ["question"], workspace.schemes)
+    assert completed.label_names == intent.label_names
+    completed = complete_scheme("intent", ["zz", "old", "question"], workspace.schemes)
+    assert completed.label_names == (
         *intent.label_names,
         "old",
         "zz",
     )
-    assert complete_scheme("topic", ["b", "a"], workspace.schemes).label_names == ("a", "b")
+    completed = complete_scheme("topic", ["b", "a"], workspace.schemes)
+    assert completed.label_names == ("a", "b")
 
 
 def test_kaldi_speakers_stay_apart_when_their_names_look_alike() -> None:
     names = _speakers(["a b", "a_b", "c/d", "张三"])
-    assert (names["c/d"], names["张三"]) == ("c_d", "张三")
+    assert names["c/d"] == "c_d"
+    assert names["张三"] == "张三"
     assert len(set(names.values())) == 4
 
 
@@ -382,7 +407,9 @@ def test_import_command_speaks_json(workspace: Workspace, tmp_path: Path) -> Non
         "verified": True,
     }
     again = json.loads(run("import", made["path"], "--name", "calls", "--json").stdout)
-    assert (again["new"], again["root"]) == (False, made["root"])
+    assert again["new"] is False
+    assert again["root"] == made["root"]
     assert isinstance(
-        run("import", "s3://x/y", "--format", "kaldi", "--name", "n").exception, ConfigError
+        run("import", "s3://x/y", "--format", "kaldi", "--name", "n").exception,
+        ConfigError,
     )

@@ -55,7 +55,9 @@ from warehouse.verify import verify_all
 from warehouse.versions import load_examples
 
 ARCHIVE = Path(__file__).parents[2] / "data" / "exports-0.1.tar.xz"
-"""Exports that release 0.1 wrote: nine utterances in every format, and "erased", where three of them were erased."""
+"""Exports that release 0.1 wrote: nine utterances in every format, and "erased", where three of
+them were erased.
+"""
 
 FORMATS = ("parquet", "jsonl", "csv", "huggingface", "webdataset", "shar", "kaldi", "audformat")
 
@@ -101,8 +103,8 @@ def rows_of(workspace: Workspace) -> dict[str, int]:
 
 def audio_of(workspace: Workspace) -> list[str]:
     """Every file below the audio folder, whatever it is called, but the mark of the workspace."""
-    found = (path for path in workspace.audio_dir.rglob("*") if path.is_file())
-    return sorted(path.name for path in found if not is_mark(path))
+    paths = (path for path in workspace.audio_dir.rglob("*") if path.is_file())
+    return sorted(path.name for path in paths if not is_mark(path))
 
 
 def is_untouched(workspace: Workspace) -> bool:
@@ -113,8 +115,13 @@ def table(folder: Path, *lines: str, count: int = 4) -> Path:
     """A manifest over some short files of noise."""
     rng = np.random.default_rng(1)
     for number in range(count):
-        soundfile.write(folder / f"{number}.wav", rng.uniform(-0.5, 0.5, 8_000), 16_000)
-    (folder / "m.csv").write_text("\n".join(("audio,label,speaker,split", *lines)) + "\n")
+        soundfile.write(
+            folder / f"{number}.wav",
+            rng.uniform(-0.5, 0.5, 8_000),
+            16_000,
+        )
+    table_file = folder / "m.csv"
+    table_file.write_text("\n".join(("audio,label,speaker,split", *lines)) + "\n")
     return folder / "m.csv"
 
 
@@ -125,23 +132,36 @@ GOOD = ("0.wav,happy,a,train", "1.wav,sad,b,train", "2.wav,angry,c,test")
 def test_import_export_verifies_what_the_first_release_wrote(
     exports: Path, tmp_path: Path, format_name: str
 ) -> None:
-    there = build(tmp_path / "w")
+    target = build(tmp_path / "w")
     export = read_export(exports / format_name)
-    version, new = import_export(there, export, name="calls", say=quiet)
-    assert (new, version.root, version.num_examples) == (True, export.root, 9)
-    with there.warehouse() as con:
+    version, new = import_export(
+        target,
+        export,
+        name="calls",
+        say=quiet,
+    )
+    assert new is True
+    assert version.root == export.root
+    assert version.num_examples == 9
+    with target.warehouse() as con:
         assert verify_all(con)[0].ok
-    assert len(audio_of(there)) == 3
+    assert len(audio_of(target)) == 3
 
 
 def test_import_export_of_the_first_release_leaves_erased_rows_out(
     exports: Path, tmp_path: Path
 ) -> None:
-    there = build(tmp_path / "w")
+    target = build(tmp_path / "w")
     export = read_export(exports / "erased")
-    version, _ = import_export(there, export, name="calls", say=quiet)
+    version, _ = import_export(
+        target,
+        export,
+        name="calls",
+        say=quiet,
+    )
     assert export.root == read_export(exports / "jsonl").root
-    assert (version.num_examples, version.root != export.root) == (6, True)
+    assert version.num_examples == 6
+    assert version.root != export.root
 
 
 @pytest.mark.parametrize(
@@ -169,57 +189,91 @@ def test_import_export_of_the_first_release_leaves_erased_rows_out(
 def test_import_manifest_leaves_nothing_behind_when_it_is_refused(
     tmp_path: Path, lines: tuple[str, ...], error: type[VoxdataError], words: str
 ) -> None:
-    there, manifest = build(tmp_path / "w"), table(tmp_path, *lines)
+    target = build(tmp_path / "w")
+    manifest = table(tmp_path, *lines)
     with pytest.raises(error, match=words):
-        import_manifest(there, manifest, name="theirs", scheme="emotion", say=quiet)
-    assert is_untouched(there)
+        import_manifest(
+            target,
+            manifest,
+            name="theirs",
+            scheme="emotion",
+            say=quiet,
+        )
+    assert is_untouched(target)
 
 
 def test_import_manifest_refuses_a_recording_of_nobody_in_two_splits(tmp_path: Path) -> None:
-    there = build(tmp_path / "w")
+    target = build(tmp_path / "w")
     table(tmp_path)
     lines = ("audio,label,split,start,end", "0.wav,sad,train,0,0.2", "0.wav,sad,test,0.2,0.4")
-    (tmp_path / "m.csv").write_text("\n".join(lines))
+    table_file = tmp_path / "m.csv"
+    table_file.write_text("\n".join(lines))
     with pytest.raises(WarehouseError, match="two splits"):
-        import_manifest(there, tmp_path / "m.csv", name="theirs", scheme="emotion", say=quiet)
-    assert is_untouched(there)
+        import_manifest(
+            target,
+            tmp_path / "m.csv",
+            name="theirs",
+            scheme="emotion",
+            say=quiet,
+        )
+    assert is_untouched(target)
 
 
 def test_import_manifest_decodes_nothing_of_a_table_with_unknown_labels(tmp_path: Path) -> None:
-    there, manifest, said = (
-        build(tmp_path / "w"),
-        table(tmp_path, *GOOD, "3.wav,glad,d,train"),
-        list[str](),
-    )
+    target = build(tmp_path / "w")
+    manifest = table(tmp_path, *GOOD, "3.wav,glad,d,train")
+    lines: list[str] = []
     with pytest.raises(SchemeError, match="Nothing was imported"):
-        import_manifest(there, manifest, name="theirs", scheme="emotion", say=said.append)
-    assert (said, there.audio_dir.exists()) == ([], False)
+        import_manifest(
+            target,
+            manifest,
+            name="theirs",
+            scheme="emotion",
+            say=lines.append,
+        )
+    assert lines == []
+    assert not target.audio_dir.exists()
 
 
 def test_import_manifest_says_that_a_scheme_is_not_in_the_workspace(tmp_path: Path) -> None:
-    there, manifest, said = build(tmp_path / "w"), table(tmp_path, *GOOD), list[str]()
-    import_manifest(there, manifest, name="theirs", scheme="mood", say=said.append)
-    assert "scheme 'mood' is not in voxdata.toml" in said[0]
+    target = build(tmp_path / "w")
+    manifest = table(tmp_path, *GOOD)
+    lines: list[str] = []
+    import_manifest(
+        target,
+        manifest,
+        name="theirs",
+        scheme="mood",
+        say=lines.append,
+    )
+    assert "scheme 'mood' is not in voxdata.toml" in lines[0]
 
 
 def test_import_manifest_writes_all_it_has_in_one_transaction(tmp_path: Path) -> None:
-    there, manifest = (
-        build(tmp_path / "w"),
-        table(tmp_path, *GOOD, "gone.wav,sad,d,train", "3.wav,sad,e,nowhere"),
+    target = build(tmp_path / "w")
+    manifest = table(tmp_path, *GOOD, "gone.wav,sad,d,train", "3.wav,sad,e,nowhere")
+    rows_of(target)
+    before = read_commits(target.warehouse_path)
+    version, _, imported = import_manifest(
+        target,
+        manifest,
+        name="theirs",
+        scheme="emotion",
+        say=quiet,
     )
-    rows_of(there)
-    before = read_commits(there.warehouse_path)
-    version, _, found = import_manifest(there, manifest, name="theirs", scheme="emotion", say=quiet)
-    assert read_commits(there.warehouse_path) - before == 1
-    assert (version.num_examples, len(found.dropped), rows_of(there)["ledger"]) == (3, 2, 2)
-    assert len(audio_of(there)) == rows_of(there)["recording"] == 3
+    assert read_commits(target.warehouse_path) - before == 1
+    assert version.num_examples == 3
+    assert len(imported.dropped) == 2
+    assert rows_of(target)["ledger"] == 2
+    assert len(audio_of(target)) == rows_of(target)["recording"] == 3
 
 
 def test_import_command_renames_labels(tmp_path: Path) -> None:
-    there, manifest = build(tmp_path / "w"), table(tmp_path, *GOOD, "3.wav,glad,d,train")
+    target = build(tmp_path / "w")
+    manifest = table(tmp_path, *GOOD, "3.wav,glad,d,train")
     command = [
         "--dir",
-        str(there.root),
+        str(target.root),
         "import",
         str(manifest),
         "--name",
@@ -230,7 +284,7 @@ def test_import_command_renames_labels(tmp_path: Path) -> None:
     assert "--rename" in str(CliRunner().invoke(app, command).exception)
     done = CliRunner().invoke(app, [*command, "--rename", "glad=happy"])
     assert done.exit_code == 0, done.exception
-    with there.warehouse() as con:
+    with target.warehouse() as con:
         version = verify_all(con)[0].version
         labels = sorted(e.gold["emotion"].label for e in load_examples(con, version.version_id))
     assert labels == ["angry", "happy", "happy", "sad"]
@@ -242,17 +296,26 @@ def test_import_export_leaves_nothing_behind_when_it_is_refused(
 ) -> None:
     there = build(tmp_path / "w")
     if fault == "labels":
-        (there.root / FILE_NAME).write_text(template().replace('name = "answer"', 'name = "reply"'))
+        settings_file = there.root / FILE_NAME
+        settings_file.write_text(template().replace('name = "answer"', 'name = "reply"'))
         there = open_workspace(there.root)
     folder = exports / ("csv" if fault != "clip" else "jsonl")
     export = read_export(folder)
     if fault == "clip":
         (tmp_path / "empty").mkdir()
         export = type(export)(
-            header=export.header, examples=export.examples, folder=tmp_path / "empty", origin="gone"
+            header=export.header,
+            examples=export.examples,
+            folder=tmp_path / "empty",
+            origin="gone",
         )
     with pytest.raises((VoxdataError, OSError)):
-        import_export(there, export, name="deadbeef" if fault == "name" else "calls", say=quiet)
+        import_export(
+            there,
+            export,
+            name="deadbeef" if fault == "name" else "calls",
+            say=quiet,
+        )
     assert is_untouched(there)
 
 
@@ -262,68 +325,81 @@ from pathlib import Path
 from flows.exchange.theirs import import_manifest
 from flows.workspace import open_workspace
 print("ready", flush=True)
-import_manifest(open_workspace(Path(sys.argv[1])), Path(sys.argv[2]), name="theirs", scheme="emotion", say=lambda line: None)
+import_manifest(open_workspace(Path(sys.argv[1])), Path(sys.argv[2]),
+                name="theirs", scheme="emotion", say=lambda line: None)
 print("done", flush=True)
 """
 
 
 @pytest.mark.parametrize(
-    "moment", [f"{PREFIX}*", f"{PREFIX}*/{'?' * 32}", f"{PREFIX}*/{MOVED}", "??/*.flac"]
+    "moment",
+    [f"{PREFIX}*", f"{PREFIX}*/{'?' * 32}", f"{PREFIX}*/{MOVED}", "??/*.flac"],
 )
 def test_import_manifest_is_whole_after_it_was_killed_and_run_again(
     tmp_path: Path, moment: str
 ) -> None:
     lines = [f"{number}.wav,sad,s{number},train" for number in range(60)]
-    there, manifest = build(tmp_path / "w"), table(tmp_path, *lines, count=60)
+    target = build(tmp_path / "w")
+    manifest = table(tmp_path, *lines, count=60)
     process = subprocess.Popen(
-        [sys.executable, "-c", KILLED, str(there.root), str(manifest)],
+        [sys.executable, "-c", KILLED, str(target.root), str(manifest)],
         stdout=subprocess.PIPE,
         text=True,
     )
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
-    while process.poll() is None and not any(there.audio_dir.glob(moment)):
+    while process.poll() is None and not any(target.audio_dir.glob(moment)):
         time.sleep(0.001)
     process.send_signal(signal.SIGKILL)
     process.wait()
     process.stdout.close()
     if moment in (f"{PREFIX}*", f"{PREFIX}*/{'?' * 32}"):
-        assert not any(rows_of(there).values())
-        assert list(there.audio_dir.rglob("*.flac")) == []
-    clear_staging(there)
-    assert rows_of(there)["recording"] == len(audio_of(there))
-    assert rows_of(there)["recording"] in (0, 60)
-    version, _, found = import_manifest(there, manifest, name="theirs", scheme="emotion", say=quiet)
-    assert (version.num_examples, found.dropped, len(audio_of(there))) == (60, (), 60)
+        assert not any(rows_of(target).values())
+        assert list(target.audio_dir.rglob("*.flac")) == []
+    clear_staging(target)
+    assert rows_of(target)["recording"] == len(audio_of(target))
+    assert rows_of(target)["recording"] in (0, 60)
+    version, _, imported = import_manifest(
+        target,
+        manifest,
+        name="theirs",
+        scheme="emotion",
+        say=quiet,
+    )
+    assert version.num_examples == 60
+    assert imported.dropped == ()
+    assert len(audio_of(target)) == 60
 
 
 def test_clear_staging_takes_back_audio_whose_rows_were_never_committed(tmp_path: Path) -> None:
-    there, recording = build(tmp_path / "w"), digest("recording", 1)
-    folder = there.audio_dir / f"{PREFIX}x"
+    target = build(tmp_path / "w")
+    recording = digest("recording", 1)
+    folder = target.audio_dir / f"{PREFIX}x"
     folder.mkdir(parents=True)
     (folder / LOCK).touch()
     (folder / MOVED).write_text(json.dumps([recording]))
-    write_canonical(there.audio_dir / canonical_file(recording), np.zeros((16, 1), np.float32))
-    clear_staging(there)
-    assert audio_of(there) == []
+    write_canonical(target.audio_dir / canonical_file(recording), np.zeros((16, 1), np.float32))
+    clear_staging(target)
+    assert audio_of(target) == []
     assert not folder.exists()
 
 
 def test_clear_staging_keeps_audio_whose_rows_were_committed(exports: Path, tmp_path: Path) -> None:
-    there = build(tmp_path / "w")
-    import_export(there, read_export(exports / "jsonl"), name="calls", say=quiet)
-    kept = audio_of(there)
-    folder = there.audio_dir / f"{PREFIX}x"
+    target = build(tmp_path / "w")
+    export = read_export(exports / "jsonl")
+    import_export(target, export, name="calls", say=quiet)
+    kept = audio_of(target)
+    folder = target.audio_dir / f"{PREFIX}x"
     folder.mkdir()
     (folder / MOVED).write_text(json.dumps([Path(name).stem for name in kept]))
-    clear_staging(there)
-    assert audio_of(there) == kept
+    clear_staging(target)
+    assert audio_of(target) == kept
 
 
 def test_clear_staging_leaves_an_import_alone_that_is_running(tmp_path: Path) -> None:
-    there = build(tmp_path / "w")
-    with stage_audio(there, say=quiet) as staging:
-        clear_staging(there)
+    target = build(tmp_path / "w")
+    with stage_audio(target, say=quiet) as staging:
+        clear_staging(target)
         assert staging.folder.exists()
     assert not staging.folder.exists()
 
@@ -357,7 +433,8 @@ def workspace(exports: Path, tmp_path: Path) -> Workspace:
     )
     (made.root / FILE_NAME).write_text(text)
     made = open_workspace(made.root)
-    import_export(made, read_export(exports / "jsonl"), name="calls", say=quiet)
+    export = read_export(exports / "jsonl")
+    import_export(made, export, name="calls", say=quiet)
     keys = sorted({example.recording_id for example in open_bundle(made, "calls").examples})
     with made.warehouse() as con:
         store_metadata(
@@ -367,7 +444,13 @@ def workspace(exports: Path, tmp_path: Path) -> Workspace:
             manifest="m",
             run_id="t",
         )
-        store_metadata(con, keys[1], {"consent": "no"}, manifest="m", run_id="t")
+        store_metadata(
+            con,
+            keys[1],
+            {"consent": "no"},
+            manifest="m",
+            run_id="t",
+        )
     return made
 
 
@@ -403,29 +486,37 @@ def test_import_command_names_the_url_it_was_given(workspace: Workspace, buckets
 
 def test_croissant_tells_licence_creator_and_consent(workspace: Workspace, tmp_path: Path) -> None:
     folder = export_bundle(
-        open_bundle(workspace, "calls"), format_name="csv", output=tmp_path / "out", audio="clips"
+        open_bundle(workspace, "calls"),
+        format_name="csv",
+        output=tmp_path / "out",
+        audio="clips",
     )
-    said = json.loads((folder / "croissant.json").read_text())
-    assert said["license"] == "https://spdx.org/licenses/CC-BY-4.0.html"
-    assert said["creator"]["name"] == "The Archive"
-    assert said["description"].startswith("Calls of a shop. Dataset version calls@1")
+    croissant = json.loads((folder / "croissant.json").read_text())
+    assert croissant["license"] == "https://spdx.org/licenses/CC-BY-4.0.html"
+    assert croissant["creator"]["name"] == "The Archive"
+    assert croissant["description"].startswith("Calls of a shop. Dataset version calls@1")
     assert any(
         line
-        == "Consent on record for 3 recordings: given: 1, not stated: 1, refused: 1. Purposes named: research (1), training (1)."
-        for line in said["rai:personalSensitiveInformation"]
+        == (
+            "Consent on record for 3 recordings: given: 1, not stated: 1, refused: 1. Purposes "
+            "named: research (1), training (1)."
+        )
+        for line in croissant["rai:personalSensitiveInformation"]
     )
     header = json.loads((folder / "voxdata.json").read_text())
-    assert (header["terms"]["license"], header["terms"]["consent"]["refused"]) == ("CC-BY-4.0", 1)
+    assert header["terms"]["license"] == "CC-BY-4.0"
+    assert header["terms"]["consent"]["refused"] == 1
 
 
 def test_croissant_claims_no_licence_that_nobody_stated(exports: Path, tmp_path: Path) -> None:
-    there = build(tmp_path / "w")
-    import_export(there, read_export(exports / "jsonl"), name="calls", say=quiet)
+    target = build(tmp_path / "w")
+    export = read_export(exports / "jsonl")
+    import_export(target, export, name="calls", say=quiet)
     made = CliRunner().invoke(
         app,
         [
             "--dir",
-            str(there.root),
+            str(target.root),
             "export",
             "calls",
             "--format",
@@ -475,13 +566,15 @@ def test_kaldi_export_opens_from_anywhere_with_absolute_paths(
     for split in Split:
         for line in (tmp_path / "k" / split.value / "wav.scp").read_text().splitlines():
             assert soundfile.info(line.split(" ", 1)[1]).samplerate == 16_000
-    assert read_export(tmp_path / "k").root == open_bundle(workspace, "calls").version.root
+    export = read_export(tmp_path / "k")
+    assert export.root == open_bundle(workspace, "calls").version.root
 
 
 def test_absolute_paths_are_refused_where_they_would_mean_nothing(workspace: Workspace) -> None:
     for more in (["--format", "shar"], ["--format", "kaldi", "--output", "memory://x"]):
         done = CliRunner().invoke(
-            app, ["--dir", str(workspace.root), "export", "calls", "--absolute-paths", *more]
+            app,
+            ["--dir", str(workspace.root), "export", "calls", "--absolute-paths", *more],
         )
         assert isinstance(done.exception, ConfigError)
 
@@ -504,7 +597,8 @@ def test_show_and_diff_keep_the_minutes_of_short_clips(workspace: Workspace) -> 
 
 def test_report_keeps_the_minutes_of_short_clips(workspace: Workspace) -> None:
     content = read_content(workspace, created_at=datetime.now(UTC))
-    assert [row["minutes"] for row in split_rows(content.examples)] == ["0.010"] * 3
+    minutes = [row["minutes"] for row in split_rows(content.examples)]
+    assert minutes == ["0.010"] * 3
     assert [detail for what, _, detail in path_steps(content) if what == "examples"] == [
         "1.8 s, calls@1"
     ]
@@ -532,9 +626,14 @@ def test_lineage_events_carry_no_token_and_no_path(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("VOXDATA_LABEL_STUDIO_TOKEN", "secret-token")
-    there = open_workspace(workspace.root)
-    emit_release(there, open_bundle(there, "calls").version)
-    events = (there.state_dir / "lineage.jsonl").read_text()
+    reopened = open_workspace(workspace.root)
+    emit_release(reopened, open_bundle(reopened, "calls").version)
+    events = (reopened.state_dir / "lineage.jsonl").read_text()
     assert "urn:voxdata" in events
-    for word in ("secret-token", str(there.root), str(Path.home()), os.uname().nodename):
+    for word in (
+        "secret-token",
+        str(reopened.root),
+        str(Path.home()),
+        os.uname().nodename,
+    ):
         assert word not in events

@@ -1,4 +1,6 @@
-"""Nobody else on this machine can read what a workspace holds, however lax the umask of the shell is."""
+"""Nobody else on this machine can read what a workspace holds, however lax the umask of the shell
+is.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,12 @@ def voxdata(*words: str) -> str:
     """A command as a user runs it, in a shell whose umask keeps nothing private."""
     command = [sys.executable, "-m", "flows.cli", *words]
     done = subprocess.run(
-        command, capture_output=True, text=True, umask=0, timeout=300, check=False
+        command,
+        capture_output=True,
+        text=True,
+        umask=0,
+        timeout=300,
+        check=False,
     )
     assert done.returncode == 0, done.stderr[-2000:]
     return done.stderr
@@ -34,7 +41,8 @@ def open_paths(root: Path) -> list[str]:
 
 @pytest.mark.slow
 def test_commands_leave_nothing_that_others_can_read(tmp_path: Path) -> None:
-    root, sound = tmp_path / "new" / "calls", tmp_path / "call.wav"
+    root = tmp_path / "new" / "calls"
+    sound = tmp_path / "call.wav"
     soundfile.write(sound, speech_like(3_000).astype(np.float32), 16_000)
     voxdata("init", str(root))
     inside = ("--dir", str(root))
@@ -43,7 +51,8 @@ def test_commands_leave_nothing_that_others_can_read(tmp_path: Path) -> None:
     voxdata(*inside, "snapshot")
     voxdata(*inside, "report")
     made = [path for path in root.rglob("*") if path.is_file()]
-    assert {path.suffix for path in made} >= {".toml", ".duckdb", ".flac", ".html"}
+    suffixes = {path.suffix for path in made}
+    assert suffixes >= {".toml", ".duckdb", ".flac", ".html"}
     assert open_paths(root) == []
 
 
@@ -76,7 +85,8 @@ def test_check_rights_names_an_open_workspace_and_the_remedy(tmp_path: Path, mod
     assert check.ok is False
     assert str(root) in check.detail
     subprocess.run(["bash", "-c", check.remedy], check=True)
-    assert [found.ok for found in check_rights(root)] == [True]
+    outcomes = [found.ok for found in check_rights(root)]
+    assert outcomes == [True]
     assert open_paths(root) == []
 
 

@@ -28,7 +28,8 @@ def make(root: Path, **places: str) -> Path:
 
 
 def test_open_workspace_takes_the_default_layout_and_folders_elsewhere(tmp_path: Path) -> None:
-    assert open_workspace(make(tmp_path / "a")).exports_dir == tmp_path / "a" / "exports"
+    reopened = open_workspace(make(tmp_path / "a"))
+    assert reopened.exports_dir == tmp_path / "a" / "exports"
     make(
         tmp_path / "b",
         exports="../shared/exports",
@@ -36,11 +37,15 @@ def test_open_workspace_takes_the_default_layout_and_folders_elsewhere(tmp_path:
         warehouse="store/w.duckdb",
         audio="store/audio",
     )
-    assert open_workspace(tmp_path / "b").audio_dir == tmp_path / "b" / "store" / "audio"
+    reopened = open_workspace(tmp_path / "b")
+    assert reopened.audio_dir == tmp_path / "b" / "store" / "audio"
 
 
 @pytest.mark.parametrize("name", FOLDERS)
-@pytest.mark.parametrize("place", [".", "..", "/", "exports/..", "./."])
+@pytest.mark.parametrize(
+    "place",
+    [".", "..", "/", "exports/..", "./."],
+)
 def test_open_workspace_refuses_a_folder_that_is_the_workspace_or_holds_it(
     tmp_path: Path, name: str, place: str
 ) -> None:

@@ -8,12 +8,9 @@ import subprocess
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
-from typer.testing import CliRunner
 
-from flows.cli.main import app
 from flows.forget.erase_steps import STEPS
 from flows.forget.flow import finish_forgetting, forget
 from flows.forget.search import search_folder
@@ -21,7 +18,7 @@ from flows.forget.work import FOLDER
 from flows.place import FILE_NAME
 from flows.settings import template
 from flows.workspace import Workspace, open_workspace
-from tests.flows.conftest import release_calls
+from tests.flows.conftest import quiet, release_calls
 from voxdata.register import write_page
 from warehouse.erase import list_receipts
 from warehouse.recordings import list_recordings
@@ -105,35 +102,31 @@ def arm(seam, ticked):
     }[seam]()
 
 def main():
-    root, recording, ticked, seams = sys.argv[1], sys.argv[2], sys.argv[3].split(","), sys.argv[4].split(",")
+    root, recording = sys.argv[1:3]
+    ticked, seams = sys.argv[3].split(","), sys.argv[4].split(",")
     for number, seam in enumerate(seams):
         # Nothing but imports happened in this process, so that it can be copied for each seam.
         child = os.fork()
         if child == 0:
             arm(seam, ticked)
             try:
-                flow.forget(open_workspace(Path(root) / str(number)), "recording", recording, reason="asked", say=lambda line: None,
-                            delete_sources=True)
+                flow.forget(open_workspace(Path(root) / str(number)), "recording", recording,
+                            reason="asked", say=lambda line: None, delete_sources=True)
             finally:
                 os._exit(7)
         status = os.waitpid(child, 0)[1]
-        print(number, os.WTERMSIG(status) if os.WIFSIGNALED(status) else -os.WEXITSTATUS(status), flush=True)
+        ended = os.WTERMSIG(status) if os.WIFSIGNALED(status) else -os.WEXITSTATUS(status)
+        print(number, ended, flush=True)
 
 main()
 '''
 
 
-def quiet(_: str) -> None:
-    return None
-
-
-def command(workspace: Workspace, *arguments: str) -> Any:
-    return CliRunner().invoke(app, ["--dir", str(workspace.root), *arguments])
-
-
 @pytest.fixture(scope="module")
 def template_workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    """Two recordings with an utterance each, released; with clips, a report, an export, a model folder, logs, snapshots and batches."""
+    """Two recordings with an utterance each, released; with clips, a report, an export, a model
+    folder, logs, snapshots and batches.
+    """
     root = tmp_path_factory.mktemp("template")
     (root / FILE_NAME).write_text(template())
     made = open_workspace(root)
@@ -150,12 +143,14 @@ def template_workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     )
     write_page(made.reports_dir / "report.html", SAID[0], register=made.written)
     (made.state_dir / "logs").mkdir()
-    (made.state_dir / "logs" / "label-studio.log").write_text(f"GET /media/{key}/{utterance}.wav\n")
+    log_file = made.state_dir / "logs" / "label-studio.log"
+    log_file.write_text(f"GET /media/{key}/{utterance}.wav\n")
     (made.state_dir / "logs" / "label-studio.log.1").write_text(
         f"GET /media/{key}/{utterance}.wav\n"
     )
     (made.batches_dir / "merged" / "b").mkdir(parents=True)
-    (made.batches_dir / "merged" / "b" / "utterance.parquet").write_text(SAID[0])
+    utterance_file = made.batches_dir / "merged" / "b" / "utterance.parquet"
+    utterance_file.write_text(SAID[0])
     (made.state_dir / "scratch" / "0123456789abcdef.partial").write_bytes(SAID[0].encode())
     return made
 
@@ -163,11 +158,11 @@ def template_workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 def first(workspace: Workspace) -> tuple[str, str]:
     with workspace.warehouse() as con:
         stored = min(list_recordings(con), key=lambda s: s.uri)
-        (said,) = con.execute(
+        (row,) = con.execute(
             "select utterance_id from utterance where recording_id = ?",
             [stored.recording.recording_id],
         ).fetchall()
-    return stored.recording.recording_id, str(said[0])
+    return stored.recording.recording_id, str(row[0])
 
 
 @pytest.fixture(scope="module")
@@ -186,7 +181,15 @@ def killed(
     for number in range(len(SEAMS)):
         shutil.copytree(template_workspace.root, root / str(number))
     done = subprocess.run(
-        [sys.executable, "-c", KILLED, str(root), recording, ",".join(TICKED), ",".join(SEAMS)],
+        [
+            sys.executable,
+            "-c",
+            KILLED,
+            str(root),
+            recording,
+            ",".join(TICKED),
+            ",".join(SEAMS),
+        ],
         capture_output=True,
         text=True,
         check=False,
@@ -207,18 +210,23 @@ def test_forget_is_finished_and_proven_by_the_next_command(
     if seam == "end: inside":
         assert finish_forgetting(workspace, say=quiet) == []
     else:
-        found = forget(
-            workspace, "recording", recording_id, reason="asked", say=quiet, delete_sources=True
+        forgotten = forget(
+            workspace,
+            "recording",
+            recording_id,
+            reason="asked",
+            say=quiet,
+            delete_sources=True,
         )
-        assert (found.proven, found.left_sources) == (True, ())
+        assert forgotten.proven is True
+        assert forgotten.left_sources == ()
     with workspace.warehouse() as con:
         assert all(receipt.proven_at is not None for receipt in list_receipts(con))
         assert len(list_receipts(con)) == 1
         assert [(one.ok, one.num_intact, one.num_erased) for one in verify_all(con)] == [
             (True, 1, 1)
         ]
-    assert (
-        search_folder(workspace.root, [*SAID, recording_id, utterance_id, "caller-x-private"]) == ()
-    )
+    hits = search_folder(workspace.root, [*SAID, recording_id, utterance_id, "caller-x-private"])
+    assert hits == ()
     assert len(list_snapshots(workspace.snapshots_dir)) == 1
     assert list((workspace.state_dir / FOLDER).glob("*")) == []

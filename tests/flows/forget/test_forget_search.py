@@ -1,4 +1,6 @@
-"""What is left somewhere is found there, whatever kind of file it lies in, and what cannot be read is named."""
+"""What is left somewhere is found there, whatever kind of file it lies in, and what cannot be read
+is named.
+"""
 
 from __future__ import annotations
 
@@ -25,15 +27,14 @@ import pyarrow as pa  # type: ignore[import-untyped]
 import pytest
 import soundfile
 from pyarrow import feather, ipc, orc, parquet
-from typer.testing import CliRunner
 
-from flows.cli.main import app
 from flows.forget.needles import Needles
 from flows.forget.probes import make_probes
 from flows.forget.search import Area, Proof, prove_gone, search_folder
 from flows.place import FILE_NAME
 from flows.settings import template
 from flows.workspace import Workspace, open_workspace
+from tests.flows.conftest import run
 from voxdata.identity import digest
 from voxdata.recording import ChannelLayout, Recording
 from warehouse.compact import compact_warehouse
@@ -53,12 +54,19 @@ def texts() -> list[str]:
 def prove(folder: Path, tmp_path: Path, *wanted: str, **area: Any) -> Proof:
     scratch = tmp_path / "scratch"
     scratch.mkdir(exist_ok=True)
-    return prove_gone(Area(roots=(folder,), **area), wanted or [CANARY], scratch=scratch)
+    return prove_gone(
+        Area(roots=(folder,), **area),
+        wanted or [CANARY],
+        scratch=scratch,
+    )
 
 
 def table(kind: str, path: Path) -> None:
     columns = pa.table(
-        {"n": range(MANY + 1), "said": [{"turns": [{"text": text}]} for text in texts()]}
+        {
+            "n": range(MANY + 1),
+            "said": [{"turns": [{"text": text}]} for text in texts()],
+        }
     )
     if kind == "parquet":
         parquet.write_table(columns, path, compression="zstd")
@@ -70,7 +78,9 @@ def table(kind: str, path: Path) -> None:
         with pa.OSFile(str(path), "wb") as file:
             named = pa.table({"said": pa.array(texts()).dictionary_encode()})
             with ipc.new_stream(
-                file, named.schema, options=ipc.IpcWriteOptions(compression="zstd")
+                file,
+                named.schema,
+                options=ipc.IpcWriteOptions(compression="zstd"),
             ) as stream:
                 stream.write_table(named)
 
@@ -90,10 +100,12 @@ def in_duckdb(column: str) -> Callable[[Path], None]:
         kind, value = kinds[column]
         with duckdb.connect(path) as con:
             con.execute(f"create table t(n integer, said {kind})")
-            for said in (CANARY, *(f"{FILLER}{CANARY[::-1]}{number}" for number in range(20))):
-                con.execute(f"insert into t select 1, {value}", {"said": said})
+            for secret in (CANARY, *(f"{FILLER}{CANARY[::-1]}{number}" for number in range(20))):
+                con.execute(f"insert into t select 1, {value}", {"said": secret})
             con.execute(
-                f"insert into t select 2, {value.replace('$said', f'concat({FILLER!r}, i, hash(i))')} from range(50000) r(i)"
+                "insert into t select 2, "
+                f"{value.replace('$said', f'concat({FILLER!r}, i, hash(i))')} from "
+                "range(50000) r(i)"
             )
             con.execute("checkpoint")
 
@@ -171,17 +183,25 @@ def test_prove_gone_finds_a_text_left_in_a_file(tmp_path: Path, name: str) -> No
     KINDS[name](folder / name)
     wanted = CANARY.replace("é", "e") if name == "gb.csv" else CANARY
     others = "she said nothing at Café 秘密在这里"
-    found = prove(folder, tmp_path, wanted, others)
-    assert [(hit.path.name, hit.text) for hit in found.hits] == [(name, wanted)]
+    proof = prove(folder, tmp_path, wanted, others)
+    hits = [(hit.path.name, hit.text) for hit in proof.hits]
+    assert hits == [(name, wanted)]
 
 
 def test_prove_gone_finds_a_text_in_the_tags_of_a_flac(tmp_path: Path) -> None:
     folder = tmp_path / "files"
     folder.mkdir()
-    with soundfile.SoundFile(folder / "a.flac", "w", 16_000, 1, format="FLAC") as file:
+    with soundfile.SoundFile(
+        folder / "a.flac",
+        "w",
+        16_000,
+        1,
+        format="FLAC",
+    ) as file:
         file.comment = CANARY
         file.write(np.zeros(1_000))
-    assert [hit.path.name for hit in prove(folder, tmp_path).hits] == ["a.flac"]
+    names = [hit.path.name for hit in prove(folder, tmp_path).hits]
+    assert names == ["a.flac"]
 
 
 def test_prove_gone_finds_a_text_in_the_name_of_a_file_or_folder(tmp_path: Path) -> None:
@@ -190,8 +210,9 @@ def test_prove_gone_finds_a_text_in_the_name_of_a_file_or_folder(tmp_path: Path)
     (folder / CANARY / "a.txt").write_text("nothing")
     with zipfile.ZipFile(folder / "a.zip", "w") as archive:
         archive.writestr(f"{CANARY}.txt", "nothing")
-    found = prove(folder, tmp_path)
-    assert {hit.path.name for hit in found.hits} == {"a.zip", CANARY, "a.txt"}
+    proof = prove(folder, tmp_path)
+    names = {hit.path.name for hit in proof.hits}
+    assert names == {"a.zip", CANARY, "a.txt"}
 
 
 def test_prove_gone_never_finds_a_text_across_two_rows(tmp_path: Path) -> None:
@@ -206,7 +227,8 @@ def test_prove_gone_never_finds_a_text_across_two_rows(tmp_path: Path) -> None:
     with duckdb.connect(folder / "a.duckdb") as con:
         con.execute("create table t as select unnest($halves) as said", {"halves": halves})
     assert prove(folder, tmp_path, "好的好的好的").hits == ()
-    assert {hit.path.name for hit in prove(folder, tmp_path, "好的好的").hits} == {
+    names = {hit.path.name for hit in prove(folder, tmp_path, "好的好的").hits}
+    assert names == {
         "a.parquet",
         "a.duckdb",
     }
@@ -266,14 +288,16 @@ def test_prove_gone_names_what_it_cannot_read(tmp_path: Path, name: str) -> None
     folder.mkdir()
     make, why = UNREAD[name]
     make(folder / name)
-    found = prove(folder, tmp_path)
-    assert [one.path.name for one in found.unread] == [name]
-    assert why in found.unread[0].why
-    assert not found.clean
+    proof = prove(folder, tmp_path)
+    names = [one.path.name for one in proof.unread]
+    assert names == [name]
+    assert why in proof.unread[0].why
+    assert not proof.clean
 
 
 def test_prove_gone_names_links_that_lead_out_and_reads_linked_files(tmp_path: Path) -> None:
-    folder, elsewhere = tmp_path / "files", tmp_path / "elsewhere"
+    folder = tmp_path / "files"
+    elsewhere = tmp_path / "elsewhere"
     (folder / "inbox").mkdir(parents=True)
     elsewhere.mkdir()
     (elsewhere / "notes.txt").write_text(CANARY)
@@ -281,10 +305,12 @@ def test_prove_gone_names_links_that_lead_out_and_reads_linked_files(tmp_path: P
     (folder / "outer").symlink_to(elsewhere)
     (folder / "notes").symlink_to(elsewhere / "notes.txt")
     (folder / "inbox" / "calls").symlink_to(elsewhere)
-    found = prove(folder, tmp_path, sources=(folder / "inbox",))
-    assert [hit.path.name for hit in found.hits] == ["notes"]
-    assert [one.path.name for one in found.unread] == ["outer"]
-    assert [link.name for link in found.links] == ["calls"]
+    proof = prove(folder, tmp_path, sources=(folder / "inbox",))
+    names = [hit.path.name for hit in proof.hits]
+    assert names == ["notes"]
+    names = [one.path.name for one in proof.unread]
+    assert names == ["outer"]
+    assert [link.name for link in proof.links] == ["calls"]
 
 
 @pytest.mark.parametrize(
@@ -306,8 +332,8 @@ def test_prove_gone_is_not_misled_by_how_a_text_begins(tmp_path: Path, start: by
 
 def test_needles_compare_long_texts_to_their_end() -> None:
     said = "a long text that begins like another one, and "
-    found = Needles([f"{said}ends here", f"{said}ends there"]).find(f"{said}ends there".encode())
-    assert {hit.text for hit in found} == {f"{said}ends there"}
+    hits = Needles([f"{said}ends here", f"{said}ends there"]).find(f"{said}ends there".encode())
+    assert {hit.text for hit in hits} == {f"{said}ends there"}
 
 
 # A workspace of ordinary size, whose warehouse compresses its texts as DuckDB does by itself.
@@ -322,9 +348,10 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     workspace = open_workspace(root)
     rng = np.random.default_rng(5)
     starts = ("ba", "ke", "lo", "mi", "nu", "ra", "so", "ti", "ve", "zu")
-    words = [
-        f"{start}{end}" for start in starts for end in ("n", "rd", "st", "lk", "mp", "sh", "t")
-    ]
+    words = []
+    for start in starts:
+        for end in ("n", "rd", "st", "lk", "mp", "sh", "t"):
+            words.append(f"{start}{end}")
     recordings, sources, utterances = [], [], []
     for number in range(NUM_RECORDINGS):
         key = digest("recording", number)[:32]
@@ -384,7 +411,8 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 def gone(workspace: Workspace) -> list[str]:
     with workspace.warehouse() as con:
         rows = con.execute(
-            "select text from utterance where contains(text, ' call 0 ') or contains(text, ' call 1 ')"
+            "select text from utterance where contains(text, ' call 0 ') or contains(text, ' "
+            "call 1 ')"
         ).fetchall()
     return [str(text) for (text,) in rows]
 
@@ -395,27 +423,32 @@ def test_forget_proves_itself_in_a_compressed_warehouse_of_20000_utterances(
     wanted = gone(large)
     assert len(wanted) == 200
     with large.warehouse() as con:
-        query = "select distinct compression from pragma_storage_info('utterance') where segment_type = 'VARCHAR'"
+        query = (
+            "select distinct compression from pragma_storage_info('utterance') where "
+            "segment_type = 'VARCHAR'"
+        )
         kinds = {str(kind) for (kind,) in con.execute(query).fetchall()}
     raw = large.warehouse_path.read_bytes()
     began = time.perf_counter()
-    found = {hit.text for hit in search_folder(large.root, wanted)}
+    texts = {hit.text for hit in search_folder(large.root, wanted)}
     seconds = time.perf_counter() - began
     print(
-        f"compression {sorted(kinds)}; {sum(text.encode() in raw for text in wanted)} of 200 in the bytes, {len(found)} of 200 found"
+        f"compression {sorted(kinds)}; {sum(text.encode() in raw for text in wanted)} of 200 "
+        f"in the bytes, {len(texts)} of 200 found"
     )
-    assert found == set(wanted)
+    assert texts == set(wanted)
     began = time.perf_counter()
-    done = CliRunner().invoke(
-        app, ["--dir", str(large.root), "forget", "--source", "/calls/gone", "--yes", "--json"]
-    )
+    done = run(large, "forget", "--source", "/calls/gone", "--yes", "--json")
     assert done.exit_code == 0, done.output
     answer = json.loads(done.stdout)
-    assert (answer["proven"], answer["hits"], answer["not searched"]) == (True, [], [])
+    assert answer["proven"] is True
+    assert answer["hits"] == []
+    assert answer["not searched"] == []
     assert answer["searched"] >= 400
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
     print(
-        f"search {seconds:.1f} s; forget {time.perf_counter() - began:.1f} s; at most {peak:.0f} MB in this process"
+        f"search {seconds:.1f} s; forget {time.perf_counter() - began:.1f} s; at most "
+        f"{peak:.0f} MB in this process"
     )
     assert search_folder(large.root, wanted) == ()
 

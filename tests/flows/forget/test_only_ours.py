@@ -1,4 +1,6 @@
-"""Forgetting never touches what is not voxdata's: other people's files, files changed by hand, files exchanged under the same name."""
+"""Forgetting never touches what is not voxdata's: other people's files, files changed by hand,
+files exchanged under the same name.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +15,7 @@ import numpy as np
 import pytest
 import soundfile
 from click.testing import Result
-from typer.testing import CliRunner
 
-from flows.cli.main import app
 from flows.exchange.export import open_bundle
 from flows.folders.known import is_mark
 from flows.ingest.worker import content_of
@@ -23,6 +23,7 @@ from flows.labelling.clips import remove_other_clips
 from flows.place import FILE_NAME
 from flows.settings import template
 from flows.workspace import Workspace, open_workspace
+from tests.flows.conftest import run
 from voxdata.canonical import write_canonical
 from voxdata.dataset import Example, GoldLabel, Split
 from voxdata.errors import ConfigError
@@ -43,21 +44,26 @@ SECRET = "the secret words of "
 
 
 def build(root: Path, names: Sequence[str] = ("anna", "ben"), **storage: str) -> Workspace:
-    """Recordings of some people with an utterance each; "calls" is a version of all, "others" one without the first."""
+    """Recordings of some people with an utterance each; "calls" is a version of all, "others" one
+    without the first.
+    """
     root.mkdir(parents=True, exist_ok=True)
     text = template()
     for name, place in storage.items():
-        text = text.replace(f'{name} = "{name}"', f'{name} = "{place}"', 1)
+        text = text.replace(
+            f'{name} = "{name}"',
+            f'{name} = "{place}"',
+            1,
+        )
     (root / FILE_NAME).write_text(text)
     made = open_workspace(root)
-    rng, examples = np.random.default_rng(5), []
+    rng = np.random.default_rng(5)
+    examples = []
     (root / "inbox").mkdir(exist_ok=True)
     with made.warehouse() as con:
         for name in names:
-            key, sound = (
-                digest("recording", name),
-                rng.uniform(-0.3, 0.3, (24_000, 1)).astype(np.float32),
-            )
+            key = digest("recording", name)
+            sound = rng.uniform(-0.3, 0.3, (24_000, 1)).astype(np.float32)
             recording = Recording(
                 recording_id=key,
                 sample_rate_hz=16_000,
@@ -82,7 +88,7 @@ def build(root: Path, names: Sequence[str] = ("anna", "ben"), **storage: str) ->
                 run_id="t",
                 content=content_of(source),
             )
-            said = Utterance(
+            utterance = Utterance(
                 recording_id=key,
                 channel=0,
                 speaker="S0",
@@ -90,32 +96,34 @@ def build(root: Path, names: Sequence[str] = ("anna", "ben"), **storage: str) ->
                 text=SECRET + name,
                 language="en",
             )
-            store_utterances(con, [said], key="c", run_id="t")
+            store_utterances(con, [utterance], key="c", run_id="t")
             gold = {
                 "intent": GoldLabel(label="question", distribution={"question": 1.0}, num_votes=1)
             }
             examples.append(
                 Example(
-                    utterance_id=said.utterance_id,
+                    utterance_id=utterance.utterance_id,
                     recording_id=key,
                     channel=0,
-                    segment=said.segment,
+                    segment=utterance.segment,
                     voice=f"{key}/S0",
                     group=name,
                     audio_file=canonical_file(key),
-                    text=said.text,
+                    text=utterance.text,
                     language="en",
                     gold=gold,
                     split=Split.TRAIN,
                 )
             )
         create_version(con, "calls", examples, recipe={}, run_id="t")
-        create_version(con, "others", examples[1:], recipe={}, run_id="t")
+        create_version(
+            con,
+            "others",
+            examples[1:],
+            recipe={},
+            run_id="t",
+        )
     return made
-
-
-def run(workspace: Workspace, *arguments: str) -> Result:
-    return CliRunner().invoke(app, ["--dir", str(workspace.root), *arguments])
 
 
 def forget(workspace: Workspace, name: str = "anna", *more: str) -> Result:
@@ -139,7 +147,13 @@ def test_forget_takes_its_own_out_of_a_folder_that_others_share(tmp_path: Path) 
     theirs = build(tmp_path / "theirs", ["zoe", "yan"], exports="../shared")
     assert (
         run(
-            theirs, "export", "calls", "--format", "webdataset", "--output", str(shared / "zoe")
+            theirs,
+            "export",
+            "calls",
+            "--format",
+            "webdataset",
+            "--output",
+            str(shared / "zoe"),
         ).exit_code
         == 0
     )
@@ -180,7 +194,8 @@ def test_forget_takes_its_own_out_of_a_folder_that_others_share(tmp_path: Path) 
 def test_forget_leaves_what_was_changed_by_hand_and_names_it(tmp_path: Path) -> None:
     workspace = build(tmp_path / "w")
     report = Path(run(workspace, "report").stdout.strip())
-    page, table = tmp_path / "diff.html", tmp_path / "calls.csv"
+    page = tmp_path / "diff.html"
+    table = tmp_path / "calls.csv"
     assert run(workspace, "diff", "calls", "others", "--html", str(page)).exit_code == 0
     assert (
         run(workspace, "export", "calls", "--format", "csv", "--output", str(table)).exit_code == 0
@@ -193,13 +208,14 @@ def test_forget_leaves_what_was_changed_by_hand_and_names_it(tmp_path: Path) -> 
     assert report.read_text() == "<h1>Minutes of our meeting</h1>"
     assert files(folder) == {"train/text": b"checked by hand"}
     assert (
-        f"{report} was changed since voxdata wrote it; take out of it what you need, and delete it by hand"
-        in flat(done.stderr)
-    )
+        f"{report} was changed since voxdata wrote it; take out of it what you need, and "
+        "delete it by hand"
+    ) in flat(done.stderr)
     assert f"{folder} was an export, and its {HEADER} is gone or changed" in flat(done.stderr)
     assert not page.exists()
     assert not table.exists()
-    assert sorted(one.path for one in workspace.written.read()) == [str(folder), str(report)]
+    paths = sorted(one.path for one in workspace.written.read())
+    assert paths == [str(folder), str(report)]
 
 
 def test_forget_fails_over_a_changed_report_that_still_says_it(tmp_path: Path) -> None:
@@ -225,7 +241,8 @@ def test_forget_follows_an_exports_folder_that_is_a_link(tmp_path: Path) -> None
     (workspace.root / "exports").unlink()
     (tmp_path / "new").mkdir()
     (tmp_path / "new" / "calls-1.csv").write_text("of somebody")
-    (workspace.root / "exports").symlink_to(tmp_path / "new")
+    exports = workspace.root / "exports"
+    exports.symlink_to(tmp_path / "new")
     done = forget(workspace)
     assert done.exit_code == 0, done.output
     assert files(elsewhere) == {"theirs.csv": b"a,b\n"}
@@ -238,7 +255,8 @@ def test_forget_deletes_a_source_only_while_it_is_that_recording(
 ) -> None:
     workspace = build(tmp_path / "w", NAMES)
     anna, ben, cleo, dora, emil, fay = (workspace.root / "inbox" / f"{name}.wav" for name in NAMES)
-    info, other = ben.stat(), bytearray(ben.read_bytes())
+    info = ben.stat()
+    other = bytearray(ben.read_bytes())
     other[-1] ^= 1
     ben.write_bytes(bytes(other))  # another sound of the same size and time
     os.utime(ben, ns=(info.st_atime_ns, info.st_mtime_ns))
@@ -274,7 +292,8 @@ def test_forget_deletes_a_source_only_while_it_is_that_recording(
         "--dry-run",
         "--json",
     )
-    assert sorted(json.loads(dry.stdout)["sources"]) == [str(anna), str(cleo), str(fay)]
+    content = json.loads(dry.stdout)
+    assert sorted(content["sources"]) == [str(anna), str(cleo), str(fay)]
     monkeypatch.setattr(Path, "unlink", refuse)
     done = run(
         workspace,
@@ -286,7 +305,9 @@ def test_forget_deletes_a_source_only_while_it_is_that_recording(
         "--json",
     )
     assert done.exit_code == 0, done.output
-    assert (anna.exists(), cleo.exists(), fay.exists()) == (False, False, True)
+    assert not anna.exists()
+    assert not cleo.exists()
+    assert fay.exists()
     assert ben.read_bytes() == bytes(other)
     assert (dora / "diary.txt").read_text() == "not a recording"
     assert emil.is_symlink()
@@ -331,15 +352,16 @@ def test_forget_dry_run_lists_exactly_what_then_goes(tmp_path: Path) -> None:
     workspace = build(tmp_path / "w")
     key = digest("recording", "anna")
     with workspace.warehouse() as con:
-        (said,) = con.execute(
+        (row,) = con.execute(
             "select utterance_id from utterance where recording_id = ?", [key]
         ).fetchall()[0]
     clips = workspace.media_dir / "clips" / key
     clips.mkdir(parents=True)
-    (clips / f"{said}.wav").write_bytes(b"RIFF")
+    (clips / f"{row}.wav").write_bytes(b"RIFF")
     failed = workspace.models_dir / "intent-0123456789ab"
     failed.mkdir(parents=True)
-    (failed / "manifest.jsonl").write_text(json.dumps({"recording_id": key}) + "\n")
+    manifest_file = failed / "manifest.jsonl"
+    manifest_file.write_text(json.dumps({"recording_id": key}) + "\n")
     for arguments in (
         ("report",),
         ("export", "calls"),
@@ -353,16 +375,26 @@ def test_forget_dry_run_lists_exactly_what_then_goes(tmp_path: Path) -> None:
     damaged.mkdir()
     (damaged / "warehouse.duckdb").write_bytes(b"old")
     (workspace.root / "warehouse.duckdb.mine").mkdir()
-    (workspace.root / "warehouse.duckdb.mine" / "thesis.txt").write_text("mine")
+    thesis_file = workspace.root / "warehouse.duckdb.mine" / "thesis.txt"
+    thesis_file.write_text("mine")
     dry = json.loads(
         run(
-            workspace, "forget", "--recording", key, "--delete-sources", "--dry-run", "--json"
+            workspace,
+            "forget",
+            "--recording",
+            key,
+            "--delete-sources",
+            "--dry-run",
+            "--json",
         ).stdout
     )
-    before, rows = set(files(workspace.root)), count_rows(workspace)
+    before = set(files(workspace.root))
+    rows = count_rows(workspace)
     named = {str(Path(one["file"]).relative_to(workspace.root)) for one in dry["files"]}
     done = forget(workspace, "anna", "--delete-sources", "--json")
-    assert (done.exit_code, json.loads(done.stdout)["proven"]) == (0, True), done.output
+    assert done.exit_code == 0, done.output
+    content = json.loads(done.stdout)
+    assert content["proven"] is True, done.output
     went = {name for name in before - set(files(workspace.root)) if not name.endswith(".wal")}
     assert went == named | {str(Path(path).relative_to(workspace.root)) for path in dry["sources"]}
     assert {
@@ -378,9 +410,12 @@ def test_forget_dry_run_lists_exactly_what_then_goes(tmp_path: Path) -> None:
     assert {table: rows[table] - after[table] for table in dry["rows"]} == dry["rows"]
     assert all(after[table] >= count for table, count in rows.items() if table not in dry["rows"])
     told = json.loads(done.stdout)
-    assert (dry["left"], dry["left_files"]) == (told["left"], told["left_files"])
-    assert {Path(one["place"]).name for one in dry["left_files"]} == {"theirs.csv"}
-    assert (workspace.root / "warehouse.duckdb.mine" / "thesis.txt").read_text() == "mine"
+    assert dry["left"] == told["left"]
+    assert dry["left_files"] == told["left_files"]
+    names = {Path(one["place"]).name for one in dry["left_files"]}
+    assert names == {"theirs.csv"}
+    text = (workspace.root / "warehouse.duckdb.mine" / "thesis.txt").read_text()
+    assert text == "mine"
 
 
 def test_forget_leaves_what_somebody_put_beside_clips_and_says_that_the_folder_names_them(
@@ -418,7 +453,12 @@ def test_forget_dry_run_lists_the_clips_that_are_in_label_studio(tmp_path: Path)
             for (key,) in con.execute("select utterance_id from utterance order by text").fetchall()
         ]
         project = note_project(
-            con, server_id=1, made_at="now", purpose="label", title="calls", run_id="t"
+            con,
+            server_id=1,
+            made_at="now",
+            purpose="label",
+            title="calls",
+            run_id="t",
         )
         record_pushes(
             con,
@@ -427,9 +467,15 @@ def test_forget_dry_run_lists_the_clips_that_are_in_label_studio(tmp_path: Path)
             run_id="t",
         )
     dry = run(
-        workspace, "forget", "--recording", digest("recording", "anna"), "--dry-run", "--json"
+        workspace,
+        "forget",
+        "--recording",
+        digest("recording", "anna"),
+        "--dry-run",
+        "--json",
     )
-    assert json.loads(dry.stdout)["clips"] == keys[:1]
+    content = json.loads(dry.stdout)
+    assert content["clips"] == keys[:1]
 
 
 def test_forget_knows_exports_of_earlier_releases_by_their_headers(tmp_path: Path) -> None:
@@ -464,19 +510,24 @@ def test_forget_trusts_no_header_that_was_changed(tmp_path: Path) -> None:
     before = files(folder)
     for _ in ("noted", "of an earlier release"):
         dry = run(
-            workspace, "forget", "--recording", digest("recording", "anna"), "--dry-run", "--json"
+            workspace,
+            "forget",
+            "--recording",
+            digest("recording", "anna"),
+            "--dry-run",
+            "--json",
         )
         assert not [one for one in json.loads(dry.stdout)["files"] if str(folder) in one["file"]]
-        assert any(
-            one["place"].startswith(str(folder)) for one in json.loads(dry.stdout)["left_files"]
-        )
+        left_files = json.loads(dry.stdout)["left_files"]
+        assert any(one["place"].startswith(str(folder)) for one in left_files)
         workspace.written.path.unlink(missing_ok=True)
     assert files(folder) == before
 
 
 def test_forget_finds_what_it_wrote_after_the_workspace_was_moved(tmp_path: Path) -> None:
     workspace = build(tmp_path / "w")
-    assert run(workspace, "export", "calls", "--format", "csv").exit_code == 0
+    done = run(workspace, "export", "calls", "--format", "csv")
+    assert done.exit_code == 0
     shutil.move(workspace.root, tmp_path / "moved")
     moved = open_workspace(tmp_path / "moved")
     assert forget(moved).exit_code == 0
@@ -500,13 +551,21 @@ def test_forget_takes_what_a_killed_export_left(tmp_path: Path) -> None:
 def test_forget_names_copies_on_object_storage_and_on_a_disk_that_is_away(tmp_path: Path) -> None:
     workspace = build(tmp_path / "w")
     place = publish_bundle(
-        open_bundle(workspace, "calls"), format_name="csv", url=f"memory://{tmp_path.name}"
+        open_bundle(workspace, "calls"),
+        format_name="csv",
+        url=f"memory://{tmp_path.name}",
     )
     spared = publish_bundle(
-        open_bundle(workspace, "others"), format_name="csv", url=f"memory://{tmp_path.name}"
+        open_bundle(workspace, "others"),
+        format_name="csv",
+        url=f"memory://{tmp_path.name}",
     )
     away = tmp_path / "disk"
-    export_bundle(open_bundle(workspace, "calls"), format_name="csv", output=away / "calls.csv")
+    export_bundle(
+        open_bundle(workspace, "calls"),
+        format_name="csv",
+        output=away / "calls.csv",
+    )
     away.rename(tmp_path / "unplugged")
     done = forget(workspace)
     assert done.exit_code == 0, done.output
@@ -522,21 +581,20 @@ def test_forget_names_copies_on_object_storage_and_on_a_disk_that_is_away(tmp_pa
 def test_forget_changes_no_predictions_outside_its_own_runs(tmp_path: Path) -> None:
     workspace = build(tmp_path / "w")
     with workspace.warehouse() as con:
-        (said,) = con.execute(
+        (row,) = con.execute(
             "select utterance_id from utterance where text = ?", [SECRET + "anna"]
         ).fetchall()[0]
-    own, theirs = (
-        workspace.models_dir / "intent-0123456789ab",
-        workspace.models_dir / "our-experiment",
-    )
+    own = workspace.models_dir / "intent-0123456789ab"
+    theirs = workspace.models_dir / "our-experiment"
     for folder in (own, theirs):
         folder.mkdir(parents=True)
-        (folder / "predictions.jsonl").write_text(f'{{"utterance_id": "{said}"}}\nnot json\n[1]\n')
+        predictions_file = folder / "predictions.jsonl"
+        predictions_file.write_text(f'{{"utterance_id": "{row}"}}\nnot json\n[1]\n')
     done = forget(workspace)
     assert (own / "predictions.jsonl").read_text() == "not json\n[1]\n"
     assert (
         theirs / "predictions.jsonl"
-    ).read_text() == f'{{"utterance_id": "{said}"}}\nnot json\n[1]\n'
+    ).read_text() == f'{{"utterance_id": "{row}"}}\nnot json\n[1]\n'
     assert str(theirs / "predictions.jsonl") in str(done.exception)
 
 
@@ -550,7 +608,8 @@ def test_remove_other_clips_leaves_what_is_called_like_no_clip(tmp_path: Path) -
     ):
         (folder / name).write_bytes(b"RIFF")
     assert remove_other_clips(tmp_path, [], {folder.name}, keep_others=False) == 0
-    assert [path.name for path in folder.iterdir()] == ["hold-music.wav"]
+    names = [path.name for path in folder.iterdir()]
+    assert names == ["hold-music.wav"]
 
 
 def test_publish_bundle_refuses_a_place_with_files_of_others(tmp_path: Path) -> None:
@@ -560,7 +619,8 @@ def test_publish_bundle_refuses_a_place_with_files_of_others(tmp_path: Path) -> 
     place = publish_bundle(bundle, format_name="csv", url=url)
     root = place.removeprefix("file://")
     (Path(root) / "team").mkdir()
-    (Path(root) / "team" / "plan.txt").write_text("theirs")
+    plan_file = Path(root) / "team" / "plan.txt"
+    plan_file.write_text("theirs")
     for _ in ("with a header", "without one"):
         before = files(Path(root))
         with pytest.raises(
@@ -587,9 +647,8 @@ def test_export_bundle_refuses_to_replace_an_export_with_files_of_others_in_it(
     (output / "train" / "mine.txt").unlink()
     export_bundle(open_bundle(workspace, "others"), format_name="shar", output=output)
     assert open_bundle(workspace, "others").version.version_id in (output / HEADER).read_text()
-    assert [one.version for one in workspace.written.read()] == [
-        open_bundle(workspace, "others").version.version_id
-    ]
+    versions = [one.version for one in workspace.written.read()]
+    assert versions == [open_bundle(workspace, "others").version.version_id]
 
 
 def test_audit_page_is_noted_where_the_data_are_a_workspaces(tmp_path: Path) -> None:
@@ -597,7 +656,10 @@ def test_audit_page_is_noted_where_the_data_are_a_workspaces(tmp_path: Path) -> 
     table = workspace.root / "table.csv"
     table.write_text("audio,label,speaker,split\na.wav,yes,s1,train\nb.wav,no,s2,test\n")
     shutil.copy(table, tmp_path / "copy.csv")
-    for path, page in ((table, tmp_path / "a.html"), (tmp_path / "copy.csv", tmp_path / "b.html")):
+    for path, page in (
+        (table, tmp_path / "a.html"),
+        (tmp_path / "copy.csv", tmp_path / "b.html"),
+    ):
         run(workspace, "audit", str(path), "--no-audio", "--output", str(page))
         assert page.exists()
     pages = [one.path for one in workspace.written.read() if one.kind == "page"]
@@ -606,10 +668,18 @@ def test_audit_page_is_noted_where_the_data_are_a_workspaces(tmp_path: Path) -> 
 
 def test_register_notes_before_the_file_is_there_and_forgets_older_lines(tmp_path: Path) -> None:
     register = build(tmp_path / "w").written
-    page = Written(path=str(tmp_path / "w" / "reports" / "a.html"), kind="page", sha256="1")
+    page = Written(
+        path=str(tmp_path / "w" / "reports" / "a.html"),
+        kind="page",
+        sha256="1",
+    )
     with register.noting(page):
         assert register.read() == [page]
-    newer = Written(path=page.path, kind="page", sha256="2")
+    newer = Written(
+        path=page.path,
+        kind="page",
+        sha256="2",
+    )
 
     class Died(Exception):
         pass
@@ -620,7 +690,8 @@ def test_register_notes_before_the_file_is_there_and_forgets_older_lines(tmp_pat
     with register.noting(newer):
         pass
     assert register.read() == [newer]
-    assert json.loads(register.path.read_text())["path"] == "./reports/a.html"
+    content = json.loads(register.path.read_text())
+    assert content["path"] == "./reports/a.html"
     assert register.path.stat().st_mode & 0o777 == 0o600
 
 

@@ -1,4 +1,6 @@
-"""Copies that are not byte-equal are found and grouped; calls that share their hold music are not one."""
+"""Copies that are not byte-equal are found and grouped; calls that share their hold music are not
+one.
+"""
 
 from __future__ import annotations
 
@@ -55,10 +57,11 @@ def music(seconds: float, seed: int):
     """Chords that change four times a second: a fingerprint needs pitch."""
     rng = np.random.default_rng(seed)
     at = np.arange(RATE_HZ // 4) / RATE_HZ
-    chords = [
-        sum(np.sin(2 * np.pi * 110 * 2 ** (rng.integers(0, 48) / 12) * at) for _ in range(4))
-        for _ in range(round(4 * seconds))
-    ]
+    chords = []
+    for _ in range(round(4 * seconds)):
+        chords.append(
+            sum(np.sin(2 * np.pi * 110 * 2 ** (rng.integers(0, 48) / 12) * at) for _ in range(4))
+        )
     return (0.1 * np.concatenate(chords)).astype(np.float32)
 
 
@@ -117,7 +120,13 @@ def test_find_duplicates_records_shared_hold_music_without_making_calls_one(
     inbox.mkdir()
     hold = music(8, 99)
     for seed in range(2):
-        call = np.concatenate([music(14, seed), hold, music(6 + seed, 10 + seed)])
+        call = np.concatenate(
+            [
+                music(14, seed),
+                hold,
+                music(6 + seed, 10 + seed),
+            ]
+        )
         soundfile.write(inbox / f"{seed}.wav", call, RATE_HZ)
     ingest_sources(workspace, [str(inbox)], say=said.append)
     with workspace.warehouse() as con:
@@ -131,8 +140,16 @@ CLICK = 0.5 * np.random.default_rng(4).normal(size=40)
 
 
 @pytest.mark.usefixtures("chromaprint")
-@pytest.mark.parametrize("sound", [TONE, CLICK], ids=["0.2 s of tone", "click"])
-@pytest.mark.parametrize("floor", [0.0, 1e-3], ids=["silence", "quiet room"])
+@pytest.mark.parametrize(
+    "sound",
+    [TONE, CLICK],
+    ids=["0.2 s of tone", "click"],
+)
+@pytest.mark.parametrize(
+    "floor",
+    [0.0, 1e-3],
+    ids=["silence", "quiet room"],
+)
 def test_find_duplicates_passes_over_a_short_sound_that_silent_recordings_share(
     workspace: Workspace, tmp_path: Path, said: list[str], sound: np.ndarray, floor: float
 ) -> None:
@@ -163,7 +180,11 @@ def test_ingest_manifest_keeps_what_it_says_with_the_recording(
     workspace: Workspace, tmp_path: Path, said: list[str]
 ) -> None:
     for number in range(3):
-        soundfile.write(tmp_path / f"{number}.wav", speech_like(1_200, seed=number), RATE_HZ)
+        soundfile.write(
+            tmp_path / f"{number}.wav",
+            speech_like(1_200, seed=number),
+            RATE_HZ,
+        )
     shutil.copy(tmp_path / "0.wav", tmp_path / "same.wav")
     (tmp_path / "notes.wav").write_text("not audio", encoding="utf-8")
     manifest = tmp_path / "calls.csv"
@@ -179,7 +200,10 @@ def test_ingest_manifest_keeps_what_it_says_with_the_recording(
     lines = ["path,call_id,consent", *rows]
     manifest.write_text("\n".join(lines), encoding="utf-8")
     summary = ingest_manifest(workspace, manifest, say=said.append)
-    assert (summary.listed, summary.recordings, summary.duplicates, summary.dropped) == (5, 3, 1, 3)
+    assert summary.listed == 5
+    assert summary.recordings == 3
+    assert summary.duplicates == 1
+    assert summary.dropped == 3
     ids = recordings_by_name(workspace)
     with workspace.warehouse() as con:
         assert list_metadata(con) == {
@@ -195,10 +219,8 @@ def test_ingest_manifest_keeps_what_it_says_with_the_recording(
         }
     assert set(dropped) == {"calls.csv:5", "calls.csv:8"}
     first = shown[ids["0.wav"][:12]]
-    assert (first["metadata"], first["files"]) == (
-        "call_id=8 consent=yes",
-        f"{tmp_path / '0.wav'} {tmp_path / 'same.wav'}",
-    )
+    assert first["metadata"] == "call_id=8 consent=yes"
+    assert first["files"] == f"{tmp_path / '0.wav'} {tmp_path / 'same.wav'}"
     assert "gone.wav" in dropped["calls.csv:5"]
     assert "row 2" in dropped["calls.csv:8"]
 
@@ -207,14 +229,19 @@ def test_ingest_manifest_names_consent_that_is_neither_yes_nor_no_in_one_line(
     workspace: Workspace, tmp_path: Path, said: list[str]
 ) -> None:
     for number in range(4):
-        soundfile.write(tmp_path / f"{number}.wav", speech_like(1_200, seed=number), RATE_HZ)
+        soundfile.write(
+            tmp_path / f"{number}.wav",
+            speech_like(1_200, seed=number),
+            RATE_HZ,
+        )
     manifest = tmp_path / "calls.csv"
     manifest.write_text(
         "path,consent\n0.wav,oui\n1.wav,oui\n2.wav,see file\n3.wav,yes\n", encoding="utf-8"
     )
     ingest_manifest(workspace, manifest, say=said.append)
     assert [line for line in said if "neither yes nor no" in line] == [
-        "manifest: not understood, so these recordings are not used: consent 'oui' is neither yes nor no: 2 rows; "
+        "manifest: not understood, so these recordings are not used: consent 'oui' is "
+        "neither yes nor no: 2 rows; "
         "consent 'see file' is neither yes nor no: 1 row; write yes or no, and a date as 2027-01-31"
     ]
 

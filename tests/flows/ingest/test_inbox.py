@@ -34,7 +34,12 @@ def inbox(tmp_path: Path) -> Path:
 
 def next_batch(watched: Iterator[list[str]], workspace: Workspace) -> None:
     """What the command line does with what the watcher gives."""
-    ingest_sources(workspace, next(watched), say=lambda line: None, still_s=STILL_S)
+    ingest_sources(
+        workspace,
+        next(watched),
+        say=lambda line: None,
+        still_s=STILL_S,
+    )
 
 
 def names(workspace: Workspace) -> set[str]:
@@ -57,7 +62,12 @@ def test_watch_inbox_waits_until_a_file_has_arrived(
                 file.flush()
                 time.sleep(0.8)
 
-    watched = watch_inbox(workspace, [str(inbox)], say=said.append, poll_ms=200)
+    watched = watch_inbox(
+        workspace,
+        [str(inbox)],
+        say=said.append,
+        poll_ms=200,
+    )
     next_batch(watched, workspace)  # the empty inbox
     sender = threading.Thread(target=send)
     sender.start()
@@ -72,7 +82,12 @@ def test_watch_inbox_waits_until_a_file_has_arrived(
 def test_watch_inbox_treats_what_arrives_as_a_listing_would(
     workspace: Workspace, inbox: Path, said: list[str]
 ) -> None:
-    watched = watch_inbox(workspace, [str(inbox)], say=said.append, poll_ms=200)
+    watched = watch_inbox(
+        workspace,
+        [str(inbox)],
+        say=said.append,
+        poll_ms=200,
+    )
     next_batch(watched, workspace)
     moved = inbox.parent / "folder"
     moved.mkdir()
@@ -85,9 +100,8 @@ def test_watch_inbox_treats_what_arrives_as_a_listing_would(
     next_batch(watched, workspace)
     assert names(workspace) == {"inside.wav", "bad%FF.wav", "link.wav"}
     with workspace.warehouse() as con:
-        assert [(Path(d.subject).name, str(d.reason)) for d in list_drops(con)] == [
-            ("link.wav", "outside")
-        ]
+        drops = [(Path(d.subject).name, str(d.reason)) for d in list_drops(con)]
+        assert drops == [("link.wav", "outside")]
 
 
 @pytest.mark.parametrize("pattern", ["s3://bucket/calls", "/nowhere/at/all"])

@@ -16,11 +16,11 @@ import pytest
 import soundfile
 
 from flows.forget.flow import forget
-from flows.ingest.flow import ingest_sources
 from flows.ingest.plan import plan_ingest
 from flows.ingest.worker import Refused, decode_file
 from flows.place import FILE_NAME
 from flows.workspace import Workspace, open_workspace
+from tests.flows.conftest import ingest, quiet
 from voxdata.canonicalise import Canonical
 from voxdata.errors import DropReason
 from voxdata.testing import speech_like
@@ -48,14 +48,15 @@ schemes = []
 SPEECH = speech_like(1_500)
 
 
-def quiet(_line: str) -> None:
-    return None
-
-
 def workspace_at(root: Path, *, workers: int = 2) -> Workspace:
     root.mkdir(parents=True, exist_ok=True)
-    (root / FILE_NAME).write_text(SETTINGS.format(workers=workers), encoding="utf-8")
+    settings_file = root / FILE_NAME
+    settings_file.write_text(SETTINGS.format(workers=workers), encoding="utf-8")
     return open_workspace(root)
+
+
+def as_pcm(samples: np.ndarray) -> np.ndarray:
+    return np.rint(samples * 32767).astype(np.int16)
 
 
 def wav(
@@ -85,7 +86,9 @@ def wav(
 
 
 def decode_or_die(path: Path, audio_dir: Path, max_duration_ms: int) -> Canonical | Refused:
-    """Hangs, dies or swells on files of those names; a decoder that does it on its own cannot be had to order."""
+    """Hangs, dies or swells on files of those names; a decoder that does it on its own cannot be
+    had to order.
+    """
     if path.name == "hangs.wav":
         time.sleep(60)
     if path.name == "kills.wav":
@@ -98,7 +101,7 @@ def decode_or_die(path: Path, audio_dir: Path, max_duration_ms: int) -> Canonica
 def make_horrors(folder: Path) -> dict[str, DropReason | None]:
     """Files and the outcome of each; None is a recording."""
     folder.mkdir()
-    pcm = np.rint(SPEECH * 32767).astype(np.int16)
+    pcm = as_pcm(SPEECH)
     loud = pcm[:, None].repeat(64, axis=1)
     files: dict[str, tuple[bytes, DropReason | None]] = {
         "good.wav": (wav(pcm, 16_000), None),
@@ -126,7 +129,12 @@ def make_horrors(folder: Path) -> dict[str, DropReason | None]:
     }
     for name, (content, _) in files.items():
         (folder / name).write_bytes(content)
-    soundfile.write(folder / "nan.wav", np.array([0.0, np.nan, 0.5]), 16_000, subtype="FLOAT")
+    soundfile.write(
+        folder / "nan.wav",
+        np.array([0.0, np.nan, 0.5]),
+        16_000,
+        subtype="FLOAT",
+    )
     (folder / "gone.wav").symlink_to(folder / "nowhere.wav")
     (folder / "loop.wav").symlink_to(folder / "loop.wav")
     outside = folder.parent / "secret.wav"
@@ -157,9 +165,10 @@ if __name__ == "__main__":
 
 def test_ingest_killed_over_a_file_of_somebody_forgotten_leaves_no_audio(tmp_path: Path) -> None:
     source = tmp_path / "call.wav"
-    source.write_bytes(wav(np.rint(SPEECH * 32767).astype(np.int16), 16_000))
+    sound = wav(as_pcm(SPEECH), 16_000)
+    source.write_bytes(sound)
     workspace = workspace_at(tmp_path / "w")
-    ingest_sources(workspace, [str(source)], say=quiet)
+    ingest(workspace, source)
     with workspace.warehouse() as con:
         (stored,) = list_recordings(con)
     key = stored.recording.recording_id
@@ -191,39 +200,55 @@ def test_ingest_sources_states_an_outcome_for_every_horror_and_tries_none_twice(
 ) -> None:
     wanted = make_horrors(tmp_path / "calls")
     workspace = workspace_at(tmp_path / "w")
-    first = ingest_sources(workspace, [str(tmp_path / "calls")], say=quiet, decode=decode_or_die)
+    first = ingest(workspace, tmp_path / "calls", decode=decode_or_die)
     assert outcomes(workspace) == wanted
     assert first.listed == len(wanted)
     assert first.recordings == sum(reason is None for reason in wanted.values())
     assert first.dropped == sum(reason is not None for reason in wanted.values())
-    again = ingest_sources(workspace, [str(tmp_path / "calls")], say=quiet, decode=decode_or_die)
-    assert (again.known, again.waiting) == (first.listed - 2, 2)  # what hung and what swelled
-    assert (again.recordings, again.dropped) == (0, 0)
+    again = ingest(workspace, tmp_path / "calls", decode=decode_or_die)
+    assert again.known == first.listed - 2
+    assert again.waiting == 2  # what hung and what swelled
+    assert again.recordings == 0
+    assert again.dropped == 0
     assert outcomes(workspace) == wanted
     assert not list(workspace.audio_dir.rglob("*.partial"))
     with workspace.warehouse() as con:
         telephone = next(r.recording for r in list_recordings(con) if r.uri.endswith("你好.wav"))
         wide = next(r.recording for r in list_recordings(con) if r.uri.endswith("64 channels.wav"))
-    assert (telephone.sample_rate_hz, wide.canonical_channels) == (8_000, 1)
+    assert telephone.sample_rate_hz == 8_000
+    assert wide.canonical_channels == 1
 
 
 def test_ingest_sources_tries_a_quarantined_file_again_when_it_or_the_decoder_changes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    workspace, calls = workspace_at(tmp_path / "w"), tmp_path / "calls"
+    workspace = workspace_at(tmp_path / "w")
+    calls = tmp_path / "calls"
     calls.mkdir()
-    (calls / "kills.wav").write_bytes(wav(np.rint(SPEECH * 32767), 16_000))
-    assert ingest_sources(workspace, [str(calls)], say=quiet, decode=decode_or_die).dropped == 1
-    assert plan_ingest(workspace, [str(calls)], say=quiet) == []
+    killer = calls / "kills.wav"
+    sound = wav(as_pcm(SPEECH), 16_000)
+    killer.write_bytes(sound)
+    summary = ingest(workspace, calls, decode=decode_or_die)
+    assert summary.dropped == 1
+    plan = plan_ingest(workspace, [str(calls)], say=quiet)
+    assert plan == []
     for module in ("flow", "plan", "standing"):
         monkeypatch.setattr(f"flows.ingest.{module}.decoder_version", lambda: "a newer one")
     again = plan_ingest(workspace, [str(calls)], say=quiet)
-    assert [(row["standing"], row["why"]) for row in again] == [("retry", "the decoder changed")]
-    assert ingest_sources(workspace, [str(calls)], say=quiet).recordings == 1
-    (calls / "kills.wav").write_bytes(wav(np.rint(SPEECH[:9_000] * 32767), 16_000))
-    (calls / "new.wav").write_bytes(wav(np.rint(SPEECH[:8_000] * 32767), 16_000))
+    (row,) = again
+    assert row["standing"] == "retry"
+    assert row["why"] == "the decoder changed"
+    summary = ingest(workspace, calls)
+    assert summary.recordings == 1
+    killer = calls / "kills.wav"
+    sound = wav(as_pcm(SPEECH[:9_000]), 16_000)
+    killer.write_bytes(sound)
+    new_file = calls / "new.wav"
+    sound = wav(as_pcm(SPEECH[:8_000]), 16_000)
+    new_file.write_bytes(sound)
     rows = plan_ingest(workspace, [str(calls)], say=quiet)
-    assert sorted(str(row["standing"]) for row in rows) == ["changed", "new"]
+    standings = sorted(str(row["standing"]) for row in rows)
+    assert standings == ["changed", "new"]
 
 
 def test_ingest_sources_gives_equal_rows_for_any_number_of_workers(tmp_path: Path) -> None:
@@ -231,12 +256,12 @@ def test_ingest_sources_gives_equal_rows_for_any_number_of_workers(tmp_path: Pat
     calls.mkdir()
     for number in range(12):
         (calls / f"{number}.wav").write_bytes(
-            wav(np.rint(speech_like(500 + 100 * (number % 10), seed=number) * 32767), 16_000)
+            wav(as_pcm(speech_like(500 + 100 * (number % 10), seed=number)), 16_000)
         )
     tables = []
     for workers in (1, 3):
         workspace = workspace_at(tmp_path / str(workers), workers=workers)
-        ingest_sources(workspace, [str(calls)], say=quiet)
+        ingest(workspace, calls)
         with workspace.warehouse() as con:
             columns = "* exclude (created_at, run_id)"
             tables.append(
@@ -254,46 +279,63 @@ def test_ingest_sources_gives_equal_rows_for_any_number_of_workers(tmp_path: Pat
 def test_ingest_sources_remarks_on_what_it_kept_and_counts_it_among_no_drops(
     tmp_path: Path,
 ) -> None:
-    workspace, calls = workspace_at(tmp_path / "w"), tmp_path / "calls"
+    workspace = workspace_at(tmp_path / "w")
+    calls = tmp_path / "calls"
     calls.mkdir()
-    pcm = np.rint(SPEECH * 32767).astype(np.int16)
-    (calls / "joined.wav").write_bytes(wav(pcm, 16_000) + wav(pcm[:16_000], 16_000))
-    first = ingest_sources(workspace, [str(calls)], say=quiet)
-    assert (first.recordings, first.dropped, first.remarks) == (1, 0, 1)
+    pcm = as_pcm(SPEECH)
+    joined_file = calls / "joined.wav"
+    joined_file.write_bytes(wav(pcm, 16_000) + wav(pcm[:16_000], 16_000))
+    first = ingest(workspace, calls)
+    assert first.recordings == 1
+    assert first.dropped == 0
+    assert first.remarks == 1
     with workspace.warehouse() as con:
         (row,) = list_remarks(con)
-        assert (row.stage, row.remark.kind, row.remark.amount_ms) == ("ingest", "after_end", 1_000)
+        assert row.stage == "ingest"
+        assert row.remark.kind == "after_end"
+        assert row.remark.amount_ms == 1_000
         assert row.subject.endswith("joined.wav")
-        assert (list_drops(con), count_rows(con).remarks) == ([], 1)
+        assert list_drops(con) == []
+        assert count_rows(con).remarks == 1
         story = explain(con, row.recording_id)
-        assert ([r["kind"] for r in story["remarks"]], story["dropped"]) == (["after_end"], [])
-    again = ingest_sources(workspace, [str(calls)], say=quiet)
-    assert (again.known, again.remarks) == (1, 0)
+        kinds = [r["kind"] for r in story["remarks"]]
+        assert kinds == ["after_end"]
+        assert story["dropped"] == []
+    again = ingest(workspace, calls)
+    assert again.known == 1
+    assert again.remarks == 0
 
 
 def test_ingest_sources_calls_a_file_of_two_tracks_no_duplicate_of_one(tmp_path: Path) -> None:
-    workspace, calls = workspace_at(tmp_path / "w"), tmp_path / "calls"
+    workspace = workspace_at(tmp_path / "w")
+    calls = tmp_path / "calls"
     calls.mkdir()
-    one, two = (np.rint(speech_like(3_000, seed=s) * 32767).astype(np.int16) for s in (1, 2))
+    one, two = (as_pcm(speech_like(3_000, seed=seed)) for seed in (1, 2))
     for name, tracks in (("one.mov", [one]), ("two.mov", [one, two])):
         with av.open(str(calls / name), "w") as output:
             streams = [output.add_stream("pcm_s16le", rate=16_000, layout="mono") for _ in tracks]
             for stream, samples in zip(streams, tracks, strict=True):
-                frame = av.AudioFrame.from_ndarray(samples[None], format="s16", layout="mono")
+                frame = av.AudioFrame.from_ndarray(
+                    samples[None],
+                    format="s16",
+                    layout="mono",
+                )
                 frame.sample_rate, frame.pts = 16_000, 0
                 output.mux(stream.encode(frame))
                 output.mux(stream.encode(None))
-    found = ingest_sources(workspace, [str(calls)], say=quiet)
-    assert (found.recordings, found.duplicates) == (2, 0)
+    summary = ingest(workspace, calls)
+    assert summary.recordings == 2
+    assert summary.duplicates == 0
     with workspace.warehouse() as con:
-        assert [row.remark.kind for row in list_remarks(con)] == ["tracks"]
+        kinds = [row.remark.kind for row in list_remarks(con)]
+        assert kinds == ["tracks"]
 
 
 @pytest.mark.corpus
 def test_ingest_sources_deals_with_the_bad_audio_corpus_once(tmp_path: Path, corpora: Path) -> None:
     workspace = workspace_at(tmp_path / "w")
-    first = ingest_sources(workspace, [str(corpora / "bad_audio")], say=quiet)
+    first = ingest(workspace, corpora / "bad_audio")
     assert first.listed == 95
     assert first.recordings + first.duplicates + first.dropped == 95
-    again = ingest_sources(workspace, [str(corpora / "bad_audio")], say=quiet)
+    again = ingest(workspace, corpora / "bad_audio")
     assert again.known == 95

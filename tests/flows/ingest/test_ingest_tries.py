@@ -1,4 +1,6 @@
-"""A busy machine is no bad file: what hung, was killed or took too much is tried on several days."""
+"""A busy machine is no bad file: what hung, was killed or took too much is tried on several
+days.
+"""
 
 from __future__ import annotations
 
@@ -15,11 +17,11 @@ import soundfile
 from typer.testing import CliRunner
 
 from flows.cli.main import app
-from flows.ingest.flow import IngestSummary, ingest_sources
+from flows.ingest.flow import IngestSummary
 from flows.ingest.plan import plan_ingest
 from flows.ingest.worker import Refused, decode_file
 from flows.workspace import Workspace
-from tests.flows.conftest import UNTRAINED, workspace_with
+from tests.flows.conftest import UNTRAINED, ingest, quiet, workspace_with
 from voxdata.canonicalise import Canonical
 from voxdata.errors import DropReason, ShortageError
 from voxdata.testing import speech_like
@@ -37,15 +39,12 @@ decode_spool_gb = {spool_gb}
 MONDAY = date(2026, 1, 5)
 
 
-def quiet(_line: str) -> None:
-    return None
-
-
 def workspace_at(
     root: Path, *, cpu_s: float = 60, stall_s: float = 2, spool_gb: float = 1
 ) -> Workspace:
     return workspace_with(
-        root, SETTINGS.format(cpu_s=cpu_s, stall_s=stall_s, spool_gb=spool_gb) + UNTRAINED
+        root,
+        SETTINGS.format(cpu_s=cpu_s, stall_s=stall_s, spool_gb=spool_gb) + UNTRAINED,
     )
 
 
@@ -53,7 +52,12 @@ def workspace_at(
 def calls(tmp_path: Path) -> Path:
     folder = tmp_path / "calls"
     folder.mkdir()
-    soundfile.write(folder / "one.wav", speech_like(1_500), 16_000, subtype="PCM_16")
+    soundfile.write(
+        folder / "one.wav",
+        speech_like(1_500),
+        16_000,
+        subtype="PCM_16",
+    )
     return folder
 
 
@@ -105,7 +109,10 @@ def decode_and_be_killed(_path: Path, _dir: Path, _max_duration_ms: int) -> Cano
 
 
 def decode_and_swell(_path: Path, _dir: Path, _max_duration_ms: int) -> Canonical | Refused:
-    return Refused(reason=DropReason.OUT_OF_MEMORY, detail=str(len(bytearray(8 << 30))))
+    return Refused(
+        reason=DropReason.OUT_OF_MEMORY,
+        detail=str(len(bytearray(8 << 30))),
+    )
 
 
 def decode_and_crash(_path: Path, _dir: Path, _max_duration_ms: int) -> Canonical | Refused:
@@ -115,8 +122,9 @@ def decode_and_crash(_path: Path, _dir: Path, _max_duration_ms: int) -> Canonica
 
 def test_ingest_takes_a_file_that_gets_on_slowly(tmp_path: Path, calls: Path) -> None:
     workspace = workspace_at(tmp_path / "w", cpu_s=1, stall_s=3)
-    found = ingest_sources(workspace, [str(calls)], say=quiet, decode=decode_slowly)
-    assert (found.recordings, found.dropped) == (1, 0)
+    summary = ingest(workspace, calls, decode=decode_slowly)
+    assert summary.recordings == 1
+    assert summary.dropped == 0
 
 
 @pytest.mark.parametrize(
@@ -133,14 +141,8 @@ def test_ingest_tries_on_three_days_what_hung_or_swelled(
     workspace = workspace_at(tmp_path / "w", stall_s=1)
 
     def run(*, retry: DropReason | None = None) -> tuple[int, int, int]:
-        found: IngestSummary = ingest_sources(
-            workspace,
-            [str(calls)],
-            say=quiet,
-            decode=decode,
-            retry=retry,  # type: ignore[arg-type]
-        )
-        return found.dropped, found.waiting, found.known
+        summary: IngestSummary = ingest(workspace, calls, decode=decode, retry=retry)
+        return summary.dropped, summary.waiting, summary.known
 
     for number in range(3):
         set_day(monkeypatch, number)
@@ -153,14 +155,16 @@ def test_ingest_tries_on_three_days_what_hung_or_swelled(
             assert f"tried on {number + 1} of 3 days" in str(row["why"])
             assert run() == (0, 1, 0)
     set_day(monkeypatch, 3)
-    assert plan_ingest(workspace, [str(calls)], say=quiet) == []
+    plan = plan_ingest(workspace, [str(calls)], say=quiet)
+    assert plan == []
     assert run() == (0, 0, 1)
     with workspace.warehouse() as con:
-        assert [(drop.reason, drop.tries) for drop in list_drops(con)] == [(reason, 3)]
+        drops = [(drop.reason, drop.tries) for drop in list_drops(con)]
+        assert drops == [(reason, 3)]
     assert run(retry=DropReason.KILLED) == (0, 0, 1)
     (row,) = plan_ingest(workspace, [], say=quiet, retry=reason)
     assert row["standing"] == "retry"
-    assert ingest_sources(workspace, [], say=quiet, retry=reason).recordings == 1
+    assert ingest(workspace, retry=reason).recordings == 1
     assert run() == (0, 0, 1)
 
 
@@ -169,35 +173,50 @@ def test_ingest_begins_the_days_anew_when_the_file_changes(
 ) -> None:
     workspace = workspace_at(tmp_path / "w", stall_s=1)
     set_day(monkeypatch, 0)
-    assert ingest_sources(workspace, [str(calls)], say=quiet, decode=decode_never).dropped == 1
-    soundfile.write(calls / "one.wav", speech_like(1_400), 16_000, subtype="PCM_16")
-    assert ingest_sources(workspace, [str(calls)], say=quiet).recordings == 1
+    summary = ingest(workspace, calls, decode=decode_never)
+    assert summary.dropped == 1
+    soundfile.write(
+        calls / "one.wav",
+        speech_like(1_400),
+        16_000,
+        subtype="PCM_16",
+    )
+    summary = ingest(workspace, calls)
+    assert summary.recordings == 1
 
 
 def test_ingest_lets_rest_what_the_system_killed_on_three_days(
     tmp_path: Path, calls: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     workspace = workspace_at(tmp_path / "w")
-    soundfile.write(calls / "two.wav", speech_like(1_400, seed=2), 16_000, subtype="PCM_16")
-    assert ingest_sources(workspace, [str(calls / "two.wav")], say=quiet).recordings == 1
+    soundfile.write(
+        calls / "two.wav",
+        speech_like(1_400, seed=2),
+        16_000,
+        subtype="PCM_16",
+    )
+    assert ingest(workspace, calls / "two.wav").recordings == 1
     for number in range(2):
         set_day(monkeypatch, number)
         for _ in range(2):  # memory may be free again: it is tried whenever somebody asks
             with pytest.raises(ShortageError, match=r"1 file was not ingested.*SIGKILL"):
-                ingest_sources(workspace, [str(calls)], say=quiet, decode=decode_and_be_killed)
+                ingest(workspace, calls, decode=decode_and_be_killed)
         with workspace.warehouse() as con:
             assert list_drops(con) == []
-            assert [tries.days for tries in list_tries(con).values()] == [number + 1]
+            days = [tries.days for tries in list_tries(con).values()]
+            assert days == [number + 1]
     set_day(monkeypatch, 2)
-    last = ingest_sources(workspace, [str(calls)], say=quiet, decode=decode_and_be_killed)
-    assert (last.dropped, last.known) == (1, 1)
+    last = ingest(workspace, calls, decode=decode_and_be_killed)
+    assert last.dropped == 1
+    assert last.known == 1
     with workspace.warehouse() as con:
         (drop,) = list_drops(con)
-    assert (drop.reason, drop.tries) == (DropReason.KILLED, 3)
+    assert drop.reason == DropReason.KILLED
+    assert drop.tries == 3
     assert "on 3 days" in drop.detail
-    assert ingest_sources(workspace, [str(calls)], say=quiet).known == 2
-    found = ingest_sources(workspace, [], say=quiet, retry=DropReason.KILLED)
-    assert found.recordings == 1
+    assert ingest(workspace, calls).known == 2
+    summary = ingest(workspace, retry=DropReason.KILLED)
+    assert summary.recordings == 1
 
 
 def test_ingest_does_not_try_again_what_crashes_the_decoder(
@@ -205,18 +224,19 @@ def test_ingest_does_not_try_again_what_crashes_the_decoder(
 ) -> None:
     workspace = workspace_at(tmp_path / "w")
     set_day(monkeypatch, 0)
-    assert ingest_sources(workspace, [str(calls)], say=quiet, decode=decode_and_crash).dropped == 1
+    assert ingest(workspace, calls, decode=decode_and_crash).dropped == 1
     set_day(monkeypatch, 1)
-    assert ingest_sources(workspace, [str(calls)], say=quiet).known == 1
-    found = ingest_sources(workspace, [str(calls)], say=quiet, retry=DropReason.CRASHED)
-    assert found.recordings == 1
+    assert ingest(workspace, calls).known == 1
+    summary = ingest(workspace, calls, retry=DropReason.CRASHED)
+    assert summary.recordings == 1
 
 
 def test_ingest_refuses_what_takes_more_room_than_it_may(tmp_path: Path, calls: Path) -> None:
     write_silence(calls / "long.wav", minutes=10)
     workspace = workspace_at(tmp_path / "w", spool_gb=0.01)
-    found = ingest_sources(workspace, [str(calls)], say=quiet)
-    assert (found.recordings, found.dropped) == (1, 1)
+    summary = ingest(workspace, calls)
+    assert summary.recordings == 1
+    assert summary.dropped == 1
     with workspace.warehouse() as con:
         (drop,) = list_drops(con)
     assert drop.reason is DropReason.TOO_LONG
@@ -248,12 +268,14 @@ def test_ingest_command_limits_cpu_time_and_tries_again(
     assert "--retry timed_out" in str(plan["why"])
     (row,) = run("ledger")
     assert isinstance(row, dict)
-    assert (row["reason"], row["tries"]) == ("timed_out", 1)
+    assert row["reason"] == "timed_out"
+    assert row["tries"] == 1
     assert "more CPU time" in str(row["detail"])
     workspace_at(tmp_path / "w", cpu_s=300)
     second = run("ingest", "--retry", "timed_out")
     assert isinstance(second, dict)
-    assert (second["listed"], second["waiting"]) == (1, 0)
+    assert second["listed"] == 1
+    assert second["waiting"] == 0
     with workspace.warehouse() as con:
         assert len(read_rows(con, "select * from recording")) == 1
 

@@ -1,4 +1,6 @@
-"""A machine's fault is never a file's fault: nothing is noted about files that were not at fault, and the next run does them."""
+"""A machine's fault is never a file's fault: nothing is noted about files that were not at fault,
+and the next run does them.
+"""
 
 from __future__ import annotations
 
@@ -18,13 +20,14 @@ import pytest
 import soundfile
 
 from flows.cli.main import run_command
-from flows.ingest.flow import ingest_batch, ingest_sources
+from flows.ingest.flow import ingest_batch
 from flows.ingest.sources import list_sources
 from flows.ingest.worker import Refused, decode_file
 from flows.place import FILE_NAME
 from flows.prelabel.worker import Outcome
 from flows.workers.pool import WorkerPool
 from flows.workspace import Workspace, open_workspace
+from tests.flows.conftest import ingest
 from tests.flows.ingest.test_ingest import decode_or_die
 from voxdata.canonicalise import Canonical
 from voxdata.errors import DropReason, MachineError, ShortageError
@@ -48,10 +51,6 @@ schemes = []
 """
 
 
-def quiet(_line: str) -> None:
-    return None
-
-
 def make_workspace(
     root: Path, *, num_files: int = 3, seconds: int = 2, storage: str = ""
 ) -> Workspace:
@@ -60,8 +59,14 @@ def make_workspace(
         noise = (
             np.random.default_rng(number).uniform(-0.3, 0.3, seconds * 16_000).astype(np.float32)
         )
-        soundfile.write(root / "inbox" / f"{number}.wav", noise, 16_000, subtype="PCM_16")
-    (root / FILE_NAME).write_text(SETTINGS.format(storage=storage), encoding="utf-8")
+        soundfile.write(
+            root / "inbox" / f"{number}.wav",
+            noise,
+            16_000,
+            subtype="PCM_16",
+        )
+    settings_file = root / FILE_NAME
+    settings_file.write_text(SETTINGS.format(storage=storage), encoding="utf-8")
     return open_workspace(root)
 
 
@@ -82,14 +87,21 @@ def mounted(tmp_path: Path) -> Iterator[Path]:
     folder.mkdir()
     mount(folder, "-t", "tmpfs", "-o", "size=4m", "tmpfs")
     yield folder
-    subprocess.run(["umount", str(folder)], check=False, capture_output=True)
+    subprocess.run(
+        ["umount", str(folder)],
+        check=False,
+        capture_output=True,
+    )
 
 
 def mount(folder: Path, *options: str) -> None:
     if os.geteuid() != 0 or shutil.which("mount") is None:
         pytest.skip("only root may mount a disk of its own")
     done = subprocess.run(
-        ["mount", *options, str(folder)], check=False, capture_output=True, text=True
+        ["mount", *options, str(folder)],
+        check=False,
+        capture_output=True,
+        text=True,
     )
     if done.returncode:
         pytest.skip(f"no disk can be mounted here: {done.stderr.strip()}")
@@ -98,7 +110,10 @@ def mount(folder: Path, *options: str) -> None:
 def run_cli(
     workspace: Workspace, *arguments: str, before: str = ""
 ) -> subprocess.CompletedProcess[str]:
-    code = f"import sys\n{before}\nfrom flows.cli.main import main\nsys.argv = ['voxdata', *sys.argv[1:]]\nmain()"
+    code = (
+        f"import sys\n{before}\nfrom flows.cli.main import main\nsys.argv = ['voxdata', "
+        "*sys.argv[1:]]\nmain()"
+    )
     return subprocess.run(
         [sys.executable, "-c", code, "--dir", str(workspace.root), *arguments],
         capture_output=True,
@@ -112,7 +127,10 @@ def test_ingest_notes_nothing_about_files_for_which_the_audio_disk_has_no_room(
     tmp_path: Path, mounted: Path
 ) -> None:
     workspace = make_workspace(
-        tmp_path / "w", num_files=6, seconds=40, storage=f'audio = "{mounted}/audio"'
+        tmp_path / "w",
+        num_files=6,
+        seconds=40,
+        storage=f'audio = "{mounted}/audio"',
     )
     full = run_cli(workspace, "ingest")
     assert full.returncode == 1
@@ -126,8 +144,9 @@ def test_ingest_notes_nothing_about_files_for_which_the_audio_disk_has_no_room(
     assert len(list(mounted.rglob("*.flac"))) == recordings
     assert not list(mounted.rglob("*.partial"))
     mount(mounted, "-o", "remount,size=200m")
-    again = ingest_sources(workspace, [], say=quiet)
-    assert (again.known, again.recordings) == (recordings, 6 - recordings)
+    again = ingest(workspace)
+    assert again.known == recordings
+    assert again.recordings == 6 - recordings
 
 
 def test_ingest_notes_nothing_on_a_disk_that_is_mounted_read_only(
@@ -136,10 +155,10 @@ def test_ingest_notes_nothing_on_a_disk_that_is_mounted_read_only(
     workspace = make_workspace(tmp_path / "w", storage=f'audio = "{mounted}/audio"')
     mount(mounted, "-o", "remount,ro")
     with pytest.raises(MachineError, match="Read-only file system; have it mounted for writing"):
-        ingest_sources(workspace, [], say=quiet)
+        ingest(workspace)
     assert noted(workspace) == (0, 0, 0)
     mount(mounted, "-o", "remount,rw")
-    assert ingest_sources(workspace, [], say=quiet).recordings == 3
+    assert ingest(workspace).recordings == 3
 
 
 @pytest.mark.parametrize("place", ["/dev/null/audio", "inbox/0.wav/audio"])
@@ -148,14 +167,15 @@ def test_ingest_notes_nothing_when_the_audio_folder_cannot_be_made(
 ) -> None:
     workspace = make_workspace(tmp_path / "w", storage=f'audio = "{place}"')
     with pytest.raises(MachineError, match="name another place under"):
-        ingest_sources(workspace, [], say=quiet)
+        ingest(workspace)
     assert noted(workspace) == (0, 0, 0)
     mended = open_again(workspace, storage="")
-    assert ingest_sources(mended, [], say=quiet).recordings == 3
+    assert ingest(mended).recordings == 3
 
 
 def open_again(workspace: Workspace, *, storage: str) -> Workspace:
-    (workspace.root / FILE_NAME).write_text(SETTINGS.format(storage=storage), encoding="utf-8")
+    settings_file = workspace.root / FILE_NAME
+    settings_file.write_text(SETTINGS.format(storage=storage), encoding="utf-8")
     return open_workspace(workspace.root)
 
 
@@ -210,7 +230,10 @@ def decode_with_little_memory(
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
     limit = pages * resource.getpagesize() + (64 << 20)
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-    return Refused(reason=DropReason.FAILED, detail=str(len(bytearray(1 << 30))))
+    return Refused(
+        reason=DropReason.FAILED,
+        detail=str(len(bytearray(1 << 30))),
+    )
 
 
 @pytest.mark.parametrize(
@@ -227,10 +250,10 @@ def test_ingest_notes_nothing_when_the_machine_lacks_what_decoding_needs(
 ) -> None:
     workspace = make_workspace(tmp_path / "w")
     with pytest.raises(MachineError, match=words):
-        ingest_sources(workspace, [], say=quiet, decode=decode)  # type: ignore[arg-type]
+        ingest(workspace, decode=decode)  # type: ignore[arg-type]
     assert noted(workspace) == (0, 0, 0)
     assert not list(workspace.audio_dir.rglob("*.flac"))
-    assert ingest_sources(workspace, [], say=quiet).recordings == 3
+    assert ingest(workspace).recordings == 3
 
 
 def test_ingest_tells_memory_that_the_machine_lacks_from_memory_that_a_file_may_not_have(
@@ -238,12 +261,15 @@ def test_ingest_tells_memory_that_the_machine_lacks_from_memory_that_a_file_may_
 ) -> None:
     workspace = make_workspace(tmp_path / "w", num_files=1)
     with pytest.raises(ShortageError, match="memory ran out"):
-        ingest_sources(workspace, [], say=quiet, decode=decode_with_little_memory)
+        ingest(workspace, decode=decode_with_little_memory)
     assert noted(workspace) == (0, 0, 0)
-    (workspace.root / "inbox/0.wav").rename(workspace.root / "inbox/swells.wav")
-    assert ingest_sources(workspace, [], say=quiet, decode=decode_or_die).dropped == 1
+    sound_file = workspace.root / "inbox/0.wav"
+    sound_file.rename(workspace.root / "inbox/swells.wav")
+    summary = ingest(workspace, decode=decode_or_die)
+    assert summary.dropped == 1
     with workspace.warehouse() as con:
-        assert [drop.reason for drop in list_drops(con)] == [DropReason.OUT_OF_MEMORY]
+        reasons = [drop.reason for drop in list_drops(con)]
+        assert reasons == [DropReason.OUT_OF_MEMORY]
 
 
 def decode_or_be_ended(path: Path, audio_dir: Path, max_duration_ms: int) -> Canonical | Refused:
@@ -257,9 +283,9 @@ def test_ingest_leaves_a_file_untried_whose_process_was_killed_from_outside_and_
 ) -> None:
     workspace = make_workspace(tmp_path / "w")
     with pytest.raises(ShortageError, match=r"1 file was not ingested.*1\.wav.*SIGKILL"):
-        ingest_sources(workspace, [], say=quiet, decode=decode_or_be_ended)
+        ingest(workspace, decode=decode_or_be_ended)
     assert noted(workspace) == (2, 2, 0)
-    assert ingest_sources(workspace, [], say=quiet).recordings == 1
+    assert ingest(workspace).recordings == 1
 
 
 FEW_FILES = """
@@ -286,7 +312,9 @@ def test_ingest_says_first_what_the_warehouse_disk_lacks_and_loses_nothing(
     tmp_path: Path, mounted: Path, size: str
 ) -> None:
     workspace = make_workspace(
-        tmp_path / "w", num_files=8, storage=f'warehouse = "{mounted}/warehouse.duckdb"'
+        tmp_path / "w",
+        num_files=8,
+        storage=f'warehouse = "{mounted}/warehouse.duckdb"',
     )
     mount(mounted, "-o", f"remount,size={size}")
     full = run_cli(workspace, "ingest")
@@ -295,7 +323,7 @@ def test_ingest_says_first_what_the_warehouse_disk_lacks_and_loses_nothing(
     assert "Traceback" not in full.stderr
     assert "cannot rollback" not in full.stderr
     mount(mounted, "-o", "remount,size=50m")
-    ingest_sources(workspace, [], say=quiet)
+    ingest(workspace)
     assert noted(workspace) == (8, 8, 0)
 
 
@@ -341,36 +369,38 @@ def test_ingest_tries_a_file_again_that_could_not_be_read_for_lack_of_permission
     for folder in [workspace.root / "inbox", *(workspace.root / "inbox").parents][:-1]:
         folder.chmod(folder.stat().st_mode | 0o055)
     (workspace.root / "inbox/0.wav").chmod(0o600)
-    first = ingest_sources(workspace, [], say=quiet, decode=refuse_to_read)
+    first = ingest(workspace, decode=refuse_to_read)
     assert first.dropped == 1
     with workspace.warehouse() as con:
-        assert [(drop.reason, "Permission denied" in drop.detail) for drop in list_drops(con)] == [
-            (DropReason.NOT_READABLE, True)
-        ]
+        drops = [(drop.reason, "Permission denied" in drop.detail) for drop in list_drops(con)]
+        assert drops == [(DropReason.NOT_READABLE, True)]
         assert read_rows(con, "select * from source") == []
-    assert ingest_sources(workspace, [], say=quiet).recordings == 1
+    assert ingest(workspace).recordings == 1
 
 
 def test_ingest_tries_a_file_again_whose_disk_reported_an_error(tmp_path: Path) -> None:
     """/proc/self/mem answers like a disk that is broken."""
     workspace = make_workspace(tmp_path / "w", num_files=1)
-    found = ingest_sources(workspace, ["/proc/self/mem"], say=quiet)
-    assert found.dropped == 1
+    summary = ingest(workspace, "/proc/self/mem")
+    assert summary.dropped == 1
     with workspace.warehouse() as con:
-        assert [drop.reason for drop in list_drops(con)] == [DropReason.NOT_READABLE]
+        reasons = [drop.reason for drop in list_drops(con)]
+        assert reasons == [DropReason.NOT_READABLE]
         assert read_rows(con, "select * from source") == []
 
 
 def test_ingest_tries_files_again_whose_disk_went_away_while_it_ran(tmp_path: Path) -> None:
     workspace = make_workspace(tmp_path / "w", num_files=2)
-    inbox, away = workspace.root / "inbox", workspace.root / "away"
+    inbox = workspace.root / "inbox"
+    away = workspace.root / "away"
     listed = list_sources([str(inbox)])
     inbox.rename(away)
     with WorkerPool(workers=1) as pool:
         summary, untried = ingest_batch.fn(workspace, listed, pool, decode_file)
-    assert (summary.dropped, untried) == (2, [])
+    assert summary.dropped == 2
+    assert untried == []
     away.rename(inbox)
-    assert ingest_sources(workspace, [], say=quiet).recordings == 2
+    assert ingest(workspace).recordings == 2
 
 
 def test_outcome_notes_nothing_about_a_recording_for_which_memory_was_short() -> None:
@@ -384,9 +414,16 @@ def test_outcome_notes_nothing_about_a_recording_for_which_memory_was_short() ->
             raise MemoryError
 
     work = RecordingWork(
-        recording_id="r", sounds=(), source_rate_hz=16_000, wanted=frozenset({"diarize"})
+        recording_id="r",
+        sounds=(),
+        source_rate_hz=16_000,
+        wanted=frozenset({"diarize"}),
     )
-    models = Models(diarizer=Greedy(), transcriber=None, labelers={})  # type: ignore[arg-type]
+    models = Models(
+        diarizer=Greedy(),
+        transcriber=None,
+        labelers={},
+    )  # type: ignore[arg-type]
     (outcome,) = _run([work], models)
     assert isinstance(outcome, Outcome)
     assert outcome.failure is None

@@ -51,14 +51,16 @@ def test_read_manifest_reads_tsv_and_parquet_alike(tmp_path):
     frame = pl.DataFrame({"path": ["a.wav", "b.wav"], "agent_id": [7, None]})
     frame.write_parquet(tmp_path / "calls.parquet")
     write(tmp_path / "calls.tsv", "path\tagent_id\na.wav\t7\nb.wav\t\n")
-    found = [
-        [(r.uri, dict(r.metadata)) for r in read_manifest(tmp_path / name)[0]]
-        for name in ("calls.parquet", "calls.tsv")
-    ]
+    found = []
+    for name in ("calls.parquet", "calls.tsv"):
+        found.append([(r.uri, dict(r.metadata)) for r in read_manifest(tmp_path / name)[0]])
     assert (
         found[0]
         == found[1]
-        == [(str(tmp_path / "a.wav"), {"agent_id": "7"}), (str(tmp_path / "b.wav"), {})]
+        == [
+            (str(tmp_path / "a.wav"), {"agent_id": "7"}),
+            (str(tmp_path / "b.wav"), {}),
+        ]
     )
 
 
@@ -82,13 +84,23 @@ def test_read_manifest_reads_what_lhotse_writes(tmp_path):
     lhotse = pytest.importorskip("lhotse")
     recording = lhotse.Recording(
         id="call-1",
-        sources=[lhotse.audio.AudioSource(type="file", channels=[0], source="a.wav")],
+        sources=[
+            lhotse.audio.AudioSource(
+                type="file",
+                channels=[0],
+                source="a.wav",
+            )
+        ],
         sampling_rate=8000,
         num_samples=8000,
         duration=1.0,
     )
-    said = lhotse.SupervisionSegment(
-        id="s", recording_id="call-1", start=0, duration=1, language="de"
+    supervision = lhotse.SupervisionSegment(
+        id="s",
+        recording_id="call-1",
+        start=0,
+        duration=1,
+        language="de",
     )
     lhotse.RecordingSet.from_recordings([recording]).to_file(tmp_path / "recordings.jsonl.gz")
     cut = lhotse.MonoCut(
@@ -97,21 +109,17 @@ def test_read_manifest_reads_what_lhotse_writes(tmp_path):
         duration=1,
         channel=0,
         recording=recording,
-        supervisions=[said],
+        supervisions=[supervision],
         custom={"call_id": "9"},
     )
     lhotse.CutSet.from_cuts([cut]).to_file(tmp_path / "cuts.jsonl")
     (row,), bad = read_manifest(tmp_path / "recordings.jsonl.gz")
-    assert (row.uri, dict(row.metadata), bad) == (
-        str(tmp_path / "a.wav"),
-        {"lhotse_id": "call-1"},
-        [],
-    )
+    assert row.uri == str(tmp_path / "a.wav")
+    assert dict(row.metadata) == {"lhotse_id": "call-1"}
+    assert bad == []
     (row,), bad = read_manifest(tmp_path / "cuts.jsonl")
-    assert (dict(row.metadata), bad) == (
-        {"lhotse_id": "cut-1", "language": "de", "call_id": "9"},
-        [],
-    )
+    assert dict(row.metadata) == {"lhotse_id": "cut-1", "language": "de", "call_id": "9"}
+    assert bad == []
 
 
 def test_read_manifest_names_every_bad_row_and_keeps_the_others(tmp_path):
@@ -127,15 +135,22 @@ def test_read_manifest_names_every_bad_row_and_keeps_the_others(tmp_path):
     path = write(tmp_path / "calls.jsonl", "\n".join(lines))
     rows, bad = read_manifest(path)
     assert [r.number for r in rows] == [1]
-    assert [b.number for b in bad] == [2, 3, 4, 5, 6]
+    numbers = [b.number for b in bad]
+    assert numbers == [2, 3, 4, 5, 6]
     assert "row 1" in bad[-1].problem
 
 
 @pytest.mark.parametrize(
     "row",
     [
-        '{"id": "r", "recording": {"sources": [{"type": "file", "source": "a.wav"}], "custom": "oops"}}',
-        '{"id": "r", "recording": {"sources": [{"type": "file", "source": "a.wav"}]}, "supervisions": 5}',
+        (
+            '{"id": "r", "recording": {"sources": [{"type": "file", "source": "a.wav"}], '
+            '"custom": "oops"}}'
+        ),
+        (
+            '{"id": "r", "recording": {"sources": [{"type": "file", "source": "a.wav"}]}, '
+            '"supervisions": 5}'
+        ),
         '{"id": "r", "sources": [{"type": "command", "source": "cat a.wav"}]}',
         '{"path": "~nobody-of-that-name/x.wav"}',
         '{"path": "a.wav", "note": "\\ud800 alone"}',
@@ -143,20 +158,26 @@ def test_read_manifest_names_every_bad_row_and_keeps_the_others(tmp_path):
     ],
 )
 def test_read_manifest_survives_a_row_of_the_wrong_kind(tmp_path, row):
-    rows, bad = read_manifest(write(tmp_path / "calls.jsonl", f'{row}\n{{"path": "b.wav"}}\n'))
-    assert ([r.number for r in rows], [b.number for b in bad]) == ([2], [1])
+    path = write(tmp_path / "calls.jsonl", f'{row}\n{{"path": "b.wav"}}\n')
+    rows, bad = read_manifest(path)
+    assert [r.number for r in rows] == [2]
+    assert [b.number for b in bad] == [1]
 
 
 def test_read_manifest_reads_kaldi_files_separated_by_tabs(tmp_path):
     write(tmp_path / "wav.scp", "u1\taudio/a.wav\n")
     write(tmp_path / "utt2spk", "u1\tanna\n")
     (row,), bad = read_manifest(tmp_path)
-    assert (row.uri, row.metadata["speaker"], bad) == (str(tmp_path / "audio/a.wav"), "anna", [])
+    assert row.uri == str(tmp_path / "audio/a.wav")
+    assert row.metadata["speaker"] == "anna"
+    assert bad == []
 
 
 def test_read_manifest_tells_a_row_with_too_many_fields(tmp_path):
-    rows, bad = read_manifest(write(tmp_path / "calls.csv", "path,call_id\na.wav,1,2,3\nb.wav,2\n"))
-    assert ([r.number for r in rows], [b.number for b in bad]) == ([3], [2])
+    path = write(tmp_path / "calls.csv", "path,call_id\na.wav,1,2,3\nb.wav,2\n")
+    rows, bad = read_manifest(path)
+    assert [r.number for r in rows] == [3]
+    assert [b.number for b in bad] == [2]
 
 
 @pytest.mark.parametrize(

@@ -10,14 +10,12 @@ from pathlib import Path
 
 import pytest
 import soundfile
-from typer.testing import CliRunner
 
-from flows.cli.main import app
 from flows.ingest.flow import ingest_manifest, ingest_sources
 from flows.ingest.plan import plan_ingest
 from flows.ingest.sources import list_sources
 from flows.workspace import Workspace
-from tests.flows.conftest import UNTRAINED, workspace_with
+from tests.flows.conftest import UNTRAINED, ingest, quiet, run, workspace_with
 from voxdata.errors import ConfigError, DropReason
 from voxdata.testing import speech_like
 from warehouse.ledger import list_drops
@@ -40,13 +38,10 @@ MALFORMED = [
 ]
 
 
-def quiet(_line: str) -> None:
-    return None
-
-
 def workspace_at(root: Path, *, inbox: tuple[str, ...] = ()) -> Workspace:
     return workspace_with(
-        root, SETTINGS.format(inbox=", ".join(f"'{name}'" for name in inbox)) + UNTRAINED
+        root,
+        SETTINGS.format(inbox=", ".join(f"'{name}'" for name in inbox)) + UNTRAINED,
     )
 
 
@@ -54,7 +49,12 @@ def workspace_at(root: Path, *, inbox: tuple[str, ...] = ()) -> Workspace:
 def calls(tmp_path: Path) -> Path:
     folder = tmp_path / "calls"
     folder.mkdir()
-    soundfile.write(folder / "good.wav", speech_like(1_500), 16_000, subtype="PCM_16")
+    soundfile.write(
+        folder / "good.wav",
+        speech_like(1_500),
+        16_000,
+        subtype="PCM_16",
+    )
     return folder
 
 
@@ -76,14 +76,15 @@ def test_ingest_names_a_tree_deeper_than_the_system_allows(tmp_path: Path, calls
         os.close(back)
     workspace = workspace_at(tmp_path / "w")
     try:
-        first = ingest_sources(workspace, [str(calls)], say=quiet)
+        first = ingest(workspace, calls)
         assert first.recordings == 1
         with workspace.warehouse() as con:
-            found = list_drops(con)
-        deep = [drop for drop in found if drop.reason is DropReason.NOT_READABLE]
+            drops = list_drops(con)
+        deep = [drop for drop in drops if drop.reason is DropReason.NOT_READABLE]
         assert deep
         assert all("File name too long" in drop.detail for drop in deep)
-        assert ingest_sources(workspace, [str(calls)], say=quiet).recordings == 0
+        summary = ingest(workspace, calls)
+        assert summary.recordings == 0
     finally:
         subprocess.run(["rm", "-rf", str(calls)], check=False)
 
@@ -93,13 +94,15 @@ def test_ingest_names_a_malformed_argument_and_takes_the_others(
     tmp_path: Path, calls: Path, url: str
 ) -> None:
     workspace = workspace_at(tmp_path / "w")
-    found = ingest_sources(workspace, [url, str(calls)], say=quiet)
-    assert (found.recordings, found.dropped) == (1, 1)
+    summary = ingest(workspace, url, calls)
+    assert summary.recordings == 1
+    assert summary.dropped == 1
     with workspace.warehouse() as con:
         (drop,) = list_drops(con)
     assert url in (drop.subject, drop.subject.removeprefix(str(Path.cwd()) + "/"))
-    again = ingest_sources(workspace, [url, str(calls)], say=quiet)
-    assert (again.known, again.dropped) == (1, 1)
+    again = ingest(workspace, url, calls)
+    assert again.known == 1
+    assert again.dropped == 1
     with pytest.raises(ConfigError) as caught:
         list_sources([url])
     assert url in str(caught.value)
@@ -109,7 +112,7 @@ def test_ingest_of_an_inbox_goes_on_when_one_of_its_entries_is_malformed(
     tmp_path: Path, calls: Path
 ) -> None:
     workspace = workspace_at(tmp_path / "w", inbox=("http://[", str(calls)))
-    done = CliRunner().invoke(app, ["--dir", str(workspace.root), "ingest"])
+    done = run(workspace, "ingest")
     assert done.exit_code == 0, done.output
     assert list(drops(workspace)) == ["["]
     with workspace.warehouse() as con:
@@ -120,11 +123,18 @@ def test_ingest_manifest_names_malformed_urls_and_takes_the_others(
     tmp_path: Path, calls: Path
 ) -> None:
     rows = [name for name in MALFORMED if name != "s3://"]
-    (calls / "m.csv").write_text("path\n" + "\n".join([*rows, "good.wav"]) + "\n", encoding="utf-8")
+    table_file = calls / "m.csv"
+    table_file.write_text("path\n" + "\n".join([*rows, "good.wav"]) + "\n", encoding="utf-8")
     workspace = workspace_at(tmp_path / "w")
     told: list[str] = []
-    found = ingest_manifest(workspace, calls / "m.csv", say=told.append, anywhere=True)
-    assert (found.recordings, found.dropped) == (1, len(rows))
+    summary = ingest_manifest(
+        workspace,
+        calls / "m.csv",
+        say=told.append,
+        anywhere=True,
+    )
+    assert summary.recordings == 1
+    assert summary.dropped == len(rows)
     for number in range(len(rows)):
         assert any(f"row {number + 2}:" in line for line in told)
 
@@ -139,12 +149,14 @@ def test_ingest_takes_names_that_are_no_text_whatever_is_in_them(
     Path(os.fsdecode(odd + b"/fold\xe9r/empty\xfe.wav")).write_bytes(b"")
     Path(os.fsdecode(odd + b"/link\xfc.wav")).symlink_to(os.fsdecode(odd + b"/nowhere\xfd"))
     workspace = workspace_at(tmp_path / "w")
-    found = ingest_sources(workspace, [str(calls)], say=quiet)
-    assert (found.listed, found.recordings, found.duplicates) == (5, 1, 1)
-    assert found.dropped == 3
+    summary = ingest(workspace, calls)
+    assert summary.listed == 5
+    assert summary.recordings == 1
+    assert summary.duplicates == 1
+    assert summary.dropped == 3
     assert set(drops(workspace)) == {"no%FF%20sound.wav", "empty%FE.wav", "link%FC.wav"}
     for command in (["ingest", str(calls), "--plan", "--json"], ["ledger", "--json"]):
-        done = CliRunner().invoke(app, ["--dir", str(workspace.root), *command])
+        done = run(workspace, *command)
         assert done.exit_code == 0, done.output
 
 
@@ -177,8 +189,8 @@ def test_ingest_names_what_is_no_file(tmp_path: Path, calls: Path) -> None:
         os.chdir(back)
         workspace = workspace_at(tmp_path / "w")
         arguments = [str(calls), "/dev/zero", str(calls / "pipe.wav")]
-        found = ingest_sources(workspace, arguments, say=quiet)
-    assert found.recordings == 1
+        summary = ingest_sources(workspace, arguments, say=quiet)
+    assert summary.recordings == 1
     wanted = {
         "pipe.wav": DropReason.NOT_AUDIO,
         "socket.wav": DropReason.NOT_AUDIO,
@@ -193,16 +205,19 @@ def test_ingest_names_what_is_no_file(tmp_path: Path, calls: Path) -> None:
 def test_ingest_goes_on_when_a_folder_lies_where_a_file_was(
     tmp_path: Path, calls: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (calls / "was.wav").write_bytes((calls / "good.wav").read_bytes()[:20_000])
-    (calls / "gone.wav").write_bytes((calls / "good.wav").read_bytes()[:20_000])
+    was = calls / "was.wav"
+    was.write_bytes((calls / "good.wav").read_bytes()[:20_000])
+    gone = calls / "gone.wav"
+    gone.write_bytes((calls / "good.wav").read_bytes()[:20_000])
     listed = list_sources([str(calls)])
     (calls / "was.wav").unlink()
     (calls / "was.wav").mkdir()
     (calls / "gone.wav").unlink()
     monkeypatch.setattr("flows.ingest.listing.list_sources", lambda _patterns: listed)
     workspace = workspace_at(tmp_path / "w")
-    found = ingest_sources(workspace, [str(calls)], say=quiet)
-    assert (found.recordings, found.dropped) == (1, 2)
+    summary = ingest(workspace, calls)
+    assert summary.recordings == 1
+    assert summary.dropped == 2
     reasons = {name: reason for name, (reason, _) in drops(workspace).items()}
     assert reasons == {"was.wav": DropReason.MISSING, "gone.wav": DropReason.MISSING}
 
@@ -211,20 +226,26 @@ def test_ingest_goes_on_when_a_folder_lies_where_canonical_audio_was(
     tmp_path: Path, calls: Path
 ) -> None:
     workspace = workspace_at(tmp_path / "w")
-    ingest_sources(workspace, [str(calls)], say=quiet)
+    ingest(workspace, calls)
     (flac,) = workspace.audio_dir.rglob("*.flac")
     flac.unlink()
     flac.mkdir()
-    soundfile.write(calls / "two.wav", speech_like(1_200, seed=2), 16_000, subtype="PCM_16")
+    soundfile.write(
+        calls / "two.wav",
+        speech_like(1_200, seed=2),
+        16_000,
+        subtype="PCM_16",
+    )
     (row, new) = plan_ingest(workspace, [str(calls)], say=quiet)
-    assert (row["standing"], new["standing"]) == ("retry", "new")
-    found = ingest_sources(workspace, [str(calls)], say=quiet)
-    assert found.recordings == 1
+    assert row["standing"] == "retry"
+    assert new["standing"] == "new"
+    summary = ingest(workspace, calls)
+    assert summary.recordings == 1
     with workspace.warehouse() as con:
         (drop,) = list_drops(con)
     assert str(flac) in drop.detail
     flac.rmdir()
-    assert ingest_sources(workspace, [str(calls)], say=quiet).duplicates == 1
+    assert ingest(workspace, calls).duplicates == 1
     assert flac.is_file()
 
 
@@ -237,7 +258,8 @@ def test_ingest_names_a_folder_that_may_not_be_entered(tmp_path: Path, calls: Pa
     closed.chmod(0o000)
     code = (
         "import os, sys\nfrom flows.ingest.sources import list_sources\nos.setuid(65534)\n"
-        "for s in list_sources(sys.argv[1:]): print(s.name, s.problem_reason if s.problem else 'fine')"
+        "for s in list_sources(sys.argv[1:]): print(s.name, s.problem_reason if s.problem "
+        "else 'fine')"
     )
     for folder in [calls, *calls.parents][:-1]:
         folder.chmod(folder.stat().st_mode | 0o055)

@@ -64,18 +64,22 @@ def said(
 
 def make(root: Path, *, version: int, labels: str, changes: str = "") -> Workspace:
     named = ", ".join(f'{{ name = "{label}" }}' for label in labels.split())
-    (root / FILE_NAME).write_text(SETTINGS.format(version=version, labels=named, changes=changes))
+    settings_file = root / FILE_NAME
+    settings_file.write_text(SETTINGS.format(version=version, labels=named, changes=changes))
     return open_workspace(root)
 
 
 def test_settle_weighs_a_second_choice_less_and_keeps_the_shares() -> None:
     answers = Answers(
-        labels=(said(1, "ann", "sad", "angry"), said(2, "bob", "angry")), checks=(), decisions=()
+        labels=(said(1, "ann", "sad", "angry"), said(2, "bob", "angry")),
+        checks=(),
+        decisions=(),
     )
     gold = settle(answers, EMOTION).gold["u"]
     assert gold.label == "angry"
     assert gold.distribution == pytest.approx({"angry": 2 / 3, "sad": 1 / 3})
-    assert (gold.num_votes, gold.posterior) == (2, {})
+    assert gold.num_votes == 2
+    assert gold.posterior == {}
 
 
 def test_settle_keeps_posterior_beside_shares_when_skill_is_inferred() -> None:
@@ -94,18 +98,26 @@ def test_settle_keeps_posterior_beside_shares_when_skill_is_inferred() -> None:
 
 def test_settle_lets_a_decision_go_before_the_votes() -> None:
     votes = tuple(said(n, f"p{n}", "angry") for n in range(3))
-    found = settle(
-        Answers(labels=votes, checks=(), decisions=(said(9, "expert", "calm", project=2),)),
+    settled = settle(
+        Answers(
+            labels=votes,
+            checks=(),
+            decisions=(said(9, "expert", "calm", project=2),),
+        ),
         EMOTION,
         min_votes=2,
     )
-    assert (found.gold["u"].label, found.gold["u"].standing, found.gold["u"].num_votes) == (
-        "calm",
-        "decided",
-        3,
-    )
+    assert settled.gold["u"].label == "calm"
+    assert settled.gold["u"].standing == "decided"
+    assert settled.gold["u"].num_votes == 3
     alone = settle(
-        Answers(labels=(), checks=(), decisions=(said(9, "expert", "calm"),)), EMOTION, min_votes=2
+        Answers(
+            labels=(),
+            checks=(),
+            decisions=(said(9, "expert", "calm"),),
+        ),
+        EMOTION,
+        min_votes=2,
     )
     assert alone.gold["u"].label == "calm"
 
@@ -113,37 +125,59 @@ def test_settle_lets_a_decision_go_before_the_votes() -> None:
 def test_read_answers_tells_work_from_checks_and_decisions(tmp_path: Path) -> None:
     workspace = make(tmp_path, version=1, labels="ask tell")
     with workspace.warehouse() as con:
-        note_project(con, server_id=1, made_at="m", purpose="label", title="t", run_id="t")
-        note_project(con, server_id=2, made_at="m", purpose="adjudicate", title="t", run_id="t")
+        note_project(
+            con,
+            server_id=1,
+            made_at="m",
+            purpose="label",
+            title="t",
+            run_id="t",
+        )
+        note_project(
+            con,
+            server_id=2,
+            made_at="m",
+            purpose="adjudicate",
+            title="t",
+            run_id="t",
+        )
         add_checks(
-            con, [CheckClip(key="k", utterance_id="u", purpose="gold", shift_ms=80)], run_id="t"
+            con,
+            [CheckClip(key="k", utterance_id="u", purpose="gold", shift_ms=80)],
+            run_id="t",
         )
         rows = [
             said(1, "a", "ask", scheme="intent"),
             said(2, "a", "ask", key="k", scheme="intent"),
             said(3, "x", "tell", project=2, scheme="intent"),
         ]
-        add_annotations(con, [*rows, replace(rows[0], annotation_id=4, deleted=True)], run_id="t")
-        found = read_answers(con, workspace.histories)
-    assert [a.annotation_id for a in found.labels] == [1]
-    assert [a.annotation_id for a in found.checks] == [2]
-    assert [a.annotation_id for a in found.decisions] == [3]
+        add_annotations(
+            con,
+            [*rows, replace(rows[0], annotation_id=4, deleted=True)],
+            run_id="t",
+        )
+        answers = read_answers(con, workspace.histories)
+    assert [a.annotation_id for a in answers.labels] == [1]
+    assert [a.annotation_id for a in answers.checks] == [2]
+    assert [a.annotation_id for a in answers.decisions] == [3]
 
 
 def test_a_label_in_use_does_not_vanish_without_a_word(tmp_path: Path) -> None:
     workspace = make(tmp_path, version=1, labels="ask tell refund")
     with workspace.warehouse() as con:
         add_annotations(
-            con, [said(n, f"p{n}", "refund", scheme="intent") for n in range(3)], run_id="t"
+            con,
+            [said(n, f"p{n}", "refund", scheme="intent") for n in range(3)],
+            run_id="t",
         )
     shrunk = make(tmp_path, version=1, labels="ask tell")
     with shrunk.warehouse() as con:
-        found = read_answers(con, shrunk.histories)
-    assert [dict(a.labels) for a in found.labels] == [{}, {}, {}]
+        answers = read_answers(con, shrunk.histories)
+    assert [dict(a.labels) for a in answers.labels] == [{}, {}, {}]
     with pytest.raises(
         AnnotationError, match=r"3 annotations name 'refund'.*\[\[schemes.changes\]\]"
     ):
-        require_no_orphans(found.orphans)
+        require_no_orphans(answers.orphans)
     with pytest.raises(AnnotationError, match="refund"):
         push_pending(shrunk, say=lambda line: None)
     renamed = make(
@@ -153,9 +187,9 @@ def test_a_label_in_use_does_not_vanish_without_a_word(tmp_path: Path) -> None:
         changes='changes = [{ to_version = 2, rename = { refund = "money" } }]',
     )
     with renamed.warehouse() as con:
-        found = read_answers(con, renamed.histories)
-    assert [dict(a.labels) for a in found.labels] == [{"intent": ("money",)}] * 3
-    require_no_orphans(found.orphans)
+        answers = read_answers(con, renamed.histories)
+    assert [dict(a.labels) for a in answers.labels] == [{"intent": ("money",)}] * 3
+    require_no_orphans(answers.orphans)
 
 
 def test_settings_refuse_a_change_that_leads_nowhere(tmp_path: Path) -> None:

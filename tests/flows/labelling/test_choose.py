@@ -44,12 +44,16 @@ def settings(**fields: object) -> AnnotationSettings:
 
 
 def test_choose_clips_orders_all_of_them_the_most_doubtful_first_and_keeps_a_control_arm() -> None:
-    found = choose_clips(
-        UTTERANCES, PROPOSALS, settings=settings(), new=set(KEYS), lead_times=PRIOR
+    chosen = choose_clips(
+        UTTERANCES,
+        PROPOSALS,
+        settings=settings(),
+        new=set(KEYS),
+        lead_times=PRIOR,
     )
-    assert set(found) == set(KEYS)
-    assert sum(choice.arm == "random" for choice in found.values()) == 10
-    active = sorted((c for c in found.values() if c.arm == "active"), key=lambda c: -c.score)
+    assert set(chosen) == set(KEYS)
+    assert sum(choice.arm == "random" for choice in chosen.values()) == 10
+    active = sorted((c for c in chosen.values() if c.arm == "active"), key=lambda c: -c.score)
     assert [KEYS.index(c.utterance_id) for c in active] == sorted(
         KEYS.index(c.utterance_id) for c in active
     )
@@ -58,10 +62,15 @@ def test_choose_clips_orders_all_of_them_the_most_doubtful_first_and_keeps_a_con
 def test_choose_clips_keeps_to_the_budget_and_to_quotas() -> None:
     one_ms = PRIOR.predict(900, num_words=1)
     budget = Budget(time_ms=10 * one_ms, annotators=2)
-    found = choose_clips(
-        UTTERANCES, PROPOSALS, settings=settings(), new=set(KEYS), lead_times=PRIOR, budget=budget
+    chosen = choose_clips(
+        UTTERANCES,
+        PROPOSALS,
+        settings=settings(),
+        new=set(KEYS),
+        lead_times=PRIOR,
+        budget=budget,
     )
-    assert len(found) == 20
+    assert len(chosen) == 20
     twice = choose_clips(
         UTTERANCES,
         PROPOSALS,
@@ -85,7 +94,7 @@ def test_choose_clips_keeps_to_the_budget_and_to_quotas() -> None:
 
 def test_choose_clips_spends_nothing_of_the_budget_on_what_is_there() -> None:
     one_ms = PRIOR.predict(900, num_words=1)
-    found = choose_clips(
+    chosen = choose_clips(
         UTTERANCES,
         PROPOSALS,
         settings=settings(),
@@ -93,19 +102,20 @@ def test_choose_clips_spends_nothing_of_the_budget_on_what_is_there() -> None:
         lead_times=PRIOR,
         budget=Budget(time_ms=5 * one_ms, annotators=1),
     )
-    assert set(KEYS[50:]) <= set(found)
-    assert len(found) == 55
+    assert set(KEYS[50:]) <= set(chosen)
+    assert len(chosen) == 55
 
 
 def test_choose_clips_spreads_by_embeddings_and_keeps_away_from_what_was_heard() -> None:
-    near, far = np.array([1.0, 0.0], np.float32), np.array([0.0, 1.0], np.float32)
+    near = np.array([1.0, 0.0], np.float32)
+    far = np.array([0.0, 1.0], np.float32)
     embeddings = dict.fromkeys(KEYS[:50], near) | dict.fromkeys(KEYS[50:], far)
     jitter = np.random.default_rng(0)
     embeddings = {
         key: vector + jitter.normal(0, 0.01, 2).astype(np.float32)
         for key, vector in embeddings.items()
     }
-    found = choose_clips(
+    chosen = choose_clips(
         UTTERANCES[1:],
         {},
         settings=settings(strategy="coverage", random_share=0.02),
@@ -114,7 +124,7 @@ def test_choose_clips_spreads_by_embeddings_and_keeps_away_from_what_was_heard()
         embeddings=embeddings,
         heard=UTTERANCES[:1],
     )
-    first = max((c for c in found.values() if c.arm == "active"), key=lambda c: c.score)
+    first = max((c for c in chosen.values() if c.arm == "active"), key=lambda c: c.score)
     assert KEYS.index(first.utterance_id) >= 50
 
 
@@ -122,17 +132,32 @@ def test_choose_clips_spreads_by_embeddings_and_keeps_away_from_what_was_heard()
 def test_embed_utterances_shares_the_cache_with_training(tmp_path: Path) -> None:
     workspace = make_workspace(tmp_path, clips=3, name="calls")
     with workspace.warehouse() as con:
-        said = list_utterances(con)
+        utterances = list_utterances(con)
         files = {s.recording.recording_id: s.audio_file for s in list_recordings(con)}
     lines: list[str] = []
-    first = embed_utterances(workspace, said, files, guard=AudioGuard({}), say=lines.append)
+    first = embed_utterances(
+        workspace,
+        utterances,
+        files,
+        guard=AudioGuard({}),
+        say=lines.append,
+    )
     assert {vector.ndim for vector in first.values()} == {1}
     assert len(list((workspace.models_dir / "features").rglob("*.npz"))) == 3
-    again = embed_utterances(workspace, said, files, guard=AudioGuard({}), say=lines.append)
+    again = embed_utterances(
+        workspace,
+        utterances,
+        files,
+        guard=AudioGuard({}),
+        say=lines.append,
+    )
     assert all((again[key] == vector).all() for key, vector in first.items())
 
 
-@pytest.mark.parametrize("text", ["", "abc", "0min", "-5min", "45", "1h1h"])
+@pytest.mark.parametrize(
+    "text",
+    ["", "abc", "0min", "-5min", "45", "1h1h"],
+)
 def test_parse_duration_refuses(text: str) -> None:
     with pytest.raises(ConfigError):
         parse_duration(text)

@@ -17,7 +17,7 @@ from flows.labelling.push import push_pending
 from flows.labelling.queues import open_project
 from flows.place import FILE_NAME
 from flows.workspace import Workspace, open_workspace
-from tests.flows.conftest import FAKES
+from tests.flows.conftest import FAKES, quiet
 from voxdata.canonical import write_canonical
 from voxdata.draft import corrected_texts
 from voxdata.label import Prediction
@@ -48,14 +48,14 @@ schemes = []
 )
 RECORDING = make_recording()
 SECRET = PrivateSpan(
-    kind="phone", start=5, end=13, segment=Segment(start_ms=1_400, end_ms=2_600), score=0.9
+    kind="phone",
+    start=5,
+    end=13,
+    segment=Segment(start_ms=1_400, end_ms=2_600),
+    score=0.9,
 )
 LOUD = 0.5
 """Level of every sample of the recording: what is below it was muted."""
-
-
-def quiet(_line: str) -> None:
-    return None
 
 
 @pytest.fixture
@@ -83,7 +83,10 @@ def queue(workspace: Workspace) -> FakeQueue:
 
 def said(start_ms: int, end_ms: int, text: str) -> Utterance:
     return make_utterance(
-        start_ms, end_ms, text=text, words=(make_word(f" {text}", start_ms, end_ms),)
+        start_ms,
+        end_ms,
+        text=text,
+        words=(make_word(f" {text}", start_ms, end_ms),),
     )
 
 
@@ -133,7 +136,9 @@ def test_pull_annotations_reads_what_changed_after_the_clock_of_the_server_was_s
     project = open_project(workspace, queue)
     queue._ticks = 7_200
     number = queue.answer(
-        CALL.utterance_id, {"intent": ("ask",)}, annotator="person-1@voxdata.local"
+        CALL.utterance_id,
+        {"intent": ("ask",)},
+        annotator="person-1@voxdata.local",
     )
     assert pull_annotations.fn(project)["new_revisions"] == 1
     queue._ticks = 3_600
@@ -148,7 +153,8 @@ def test_pull_annotations_reads_what_changed_after_the_clock_of_the_server_was_s
 
 def read_served(workspace: Workspace, queue: FakeQueue, utterance: Utterance) -> np.ndarray:
     samples, rate = soundfile.read(
-        workspace.media_dir / queue.entries[utterance.utterance_id].audio_file, dtype="float32"
+        workspace.media_dir / queue.entries[utterance.utterance_id].audio_file,
+        dtype="float32",
     )
     assert rate == 16_000
     return samples
@@ -157,7 +163,8 @@ def read_served(workspace: Workspace, queue: FakeQueue, utterance: Utterance) ->
 def test_push_masks_the_text_and_the_file_name(workspace: Workspace, queue: FakeQueue) -> None:
     cut(workspace, [CALL, THANKS])
     scan(workspace, {CALL.utterance_id: [SECRET]})
-    assert push_pending(workspace, queue=queue, say=quiet).pushed == 2
+    summary = push_pending(workspace, queue=queue, say=quiet)
+    assert summary.pushed == 2
     assert queue.entries[CALL.utterance_id].text == "call [phone] now"
     assert queue.entries[THANKS.utterance_id].text == "thank you"
     assert "02079460000" not in queue.entries[CALL.utterance_id].note
@@ -194,12 +201,23 @@ def test_push_mutes_a_neighbour_who_is_too_short_to_leave(
     workspace: Workspace, queue: FakeQueue
 ) -> None:
     brief = make_utterance(
-        1_200, 1_400, speaker="S1", text="Mary", words=(make_word(" Mary", 1_200, 1_400),)
+        1_200,
+        1_400,
+        speaker="S1",
+        text="Mary",
+        words=(make_word(" Mary", 1_200, 1_400),),
     )
-    name = PrivateSpan(kind="name", start=0, end=4, segment=brief.segment, score=0.9)
+    name = PrivateSpan(
+        kind="name",
+        start=0,
+        end=4,
+        segment=brief.segment,
+        score=0.9,
+    )
     cut(workspace, [CALL, brief])
     scan(workspace, {brief.utterance_id: [name]})
-    assert push_pending(workspace, queue=queue, say=quiet).too_short == 1
+    summary = push_pending(workspace, queue=queue, say=quiet)
+    assert summary.too_short == 1
     served = read_served(workspace, queue, CALL)
     assert np.abs(served[200 * 16 : 400 * 16]).max() < 0.05
     assert queue.counts().clips == 1
@@ -210,7 +228,9 @@ def test_push_keeps_back_what_was_not_scanned(
 ) -> None:
     cut(workspace, [CALL, THANKS])
     summary = push_pending(workspace, queue=queue, say=said.append)
-    assert (summary.pushed, summary.not_scanned, queue.counts().clips) == (0, 2, 0)
+    assert summary.pushed == 0
+    assert summary.not_scanned == 2
+    assert queue.counts().clips == 0
     assert not list(workspace.media_dir.rglob("*.wav"))
     assert any("voxdata prelabel" in line for line in said)
     scan(workspace, {})
@@ -227,20 +247,25 @@ def test_push_replaces_clip_and_text_when_other_spans_are_found(
     assert open_clip.exists()
     scan(workspace, {CALL.utterance_id: [SECRET]}, key="after")
     summary = push_pending(workspace, queue=queue, say=quiet)
-    assert (summary.pushed, summary.replaced, summary.unchanged) == (0, 1, 1)
+    assert summary.pushed == 0
+    assert summary.replaced == 1
+    assert summary.unchanged == 1
     masked_clip = workspace.media_dir / queue.entries[CALL.utterance_id].audio_file
     assert masked_clip != open_clip
     assert masked_clip.exists()
     assert not open_clip.exists()
     assert queue.entries[CALL.utterance_id].text == "call [phone] now"
     again = push_pending(workspace, queue=queue, say=quiet)
-    assert (again.pushed, again.replaced, again.unchanged) == (0, 0, 2)
+    assert again.pushed == 0
+    assert again.replaced == 0
+    assert again.unchanged == 2
 
 
 def test_push_masks_nothing_when_the_operator_says_so(
     workspace: Workspace, queue: FakeQueue
 ) -> None:
-    (workspace.root / FILE_NAME).write_text(SETTINGS.replace("mask = true", "mask = false"))
+    settings_file = workspace.root / FILE_NAME
+    settings_file.write_text(SETTINGS.replace("mask = true", "mask = false"))
     cut(workspace, [CALL])
     push_pending(open_workspace(workspace.root), queue=queue, say=quiet)
     assert queue.entries[CALL.utterance_id].text == CALL.text
@@ -262,7 +287,12 @@ def test_release_puts_the_original_under_a_mask_that_is_still_there(
     cut(workspace, [CALL])
     scan(workspace, {CALL.utterance_id: [SECRET]})
     push_pending(workspace, queue=queue, say=quiet)
-    queue.answer(CALL.utterance_id, {"intent": ("ask",)}, annotator="a@b.c", text=edited)
+    queue.answer(
+        CALL.utterance_id,
+        {"intent": ("ask",)},
+        annotator="a@b.c",
+        text=edited,
+    )
     with workspace.warehouse() as con:
         add_annotations(con, queue.pull(since=None).annotations, run_id="t")
         texts = corrected_texts(current_annotations(con), list_hidden(con))
@@ -272,50 +302,58 @@ def test_release_puts_the_original_under_a_mask_that_is_still_there(
 def test_push_lets_people_hear_context_and_mutes_what_is_private_in_it(
     workspace: Workspace, queue: FakeQueue
 ) -> None:
-    (workspace.root / FILE_NAME).write_text(SETTINGS + "[annotation]\ncontext_ms = 1500\n")
+    settings_file = workspace.root / FILE_NAME
+    settings_file.write_text(SETTINGS + "[annotation]\ncontext_ms = 1500\n")
     workspace = open_workspace(workspace.root)
     cut(workspace, [CALL, THANKS])
     scan(workspace, {CALL.utterance_id: [SECRET]})
     push_pending(workspace, queue=queue, say=quiet)
     samples, _ = soundfile.read(
-        workspace.media_dir / queue.entries[THANKS.utterance_id].audio_file, dtype="float32"
+        workspace.media_dir / queue.entries[THANKS.utterance_id].audio_file,
+        dtype="float32",
     )
     assert len(samples) == 4_000 * 16  # 2.5 s to 6.5 s; what was said until 2.6 s is private
     assert np.abs(samples[: 100 * 16]).max() < 0.05
     assert samples[100 * 16 :] == pytest.approx(LOUD, abs=1e-3)
     first, _ = soundfile.read(
-        workspace.media_dir / queue.entries[CALL.utterance_id].audio_file, dtype="float32"
+        workspace.media_dir / queue.entries[CALL.utterance_id].audio_file,
+        dtype="float32",
     )
     assert len(first) == 4_500 * 16  # 0 s to 4.5 s: a recording has no time before it begins
-    assert push_pending(workspace, queue=queue, say=quiet).unchanged == 2
+    summary = push_pending(workspace, queue=queue, say=quiet)
+    assert summary.unchanged == 2
 
 
 def test_push_gives_out_known_clips_again_in_disguise(
     workspace: Workspace, queue: FakeQueue
 ) -> None:
-    (workspace.root / FILE_NAME).write_text(SETTINGS + "[annotation]\ncheck_share = 0.5\n")
+    settings_file = workspace.root / FILE_NAME
+    settings_file.write_text(SETTINGS + "[annotation]\ncheck_share = 0.5\n")
     workspace = open_workspace(workspace.root)
     cut(workspace, [CALL])
     scan(workspace, {CALL.utterance_id: [SECRET]})
-    assert push_pending(workspace, queue=queue, say=quiet).pushed == 1
+    summary = push_pending(workspace, queue=queue, say=quiet)
+    assert summary.pushed == 1
     for person in "abc":
         queue.answer(CALL.utterance_id, {"intent": ("ask",)}, annotator=f"{person}@b.c")
     with workspace.warehouse() as con:
         add_annotations(con, queue.pull(since=None).annotations, run_id="t")
     cut(workspace, [CALL, THANKS], key="c2")
     scan(workspace, {CALL.utterance_id: [SECRET]}, key="s2")
-    assert push_pending(workspace, queue=queue, say=quiet).pushed == 2
+    summary = push_pending(workspace, queue=queue, say=quiet)
+    assert summary.pushed == 2
     (key,) = set(queue.entries) - {CALL.utterance_id, THANKS.utterance_id}
-    twin, original = queue.entries[key], queue.entries[CALL.utterance_id]
-    assert (twin.text, [p.label for p in twin.predictions]) == (
-        original.text,
-        [p.label for p in original.predictions],
-    )
+    twin = queue.entries[key]
+    original = queue.entries[CALL.utterance_id]
+    assert twin.text == original.text
+    labels = [p.label for p in twin.predictions]
+    assert labels == [p.label for p in original.predictions]
     assert twin.note != original.note
     samples, _ = soundfile.read(workspace.media_dir / twin.audio_file, dtype="float32")
     assert np.count_nonzero(np.abs(samples) < 0.05) >= 1_200 * 16 - 1
     again = push_pending(workspace, queue=queue, say=quiet)
-    assert (again.pushed, again.unchanged) == (0, 3)
+    assert again.pushed == 0
+    assert again.unchanged == 3
     assert (workspace.media_dir / twin.audio_file).exists()
     queue.answer(key, {"intent": ("tell",)}, annotator="a@b.c")
     with workspace.warehouse() as con:
@@ -328,10 +366,18 @@ def test_push_gives_out_known_clips_again_in_disguise(
 def propose(workspace: Workspace, utterance: Utterance, **shares: float) -> None:
     model = FakeLabeler(scheme=workspace.schemes[0]).model
     proposal = Prediction(
-        utterance_id=utterance.utterance_id, scheme="intent", distribution=shares, model=model
+        utterance_id=utterance.utterance_id,
+        scheme="intent",
+        distribution=shares,
+        model=model,
     )
     with workspace.warehouse() as con:
-        add_predictions(con, [proposal], scheme_versions={"intent": 1}, run_id="t")
+        add_predictions(
+            con,
+            [proposal],
+            scheme_versions={"intent": 1},
+            run_id="t",
+        )
 
 
 def test_push_ticks_nothing_where_the_model_abstains_and_counts_it(
@@ -343,7 +389,8 @@ def test_push_ticks_nothing_where_the_model_abstains_and_counts_it(
     propose(workspace, THANKS, ask=0.6, tell=0.4)
     told: list[str] = []
     summary = push_pending(workspace, queue=queue, say=told.append)
-    assert (summary.pushed, summary.without_guess) == (2, 1)
+    assert summary.pushed == 2
+    assert summary.without_guess == 1
     assert [line for line in told if "nothing ticked" in line]
     assert queue.entries[CALL.utterance_id].ticked == ()
     with workspace.warehouse() as con:
@@ -360,11 +407,14 @@ def test_push_takes_ticks_back_when_more_confidence_is_asked_for(
     propose(workspace, CALL, ask=0.6, tell=0.4)
     push_pending(workspace, queue=queue, say=quiet)
     assert len(queue.entries[CALL.utterance_id].ticked) == 1
-    (workspace.root / FILE_NAME).write_text(SETTINGS + "[annotation]\nmin_confidence = 0.7\n")
+    settings_file = workspace.root / FILE_NAME
+    settings_file.write_text(SETTINGS + "[annotation]\nmin_confidence = 0.7\n")
     stricter = open_workspace(workspace.root)
-    assert push_pending(stricter, queue=queue, say=quiet).predictions_added == 1
+    summary = push_pending(stricter, queue=queue, say=quiet)
+    assert summary.predictions_added == 1
     assert queue.entries[CALL.utterance_id].ticked == ()
-    assert push_pending(stricter, queue=queue, say=quiet).unchanged == 1
+    summary = push_pending(stricter, queue=queue, say=quiet)
+    assert summary.unchanged == 1
 
 
 @pytest.mark.parametrize(
@@ -383,7 +433,8 @@ def test_push_takes_ticks_back_when_more_confidence_is_asked_for(
 def test_push_holds_back_what_a_release_would_refuse_and_says_why(
     workspace: Workspace, queue: FakeQueue, metadata: dict[str, str], release: str, why: str
 ) -> None:
-    (workspace.root / FILE_NAME).write_text(SETTINGS + f"[release]\n{release}\n")
+    settings_file = workspace.root / FILE_NAME
+    settings_file.write_text(SETTINGS + f"[release]\n{release}\n")
     workspace = open_workspace(workspace.root)
     cut(workspace, [CALL, THANKS])
     scan(workspace, {})
@@ -391,7 +442,9 @@ def test_push_holds_back_what_a_release_would_refuse_and_says_why(
         store_metadata(con, RECORDING.recording_id, metadata, manifest="m", run_id="t")
     told: list[str] = []
     summary = push_pending(workspace, queue=queue, say=told.append)
-    assert (summary.pushed, summary.no_consent, queue.entries) == (0, 2, {})
+    assert summary.pushed == 0
+    assert summary.no_consent == 2
+    assert queue.entries == {}
     assert [line for line in told if f"{why} 2" in line]
     assert not list(workspace.media_dir.glob("clips/*/*.wav"))
 
@@ -400,7 +453,8 @@ def test_push_holds_back_what_a_release_would_refuse_and_says_why(
 def test_push_gives_out_what_the_purpose_of_the_release_covers(
     workspace: Workspace, queue: FakeQueue, release: str
 ) -> None:
-    (workspace.root / FILE_NAME).write_text(SETTINGS + f"[release]\n{release}\n")
+    settings_file = workspace.root / FILE_NAME
+    settings_file.write_text(SETTINGS + f"[release]\n{release}\n")
     workspace = open_workspace(workspace.root)
     cut(workspace, [CALL])
     scan(workspace, {})
@@ -413,7 +467,8 @@ def test_push_gives_out_what_the_purpose_of_the_release_covers(
             run_id="t",
         )
     summary = push_pending(workspace, queue=queue, say=quiet)
-    assert (summary.pushed, summary.no_consent) == (1, 0)
+    assert summary.pushed == 1
+    assert summary.no_consent == 0
 
 
 def test_push_leaves_clips_where_they_are_when_consent_is_withdrawn_and_says_so(
@@ -424,11 +479,16 @@ def test_push_leaves_clips_where_they_are_when_consent_is_withdrawn_and_says_so(
     push_pending(workspace, queue=queue, say=quiet)
     with workspace.warehouse() as con:
         store_metadata(
-            con, RECORDING.recording_id, {"consent": "withdrawn"}, manifest="m", run_id="t"
+            con,
+            RECORDING.recording_id,
+            {"consent": "withdrawn"},
+            manifest="m",
+            run_id="t",
         )
     told: list[str] = []
     summary = push_pending(workspace, queue=queue, say=told.append)
-    assert (summary.unchanged, summary.no_consent) == (1, 0)
+    assert summary.unchanged == 1
+    assert summary.no_consent == 0
     (line,) = [line for line in told if "1 clip is in Label Studio already" in line]
     assert "consent was refused 1;" in line
 
@@ -449,7 +509,13 @@ def test_push_mutes_another_channel_only_where_it_is_heard_there(
     muted_ms: tuple[int, int] | None,
 ) -> None:
     write_canonical(workspace.audio_dir / "call.flac", np.full((160_000, 2), LOUD, np.float32))
-    other = make_utterance(1_000, 3_500, channel=1, speaker="C1", text="yes?")
+    other = make_utterance(
+        1_000,
+        3_500,
+        channel=1,
+        speaker="C1",
+        text="yes?",
+    )
     cut(workspace, [CALL, other])
     scan(workspace, {CALL.utterance_id: [replace(SECRET, leaks=leaks)]})
     push_pending(workspace, queue=queue, say=quiet)

@@ -33,9 +33,9 @@ from warehouse.recordings import add_recording
 from warehouse.stages import record_stage
 from warehouse.utterances import store_utterances
 
-SETTINGS = (
-    FAKES
-    + "[privacy]\nmask = true\n[annotation]\nmin_clip_ms = 600\nblind_share = 0.3\n[training]\nschemes = []\n"
+SETTINGS = FAKES + (
+    "[privacy]\nmask = true\n[annotation]\nmin_clip_ms = 600\nblind_share = 0.3\n[training]\n"
+    "schemes = []\n"
 )
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 STEPS = 90

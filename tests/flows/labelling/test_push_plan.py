@@ -28,7 +28,9 @@ from warehouse.recordings import StoredRecording
 
 RECORDINGS = [make_recording(number) for number in range(3)]
 SCHEME = Scheme(
-    name="intent", version=1, labels=(SchemeLabel(name="ask"), SchemeLabel(name="tell"))
+    name="intent",
+    version=1,
+    labels=(SchemeLabel(name="ask"), SchemeLabel(name="tell")),
 )
 PRIOR = fit_lead_times([])
 
@@ -145,7 +147,8 @@ def test_plan_push_sends_a_clip_or_names_the_reason(
 def test_plan_push_leaves_a_clip_that_is_there_as_it_is() -> None:
     plan = plan_push(pushed_as_planned(state_of(CLIP)))
     assert [clip.utterance_id for clip in plan.unchanged] == [NAME]
-    assert (plan.outgoing, plan.held_back) == ((), ())
+    assert plan.outgoing == ()
+    assert plan.held_back == ()
 
 
 def test_plan_push_names_what_is_there_though_a_release_would_refuse_it() -> None:
@@ -160,23 +163,29 @@ def test_plan_push_keeps_to_the_budget_and_says_who_has_no_room() -> None:
     one_ms = PRIOR.predict(1_000, num_words=1)
     plan = plan_push(state_of(*clips), budget=Budget(time_ms=2 * one_ms, annotators=1))
     assert len(plan.outgoing) == 2
-    assert {held.why for held in plan.list_held_back(Reason.NOT_CHOSEN)} == {
-        "no room in the budget"
-    }
+    reasons = {held.why for held in plan.list_held_back(Reason.NOT_CHOSEN)}
+    assert reasons == {"no room in the budget"}
     assert plan.count(Reason.NOT_CHOSEN) == 2
 
 
 def test_plan_push_gives_each_clip_another_place() -> None:
     clips = [utterance(2_000 * place) for place in range(4)]
     plan = plan_push(state_of(*clips))
-    assert sorted(clip.entry.priority for clip in plan.outgoing) == [0, 0.25, 0.5, 0.75]
+    priorities = sorted(clip.entry.priority for clip in plan.outgoing)
+    assert priorities == [0, 0.25, 0.5, 0.75]
     assert {clip.arm for clip in plan.outgoing} == {"active", "random"}
     assert all(clip.reason for clip in plan.outgoing)
 
 
 def test_plan_push_mutes_a_neighbour_of_whom_no_clip_goes_out() -> None:
     brief = utterance(1_200, 100)
-    name = PrivateSpan(kind="name", start=0, end=4, segment=brief.segment, score=0.9)
+    name = PrivateSpan(
+        kind="name",
+        start=0,
+        end=4,
+        segment=brief.segment,
+        score=0.9,
+    )
     private = {NAME: (), brief.utterance_id: (name,)}
     plan = plan_push(state_of(CLIP, brief, private=private))
     (clip,) = plan.outgoing
@@ -185,7 +194,8 @@ def test_plan_push_mutes_a_neighbour_of_whom_no_clip_goes_out() -> None:
 
 
 def test_plan_push_draws_a_known_clip_beside_a_new_one_and_disguises_it() -> None:
-    heard, new = utterance(1_000), utterance(5_000)
+    heard = utterance(1_000)
+    new = utterance(5_000)
     before = pushed_as_planned(state_of(heard, settings=AnnotationSettings(check_share=0.5)))
     labels = tuple(said_of(heard, number) for number in range(3))
     state = replace(
@@ -197,25 +207,37 @@ def test_plan_push_draws_a_known_clip_beside_a_new_one_and_disguises_it() -> Non
     )
     plan = plan_push(state)
     (check,) = plan.new_checks
-    assert (check.utterance_id, check.purpose) == (heard.utterance_id, "gold")
-    assert [clip.utterance_id for clip in plan.outgoing] == [new.utterance_id, check.key]
+    assert check.utterance_id == heard.utterance_id
+    assert check.purpose == "gold"
+    utterance_ids = [clip.utterance_id for clip in plan.outgoing]
+    assert utterance_ids == [new.utterance_id, check.key]
     assert plan.outgoing[1].window != heard.segment
     pushed = {clip.utterance_id: clip.pushed for clip in (*plan.outgoing, *plan.unchanged)}
-    after = replace(state, checks={check.key: check}, pushed=pushed, pushed_before=pushed)
+    after = replace(
+        state,
+        checks={check.key: check},
+        pushed=pushed,
+        pushed_before=pushed,
+    )
     again = plan_push(after)
-    assert (again.new_checks, again.outgoing) == ((), ())
-    assert {clip.utterance_id for clip in again.unchanged} == set(pushed)
+    assert again.new_checks == ()
+    assert again.outgoing == ()
+    utterance_ids = {clip.utterance_id for clip in again.unchanged}
+    assert utterance_ids == set(pushed)
 
 
 def test_without_uncut_holds_back_what_cannot_be_cut_and_nothing_else() -> None:
-    cut, uncut, sound = utterance(1_000), utterance(5_000), utterance(number=1)
+    cut = utterance(1_000)
+    uncut = utterance(5_000)
+    sound = utterance(number=1)
     plan = plan_push(state_of(cut, uncut, sound))
     by_id = {clip.utterance_id: clip for clip in plan.outgoing}
     to_cut = [by_id[uncut.utterance_id], by_id[sound.utterance_id]]
     told = plan.without_uncut(to_cut, {RECORDING: "is cut short"})
     assert ids(told.list_held_back(Reason.BAD_AUDIO)) == [uncut.utterance_id]
     assert [held.why for held in told.held_back] == ["is cut short"]
-    assert {clip.utterance_id for clip in told.outgoing} == {
+    utterance_ids = {clip.utterance_id for clip in told.outgoing}
+    assert utterance_ids == {
         cut.utterance_id,
         sound.utterance_id,
     }
@@ -289,13 +311,21 @@ def test_every_utterance_is_sent_or_there_or_held_back_for_one_reason(
         said,
         barred=dict.fromkeys(barred, "refused"),
         bad_audio=dict.fromkeys(bad, "cut short"),
-        checks={"k": CheckClip(key="k", utterance_id="nobody", purpose="gold", shift_ms=80)},
+        checks={
+            "k": CheckClip(
+                key="k",
+                utterance_id="nobody",
+                purpose="gold",
+                shift_ms=80,
+            )
+        },
     )
     budget = None if minutes is None else Budget(time_ms=60_000 * minutes, annotators=1)
     plan = plan_push(state, budget=budget)
     assert_every_one_is_placed(plan, state)
     kept = {entry.utterance_id for entry in plan.kept}
-    assert {clip.utterance_id for clip in (*plan.outgoing, *plan.unchanged)} <= kept
+    utterance_ids = {clip.utterance_id for clip in (*plan.outgoing, *plan.unchanged)}
+    assert utterance_ids <= kept
     told = plan.without_uncut(plan.outgoing, dict.fromkeys(bad, "cut short"))
     assert_every_one_is_placed(told, state)
     assert not bad & {clip.utterance.recording_id for clip in told.outgoing}

@@ -106,11 +106,18 @@ def workspace(tmp_path: Path) -> Workspace:
         add_call(workspace, recording, said)
         if recording is not LOST:
             path = workspace.audio_dir / f"{recording.recording_id}.flac"
-            write_canonical(path, np.full((160_000, 1), 0.5, np.float32))
+            samples = np.full((160_000, 1), 0.5, np.float32)
+            write_canonical(path, samples)
         if recording is not UNSCANNED:
             scan(workspace, recording)
     with workspace.warehouse() as con:
-        store_metadata(con, REFUSED.recording_id, {"consent": "no"}, manifest="m", run_id="t")
+        store_metadata(
+            con,
+            REFUSED.recording_id,
+            {"consent": "no"},
+            manifest="m",
+            run_id="t",
+        )
     return workspace
 
 
@@ -126,12 +133,13 @@ def test_push_plan_says_what_goes_out_and_why_the_rest_does_not_and_writes_nothi
     code, printed, told = command(workspace.root, "push", "--plan", "--json")
     assert code == 0, told
     plan = json.loads(printed)
-    assert {row["utterance_id"] for row in plan["outgoing"]} == {
-        clip.utterance_id for clip in clips_of(GOOD, 3)
-    }
-    assert [row["place"] for row in plan["outgoing"]] == [1, 2, 3]
+    utterance_ids = {row["utterance_id"] for row in plan["outgoing"]}
+    assert utterance_ids == {clip.utterance_id for clip in clips_of(GOOD, 3)}
+    places = [row["place"] for row in plan["outgoing"]]
+    assert places == [1, 2, 3]
     held = {row["reason"]: row for row in plan["held_back"]}
-    assert {reason: row["clips"] for reason, row in held.items()} == {
+    clips = {reason: row["clips"] for reason, row in held.items()}
+    assert clips == {
         "too short": 1,
         "a release would refuse it": 1,
         "bad audio": 1,
@@ -141,7 +149,9 @@ def test_push_plan_says_what_goes_out_and_why_the_rest_does_not_and_writes_nothi
     assert "gone" in held["bad audio"]["why"]
     assert held["bad audio"]["utterance_ids"] == [clips_of(LOST, 1)[0].utterance_id]
     (new,) = plan["counts"]
-    assert (new["standing"], new["clips"], new["audio_minutes"]) == ("new", 3, 0.04)
+    assert new["standing"] == "new"
+    assert new["clips"] == 3
+    assert new["audio_minutes"] == 0.04
     assert new["work_minutes"] > new["audio_minutes"]
     assert contents(workspace.root) == before
 
@@ -154,7 +164,14 @@ def test_push_plan_shows_tables_to_people(workspace: Workspace, command: Command
 
 
 def test_push_plan_keeps_to_the_budget(workspace: Workspace, command: Command) -> None:
-    code, printed, told = command(workspace.root, "push", "--plan", "--json", "--budget", "16s")
+    code, printed, told = command(
+        workspace.root,
+        "push",
+        "--plan",
+        "--json",
+        "--budget",
+        "16s",
+    )
     assert code == 0, told
     plan = json.loads(printed)
     held = {row["why"]: row["clips"] for row in plan["held_back"]}
@@ -171,10 +188,12 @@ def test_push_plan_is_what_the_push_then_does(workspace: Workspace) -> None:
     assert sorted(queue.entries, key=lambda name: queue.entries[name].priority) == order
     held = preview.plan.held_back
     kept_back = summary.too_short + summary.no_consent + summary.not_scanned + summary.bad_audio
-    assert (summary.pushed, kept_back) == (len(order), len(held))
+    assert summary.pushed == len(order)
+    assert kept_back == len(held)
     after = preview_push(workspace, say=lines.append)
     assert after.plan.outgoing == ()
-    assert [row["standing"] for row in after.count_rows()] == ["there as it is"]
+    standings = [row["standing"] for row in after.count_rows()]
+    assert standings == ["there as it is"]
 
 
 def test_push_plan_learns_from_a_push_what_was_deleted_on_the_server(
@@ -188,7 +207,8 @@ def test_push_plan_learns_from_a_push_what_was_deleted_on_the_server(
     with workspace.warehouse() as con:
         record_missing(con, [name], project_id=1, run_id="t")
     preview = preview_push(workspace, say=lambda line: None)
-    assert [clip.utterance_id for clip in preview.plan.outgoing] == [name]
+    utterance_ids = [clip.utterance_id for clip in preview.plan.outgoing]
+    assert utterance_ids == [name]
     assert [preview.standing(clip) for clip in preview.ordered] == ["again"]
 
 
@@ -197,7 +217,8 @@ def test_push_plan_says_when_the_encoder_has_not_listened(
     workspace: Workspace, command: Command, strategy: str
 ) -> None:
     more = f'[annotation]\nembeddings = true\nstrategy = "{strategy}"\n'
-    (workspace.root / FILE_NAME).write_text(SETTINGS + more, encoding="utf-8")
+    settings_file = workspace.root / FILE_NAME
+    settings_file.write_text(SETTINGS + more, encoding="utf-8")
     code, printed, told = command(workspace.root, "push", "--plan", "--json")
     assert code == 0, told
     assert "has not heard every clip" in told

@@ -50,7 +50,12 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     rng = np.random.default_rng(0)
     with workspace.warehouse() as con:
         project = note_project(
-            con, server_id=1, made_at="m", purpose="label", title="t", run_id="t"
+            con,
+            server_id=1,
+            made_at="m",
+            purpose="label",
+            title="t",
+            run_id="t",
         )
         keys = [u.utterance_id for u in list_utterances(con)]
         models = {scheme: labeler.model for scheme, labeler in build_labelers(workspace).items()}
@@ -95,14 +100,16 @@ def test_report_figures_are_those_of_the_simulation(workspace: Workspace) -> Non
     content = read_annotation_content(workspace, created_at=NOON, pseudonyms=False)
     assert len(content.pushed) == 120
     intent = agreement_rows(content)[0]
-    assert (intent["clips"], intent["votes"]) == (100, 400)
+    assert intent["clips"] == 100
+    assert intent["votes"] == 400
     assert 0.2 < float(str(intent["alpha"])) < 0.7
     dots = {
         name.split(" (")[0]: (low, share, high)
         for name, low, share, high in skill_dots(content, "intent")
     }
     assert dots["careless@x"][2] < dots["ann <b>@x"][0]
-    assert {name.split(" (")[0]: round(value) for name, _, value, _ in speed_ranges(content)} == {
+    rounded = {name.split(" (")[0]: round(value) for name, _, value, _ in speed_ranges(content)}
+    assert rounded == {
         "ann <b>@x": 4,
         "bob@x": 5,
         "careless@x": 6,
@@ -112,7 +119,8 @@ def test_report_figures_are_those_of_the_simulation(workspace: Workspace) -> Non
     assert counts.sum() == 100 * 4 * 3
     assert (counts == counts.T).all()
     heard = heard_answers(content, "intent")
-    assert (len(heard), sum(answer.blind for answer in heard)) == (400, 100)
+    assert len(heard) == 400
+    assert sum(answer.blind for answer in heard) == 100
 
 
 def test_report_page_escapes_names_and_needs_nothing_from_outside(workspace: Workspace) -> None:
@@ -133,7 +141,8 @@ def test_report_page_hides_people_behind_pseudonyms_and_says_who_is_simulated(
     workspace: Workspace,
 ) -> None:
     content = replace(
-        read_annotation_content(workspace, created_at=NOON, pseudonyms=True), num_simulated=1
+        read_annotation_content(workspace, created_at=NOON, pseudonyms=True),
+        num_simulated=1,
     )
     page = render_annotation_report(content)
     assert not any(name in page for name in ("bob@x", "丁@x", "careless@x", "ann &lt;b&gt;"))
@@ -169,7 +178,11 @@ def test_gain_of_follows_past_trainings_and_says_when_they_are_too_few() -> None
             seconds=1.0,
         )
 
-    runs = [run(100, 0.6), run(200, 0.7), run(400, 0.78)]
+    runs = [
+        run(100, 0.6),
+        run(200, 0.7),
+        run(400, 0.78),
+    ]
     assert "three trainings" in gain_of(runs[:2], "intent", 100)
     gain = float(gain_of(runs, "intent", 400).split(",")[0])
     assert 0.03 < gain < 0.1
@@ -201,14 +214,17 @@ def test_heard_answers_leave_out_clips_on_which_nothing_was_or_would_have_been_t
     assert len(heard_answers(unsure, "emotion")) == len(heard_answers(content, "emotion")) == 400
 
 
-@pytest.mark.parametrize(("simulated", "expected"), [(0.05, 1), (None, 0)])
+@pytest.mark.parametrize(
+    ("simulated", "expected"),
+    [(0.05, 1), (None, 0)],
+)
 def test_report_calls_annotators_simulated_by_what_their_answers_carry(
     tmp_path: Path, simulated: float | None, expected: int
 ) -> None:
     workspace = make_workspace(tmp_path, clips=2, name="calls")
     with workspace.warehouse() as con:
         keys = [u.utterance_id for u in list_utterances(con)]
-        said = Annotation(
+        annotation = Annotation(
             annotation_id=1,
             project_id=1,
             utterance_id=keys[0],
@@ -218,7 +234,7 @@ def test_report_calls_annotators_simulated_by_what_their_answers_carry(
             updated_at=NOON,
             simulated=simulated,
         )
-        add_annotations(con, [said], run_id="t")
+        add_annotations(con, [annotation], run_id="t")
     assert (
         read_annotation_content(workspace, created_at=NOON, pseudonyms=False).num_simulated
         == expected
@@ -237,12 +253,14 @@ def test_report_does_not_say_that_nothing_was_heard_blind_when_only_the_comparis
 ) -> None:
     content = read_annotation_content(workspace, created_at=NOON, pseudonyms=False)
     all_blind = replace(
-        content, pushed={key: replace(clip, blind=True) for key, clip in content.pushed.items()}
+        content,
+        pushed={key: replace(clip, blind=True) for key, clip in content.pushed.items()},
     )
     blind_only = replace(
         all_blind,
         answers=replace(
-            content.answers, labels=tuple(replace(a, proposal="") for a in content.answers.labels)
+            content.answers,
+            labels=tuple(replace(a, proposal="") for a in content.answers.labels),
         ),
     )
     assert "none with a ticked proposal yet" in why_no_effect(blind_only)
@@ -261,7 +279,8 @@ def test_why_no_effect_tells_blind_clips_that_nobody_answered_from_none_at_all(
         why_no_effect(silent) == "30 clips were given out blind, and nobody has answered any yet."
     )
     seeing = replace(
-        content, pushed={key: replace(clip, blind=False) for key, clip in content.pushed.items()}
+        content,
+        pushed={key: replace(clip, blind=False) for key, clip in content.pushed.items()},
     )
     assert why_no_effect(seeing).startswith("No clip was given out blind yet.")
 
@@ -269,7 +288,8 @@ def test_why_no_effect_tells_blind_clips_that_nobody_answered_from_none_at_all(
 def test_forecast_rows_count_every_person_who_is_to_hear_a_clip(workspace: Workspace) -> None:
     content = read_annotation_content(workspace, created_at=NOON, pseudonyms=False)
     shared = replace(
-        content, pushed={key: replace(clip, votes_wanted=2) for key, clip in content.pushed.items()}
+        content,
+        pushed={key: replace(clip, votes_wanted=2) for key, clip in content.pushed.items()},
     )
     once, twice = (int(str(forecast_rows(each)[1]["figure"])) for each in (content, shared))
     assert twice == pytest.approx(once / 2, abs=1)
@@ -279,7 +299,13 @@ def test_forecast_rows_count_every_person_who_is_to_hear_a_clip(workspace: Works
 def test_cost_rows_leave_skips_out_of_the_seconds_an_answer(workspace: Workspace) -> None:
     content = read_annotation_content(workspace, created_at=NOON, pseudonyms=False)
     answer = replace(content.answers.labels[0], lead_time_ms=4_000)
-    skip = replace(answer, annotation_id=999, skipped=True, labels={}, lead_time_ms=60_000)
+    skip = replace(
+        answer,
+        annotation_id=999,
+        skipped=True,
+        labels={},
+        lead_time_ms=60_000,
+    )
     few = replace(content, answers=replace(content.answers, labels=(answer, skip)))
     figure = {row["what"]: row["figure"] for row in cost_rows(few)}
     assert figure["seconds an answer, skips left out"] == "4.0"

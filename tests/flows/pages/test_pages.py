@@ -1,4 +1,6 @@
-"""Pages in a real browser, in light and in dark: what opens first, what is folded, and which colours pictures have."""
+"""Pages in a real browser, in light and in dark: what opens first, what is folded, and which
+colours pictures have.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,9 @@ Open = Callable[[Path, str], Page]
 
 @pytest.fixture(scope="module")
 def show() -> Iterator[Open]:
-    """Opens a page in light or dark; Chromium's sandbox is off only for root, who cannot have one."""
+    """Opens a page in light or dark; Chromium's sandbox is off only for root, who cannot have
+    one.
+    """
     program = (
         shutil.which("chromium")
         or shutil.which("chromium-browser")
@@ -44,11 +48,15 @@ def show() -> Iterator[Open]:
 
         def open_page(path: Path, scheme: str) -> Page:
             page = browser.new_context(
-                color_scheme=scheme, viewport={"width": 1280, "height": 900}
+                color_scheme=scheme,
+                viewport={"width": 1280, "height": 900},
             ).new_page()  # type: ignore[arg-type]
             page.goto(path.as_uri())
             folder = Path(os.environ.get("VOXDATA_TEST_ARTIFACTS") or path.parent)
-            page.screenshot(path=folder / f"{path.stem}-{scheme}.png", full_page=True)
+            page.screenshot(
+                path=folder / f"{path.stem}-{scheme}.png",
+                full_page=True,
+            )
             return page
 
         yield open_page
@@ -67,13 +75,13 @@ def audit_page(tmp_path: Path) -> Path:
         for i in range(120)
     ]
     path = tmp_path / "audit.html"
-    found = audit_table(
+    audit = audit_table(
         check_rows(rows, origin="corpus.csv"),
         audio_root=tmp_path,
         with_audio=False,
         say=lambda line: None,
     )
-    write_audit_page(path, found)
+    write_audit_page(path, audit)
     return path
 
 
@@ -107,7 +115,11 @@ def diff_page(tmp_path: Path) -> Path:
     path = tmp_path / "diff.html"
 
     def example(number: int, label: str) -> Example:
-        gold = GoldLabel(label=label, distribution={label: 1.0}, num_votes=1)
+        gold = GoldLabel(
+            label=label,
+            distribution={label: 1.0},
+            num_votes=1,
+        )
         return Example(
             utterance_id=f"{number:032x}",
             recording_id=f"r{number}",
@@ -128,9 +140,16 @@ def diff_page(tmp_path: Path) -> Path:
         for examples in (old, new):
             create_version(con, "calls", examples, recipe={}, run_id="t")
         before, after = list_versions(con)
-        found = diff_versions(con, before.version_id, after.version_id)
-        tables = example_tables(con, before, after, found)
-    write_diff_page(path, before, after, found, examples=tables, register=Register(root=tmp_path))
+        diff = diff_versions(con, before.version_id, after.version_id)
+        tables = example_tables(con, before, after, diff)
+    write_diff_page(
+        path,
+        before,
+        after,
+        diff,
+        examples=tables,
+        register=Register(root=tmp_path),
+    )
     return path
 
 
@@ -146,11 +165,11 @@ def test_diff_page_shows_examples_of_each_change_under_their_split(
     ):
         table = page.locator(f"h3:text-is('{split}') + div table")
         rows = [row.locator("td").all_inner_texts() for row in table.locator("tbody tr").all()]
-        found = [row for row in rows if row[3] == f"<b>words {number}</b>"]
+        matching = [row for row in rows if row[3] == f"<b>words {number}</b>"]
         if not change:
-            assert found == []
+            assert matching == []
             continue
-        assert [[row[0], *row[4:]] for row in found] == [[change, *labels]]
+        assert [[row[0], *row[4:]] for row in matching] == [[change, *labels]]
 
 
 def colors(page: Page) -> set[tuple[str, str]]:
@@ -158,13 +177,15 @@ def colors(page: Page) -> set[tuple[str, str]]:
         tuple(pair)
         for pair in page.eval_on_selector_all(
             "figure svg path[style*='--heat,']",
-            "found => found.map(p => [getComputedStyle(p).fill, getComputedStyle(document.body).backgroundColor])",
+            "found => found.map(p => [getComputedStyle(p).fill, "
+            "getComputedStyle(document.body).backgroundColor])",
         )
     }
 
 
 def test_heat_map_follows_dark_mode(diff_page: Path, show: Open) -> None:
-    light, dark = colors(show(diff_page, "light")), colors(show(diff_page, "dark"))
+    light = colors(show(diff_page, "light"))
+    dark = colors(show(diff_page, "dark"))
     assert light == {("rgb(8, 81, 156)", "rgb(251, 252, 253)")}
     assert dark == {("rgb(86, 180, 233)", "rgb(22, 28, 34)")}
 
@@ -181,9 +202,8 @@ def test_heat_map_numbers_can_be_read_in_light_and_dark(diff_page: Path, show: O
         page = show(diff_page, scheme)
         names = ("--heat", "--heat-ink", "--ink", "--page")
         read = "name => getComputedStyle(document.documentElement).getPropertyValue(name).trim()"
-        heat, full_ink, ink, ground = (
-            [int(page.evaluate(read, name)[i : i + 2], 16) for i in (1, 3, 5)] for name in names
-        )
+        colors = [page.evaluate(read, name) for name in names]
+        heat, full_ink, ink, ground = (list(bytes.fromhex(color[1:7])) for color in colors)
         for share, color in ((0.0, ink), (FULL, ink), (FULL, full_ink), (1.0, full_ink)):
             cell = [share * h + (1 - share) * g for h, g in zip(heat, ground, strict=True)]
             dark_one, light_one = sorted(

@@ -42,7 +42,8 @@ NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 HOSTILE = "<script>alert('x')</script>"
 CHINESE = "退款 & 投诉"
 RTL = "مرحبا بالعالم"
-WEAK, TRAINED = ModelRef(name="words", revision="1", weak=True), ModelRef(name="head", revision="2")
+WEAK = ModelRef(name="words", revision="1", weak=True)
+TRAINED = ModelRef(name="head", revision="2")
 EMPTY = ReportContent(
     name="calls",
     created_at=NOON,
@@ -132,17 +133,30 @@ def make_content(label: str = HOSTILE, other: str = CHINESE) -> ReportContent:
         make_utterance(i * 2000, i * 2000 + 1500, text=text) for i, text in enumerate(texts)
     )
     ids = [u.utterance_id for u in utterances]
-    answers = ((WEAK, [other] * 4), (TRAINED, [label, label, other, other]))
+    answers = (
+        (WEAK, [other] * 4),
+        (TRAINED, [label, label, other, other]),
+    )
     gold = make_example().gold["intent"]
     return replace(
         EMPTY,
         name=HOSTILE,
         schemes=(
-            Scheme(name="s", version=1, labels=(SchemeLabel(name=label), SchemeLabel(name=other))),
+            Scheme(
+                name="s",
+                version=1,
+                labels=(
+                    SchemeLabel(name=label),
+                    SchemeLabel(name=other),
+                ),
+            ),
         ),
         recordings=(
             StoredRecording(
-                recording=recording, audio_file="a.flac", uri=f"dir/{HOSTILE}.wav", created_at=NOON
+                recording=recording,
+                audio_file="a.flac",
+                uri=f"dir/{HOSTILE}.wav",
+                created_at=NOON,
             ),
         ),
         turns={
@@ -286,7 +300,11 @@ def test_render_report_counts_voices_in_two_splits() -> None:
 def test_render_report_copes_with_a_failed_run() -> None:
     content = make_content()
     failed = replace(
-        content.runs[0], state="failed", result={}, promoted=False, reason="one label only"
+        content.runs[0],
+        state="failed",
+        result={},
+        promoted=False,
+        reason="one label only",
     )
     page = render_report(replace(content, runs=(failed,)))
     assert "one label only" in page
@@ -335,16 +353,18 @@ def test_divided_finds_what_is_in_two_splits() -> None:
 
 def test_drop_groups_counts_and_caps() -> None:
     (group,) = drop_groups(make_content().drops)
-    assert (group["stage"], group["reason"], group["count"], group["more"]) == (
-        "ingest",
-        "empty",
-        6,
-        2,
-    )
+    assert group["stage"] == "ingest"
+    assert group["reason"] == "empty"
+    assert group["count"] == 6
+    assert group["more"] == 2
 
 
 def test_plot_balance_has_text_and_follows_the_page_colour() -> None:
-    svg = plot_balance({CHINESE: {"train": 3}}, splits=["train"], salt="a")
+    svg = plot_balance(
+        {CHINESE: {"train": 3}},
+        splits=["train"],
+        salt="a",
+    )
     assert "退款 &amp; 投诉" in svg
     assert "currentColor" in svg
     assert svg.startswith("<svg")
@@ -371,7 +391,8 @@ def test_read_waveform_says_why_there_is_none(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("with_recording", [False, True])
 def test_write_report_covers_a_workspace_at_its_start(tmp_path: Path, with_recording: bool) -> None:
-    (tmp_path / FILE_NAME).write_text(template(), encoding="utf-8")
+    settings_file = tmp_path / FILE_NAME
+    settings_file.write_text(template(), encoding="utf-8")
     workspace = open_workspace(tmp_path)
     if with_recording:
         with workspace.warehouse() as con:

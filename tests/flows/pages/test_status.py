@@ -7,13 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
 
-from flows.cli.main import app
 from flows.labelling.push import push_pending
 from flows.place import FILE_NAME
 from flows.workspace import Workspace, open_workspace
-from tests.flows.conftest import FAKES
+from tests.flows.conftest import FAKES, quiet, run
 from voxdata.canonical import write_canonical
 from voxdata.recording import Recording
 from voxdata.testing import make_recording, make_utterance
@@ -40,10 +38,6 @@ RECORDINGS = {
 }
 
 
-def quiet(_line: str) -> None:
-    return None
-
-
 def add_call(workspace: Workspace, recording: Recording, *, clips: int) -> None:
     """A recording of 10 s with clips of 800 ms, and one that is too short to be heard."""
     write_canonical(
@@ -56,7 +50,12 @@ def add_call(workspace: Workspace, recording: Recording, *, clips: int) -> None:
     ]
     said.append(make_utterance(9_000, 9_100, recording_id=recording.recording_id))
     with workspace.warehouse() as con:
-        add_recording(con, recording, audio_file=f"{recording.recording_id}.flac", run_id="t")
+        add_recording(
+            con,
+            recording,
+            audio_file=f"{recording.recording_id}.flac",
+            run_id="t",
+        )
         uri = f"/calls/{recording.recording_id}.wav"
         add_source(
             con,
@@ -82,15 +81,21 @@ def add_call(workspace: Workspace, recording: Recording, *, clips: int) -> None:
 
 def say_consent(workspace: Workspace, recording: Recording, consent: str) -> None:
     with workspace.warehouse() as con:
-        store_metadata(con, recording.recording_id, {"consent": consent}, manifest="m", run_id="t")
+        store_metadata(
+            con,
+            recording.recording_id,
+            {"consent": consent},
+            manifest="m",
+            run_id="t",
+        )
 
 
 def read_waiting(workspace: Workspace) -> dict[str, int]:
     """What `voxdata status` prints."""
-    done = CliRunner().invoke(app, ["--dir", str(workspace.root), "status", "--json"])
+    done = run(workspace, "status", "--json")
     assert done.exit_code == 0, done.output
-    found: dict[str, int] = json.loads(done.stdout)["waiting"]
-    return found
+    printed: dict[str, int] = json.loads(done.stdout)["waiting"]
+    return printed
 
 
 @pytest.fixture
@@ -112,21 +117,29 @@ def queue(workspace: Workspace) -> FakeQueue:
 
 def test_status_counts_clips_without_consent_as_nobodys_work(workspace: Workspace) -> None:
     waiting = read_waiting(workspace)
-    assert (waiting[PUSH], waiting[ANNOTATORS], waiting[CONSENT]) == (1 + 3, 1 + 3, 2)
+    assert waiting[PUSH] == 1 + 3
+    assert waiting[ANNOTATORS] == 1 + 3
+    assert waiting[CONSENT] == 2
 
 
 def test_status_holds_back_what_says_nothing_when_consent_is_required(workspace: Workspace) -> None:
-    (workspace.root / FILE_NAME).write_text(SETTINGS + '[release]\nconsent = "required"\n')
+    settings_file = workspace.root / FILE_NAME
+    settings_file.write_text(SETTINGS + '[release]\nconsent = "required"\n')
     waiting = read_waiting(workspace)
-    assert (waiting[PUSH], waiting[ANNOTATORS], waiting[CONSENT]) == (1, 1, 2 + 3)
+    assert waiting[PUSH] == 1
+    assert waiting[ANNOTATORS] == 1
+    assert waiting[CONSENT] == 2 + 3
 
 
 def test_status_leaves_push_nothing_to_do_after_a_push(
     workspace: Workspace, queue: FakeQueue
 ) -> None:
-    assert push_pending(workspace, queue=queue, say=quiet).pushed == 1 + 3
+    summary = push_pending(workspace, queue=queue, say=quiet)
+    assert summary.pushed == 1 + 3
     waiting = read_waiting(workspace)
-    assert (waiting[PUSH], waiting[ANNOTATORS], waiting[CONSENT]) == (0, 1 + 3, 2)
+    assert waiting[PUSH] == 0
+    assert waiting[ANNOTATORS] == 1 + 3
+    assert waiting[CONSENT] == 2
 
 
 def test_status_asks_annotators_for_nothing_about_clips_whose_consent_was_withdrawn(
@@ -135,10 +148,13 @@ def test_status_asks_annotators_for_nothing_about_clips_whose_consent_was_withdr
     push_pending(workspace, queue=queue, say=quiet)
     say_consent(workspace, RECORDINGS["silent"], "withdrawn")
     waiting = read_waiting(workspace)
-    assert (waiting[PUSH], waiting[ANNOTATORS], waiting[CONSENT]) == (0, 1, 2)
+    assert waiting[PUSH] == 0
+    assert waiting[ANNOTATORS] == 1
+    assert waiting[CONSENT] == 2
 
 
 def test_status_follows_the_least_length_of_a_clip(workspace: Workspace, queue: FakeQueue) -> None:
     push_pending(workspace, queue=queue, say=quiet)
-    (workspace.root / FILE_NAME).write_text(SETTINGS + "[annotation]\nmin_clip_ms = 50\n")
+    settings_file = workspace.root / FILE_NAME
+    settings_file.write_text(SETTINGS + "[annotation]\nmin_clip_ms = 50\n")
     assert read_waiting(workspace)[PUSH] == 2

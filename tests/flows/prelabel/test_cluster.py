@@ -1,4 +1,6 @@
-"""Pre-labelling on local Dask and Ray clusters of two workers gives what this machine gives alone."""
+"""Pre-labelling on local Dask and Ray clusters of two workers gives what this machine gives
+alone.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,8 @@ from flows.place import FILE_NAME
 from flows.services.start import prefect_spec
 from flows.services.supervisor import choose_port, ensure_running, stop_all
 from flows.workspace import open_workspace
-from tests.flows.prelabel.test_prelabel import SETTINGS, contents, make_workspace, quiet
+from tests.flows.conftest import quiet
+from tests.flows.prelabel.test_prelabel import SETTINGS, contents, make_workspace
 
 RUN = """
 import json, os, sys
@@ -38,12 +41,14 @@ def test_prelabel_gives_equal_tables_on_a_cluster(
 ) -> None:
     from flows.prelabel.flow import prelabel_pending
 
-    alone, spread = tmp_path / "alone", tmp_path / runner
+    alone = tmp_path / "alone"
+    spread = tmp_path / runner
     for folder in (alone, spread):
         shutil.copytree(reference, folder)
     ports = f"\n[services]\nprefect_port = {choose_port(0)}\n"
     (spread / FILE_NAME).write_text(
-        SETTINGS.replace("[prelabel]", f'[prelabel]\nrunner = "{runner}"') + ports, encoding="utf-8"
+        SETTINGS.replace("[prelabel]", f'[prelabel]\nrunner = "{runner}"') + ports,
+        encoding="utf-8",
     )
     prelabel_pending(open_workspace(alone), say=quiet)
     workspace = open_workspace(spread)
@@ -60,5 +65,6 @@ def test_prelabel_gives_equal_tables_on_a_cluster(
     finally:
         stop_all(workspace.state_dir, say=quiet)
     assert done.returncode == 0, done.stderr[-4000:]
-    assert json.loads(done.stdout.splitlines()[-1])["recordings"] == 6
+    content = json.loads(done.stdout.splitlines()[-1])
+    assert content["recordings"] == 6
     assert contents(workspace) == contents(open_workspace(alone))

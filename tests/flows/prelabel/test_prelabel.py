@@ -1,4 +1,6 @@
-"""Pre-labelling over a warehouse: what is planned, what is run, and what survives a worker's death."""
+"""Pre-labelling over a warehouse: what is planned, what is run, and what survives a worker's
+death.
+"""
 
 from __future__ import annotations
 
@@ -15,13 +17,12 @@ import pytest
 import soundfile
 
 import flows.prelabel.flow
-from flows.ingest.flow import ingest_sources
 from flows.models import build_models, labeler_specs
 from flows.place import FILE_NAME
 from flows.prelabel.flow import prelabel_pending
 from flows.prelabel.plan import plan_prelabel, plan_rows
 from flows.workspace import Workspace, open_workspace
-from tests.flows.conftest import FAKES
+from tests.flows.conftest import FAKES, ingest, quiet
 from voxdata.errors import BackendError, DropReason, LockedError, ShortageError
 from voxdata.ports import Diarization, Sound
 from voxdata.testing.backends import FakeDiarizer
@@ -47,18 +48,19 @@ schemes = []
 STAGES = ["diarize", "transcribe", "cut", "measure", "label:intent"]
 
 
-def quiet(_line: str) -> None:
-    return None
-
-
 def write_call(path: Path, number: int) -> None:
     """Bursts of noise; how many and how long is the number's."""
     rng = np.random.default_rng(number)
-    parts = [
-        np.concatenate([rng.normal(0, 0.1, 8_000 + 1_600 * (number % 5)), np.zeros(16_000)])
-        for _ in range(1 + number % 3)
-    ]
-    soundfile.write(path, np.concatenate(parts), 16_000, subtype="PCM_16")
+    burst_size = 8_000 + 1_600 * (number % 5)
+    parts = []
+    for _ in range(1 + number % 3):
+        parts += [rng.normal(0, 0.1, burst_size), np.zeros(16_000)]
+    soundfile.write(
+        path,
+        np.concatenate(parts),
+        16_000,
+        subtype="PCM_16",
+    )
 
 
 def make_workspace(root: Path, *, calls: int = 6, settings: str = SETTINGS) -> Workspace:
@@ -67,7 +69,7 @@ def make_workspace(root: Path, *, calls: int = 6, settings: str = SETTINGS) -> W
     for number in range(calls):
         write_call(root / "calls" / f"{number:03d}.wav", number)
     workspace = open_workspace(root)
-    ingest_sources(workspace, [str(root / "calls")], say=quiet)
+    ingest(workspace, root / "calls")
     return workspace
 
 
@@ -81,19 +83,26 @@ def reopen(workspace: Workspace, old: str = "", new: str = "") -> Workspace:
 
 def planned(workspace: Workspace) -> dict[tuple[str, str], tuple[int, str]]:
     """(stage, standing) -> (recordings, why)."""
-    rows = plan_rows(plan_prelabel(workspace, build_models(workspace, labeler_specs(workspace))))
-    return {
-        (str(r["stage"]), str(r["standing"])): (int(str(r["recordings"])), str(r["why"]))
-        for r in rows
-    }
+    plan = plan_prelabel(workspace, build_models(workspace, labeler_specs(workspace)))
+    rows = plan_rows(plan)
+    by_stage = {}
+    for row in rows:
+        key = str(row["stage"]), str(row["standing"])
+        by_stage[key] = int(str(row["recordings"])), str(row["why"])
+    return by_stage
 
 
 CONTENT = {
     "turn": "recording_id, key, position, channel, speaker, start_ms, end_ms",
     "transcript": "recording_id, key, channel, passages, words",
-    "utterance": "utterance_id, recording_id, key, channel, speaker, start_ms, end_ms, text, language, words, marks",
+    "utterance": (
+        "utterance_id, recording_id, key, channel, speaker, start_ms, end_ms, text, language, "
+        "words, marks"
+    ),
     "measure": "* exclude (created_at, run_id, seq)",
-    "prediction": "prediction_id, utterance_id, scheme, scheme_version, label, distribution, model_key, key",
+    "prediction": (
+        "prediction_id, utterance_id, scheme, scheme_version, label, distribution, model_key, key"
+    ),
     "stage_result": "recording_id, stage, key, model_key, num_rows, audio_ms",
     "speaker_embedding": "* exclude (created_at, run_id, seq)",
     "voice_event": "* exclude (created_at, run_id, seq)",
@@ -104,13 +113,11 @@ CONTENT = {
 def contents(workspace: Workspace) -> dict[str, list[str]]:
     """Every table without its times and run ids, sorted."""
     with workspace.warehouse() as con:
-        return {
-            table: sorted(
-                json.dumps(row, default=str, sort_keys=True)
-                for row in read_rows(con, f"select {columns} from {table}")
-            )
-            for table, columns in CONTENT.items()
-        }
+        content = {}
+        for table, columns in CONTENT.items():
+            rows = read_rows(con, f"select {columns} from {table}")
+            content[table] = sorted(json.dumps(row, default=str, sort_keys=True) for row in rows)
+        return content
 
 
 @pytest.fixture
@@ -119,17 +126,20 @@ def workspace(tmp_path: Path) -> Workspace:
 
 
 def test_prelabel_pending_does_everything_once(workspace: Workspace) -> None:
-    assert {key: n for key, (n, _) in planned(workspace).items()} == {
-        (stage, "new"): 6 for stage in STAGES
-    }
+    recordings = {key: number for key, (number, _) in planned(workspace).items()}
+    assert recordings == {(stage, "new"): 6 for stage in STAGES}
     first = prelabel_pending(workspace, say=quiet)
-    assert (first.recordings, first.failed) == (6, 0)
+    assert first.recordings == 6
+    assert first.failed == 0
     assert first.utterances == first.predictions == 6 + 2 * 1 + 2 * 2
     after = contents(workspace)
-    assert {name: len(rows) for name, rows in after.items()}["stage_result"] == 6 * len(STAGES)
+    lengths = {name: len(rows) for name, rows in after.items()}
+    assert lengths["stage_result"] == 6 * len(STAGES)
     assert planned(workspace) == {}
     again = prelabel_pending(open_workspace(workspace.root), say=quiet)
-    assert (again.recordings, again.utterances, again.reused) == (0, 0, 0)
+    assert again.recordings == 0
+    assert again.utterances == 0
+    assert again.reused == 0
     assert contents(workspace) == after
 
 
@@ -163,7 +173,8 @@ def test_plan_prelabel_lists_exactly_what_depends_on_a_changed_model(workspace: 
     with older.warehouse() as con:
         before = len(read_rows(con, "select 1 from utterance"))
     summary = prelabel_pending(older, say=quiet)
-    assert (summary.recordings, summary.reused) == (0, 6 * 4)
+    assert summary.recordings == 0
+    assert summary.reused == 6 * 4
     with older.warehouse() as con:
         assert len(read_rows(con, "select 1 from utterance")) == before
         assert len(list_utterances(con)) == 12
@@ -174,7 +185,7 @@ def test_plan_prelabel_lists_one_changed_file_and_its_orphan(workspace: Workspac
     prelabel_pending(workspace, say=quiet)
     changed = workspace.root / "calls" / "001.wav"
     write_call(changed, 77)
-    ingest_sources(workspace, [str(workspace.root / "calls")], say=quiet)
+    ingest(workspace, workspace.root / "calls")
     plan = planned(workspace)
     assert plan.pop(("all", "orphaned"))[0] == 1
     assert plan == {(stage, "new"): (1, "never done") for stage in STAGES}
@@ -215,10 +226,12 @@ def test_prelabel_pending_survives_a_recording_that_kills_its_worker(tmp_path: P
     )
     workspace = make_workspace(tmp_path / "w", settings=settings)
     summary = prelabel_pending(workspace, say=quiet)
-    assert (summary.recordings, summary.failed) == (6, 2)
+    assert summary.recordings == 6
+    assert summary.failed == 2
     with workspace.warehouse() as con:
         drops = {Path(d.subject).name: (d.stage, d.reason) for d in list_drops(con)}
-        assert len({u.recording_id for u in list_utterances(con)}) == 4
+        recording_ids = {u.recording_id for u in list_utterances(con)}
+        assert len(recording_ids) == 4
     assert drops == {
         "001.wav": ("diarize", DropReason.CRASHED),
         "002.wav": ("diarize", DropReason.CRASHED),
@@ -255,12 +268,13 @@ def test_prelabel_pending_tries_on_three_days_what_hangs_or_swells(
         monkeypatch.setattr("flows.workers.days.today", lambda day=day: day)
         prelabel_pending(open_workspace(workspace.root), say=quiet)
         assert planned(workspace)["diarize", "failed"][0] == 2
-        assert prelabel_pending(open_workspace(workspace.root), say=quiet).recordings == 0
+        summary = prelabel_pending(open_workspace(workspace.root), say=quiet)
+        assert summary.recordings == 0
     monkeypatch.setattr("flows.workers.days.today", lambda: date(2026, 1, 8))
     assert planned(workspace)["diarize", "failed"][0] == 2
     with workspace.warehouse() as con:
-        found = {Path(d.subject).name: (d.reason, d.tries) for d in list_drops(con)}
-    assert found == {
+        drops = {Path(d.subject).name: (d.reason, d.tries) for d in list_drops(con)}
+    assert drops == {
         "001.wav": (DropReason.TIMED_OUT, 3),
         "002.wav": (DropReason.OUT_OF_MEMORY, 3),
     }
@@ -291,11 +305,14 @@ def test_prelabel_pending_lets_rest_what_the_system_killed_on_three_days(
             prelabel_pending(open_workspace(workspace.root), say=quiet)
         assert planned(workspace)["diarize", "new"][0] == 1
     monkeypatch.setattr("flows.workers.days.today", lambda: date(2026, 1, 7))
-    assert prelabel_pending(open_workspace(workspace.root), say=quiet).failed == 1
+    summary = prelabel_pending(open_workspace(workspace.root), say=quiet)
+    assert summary.failed == 1
     with workspace.warehouse() as con:
-        assert [(d.reason, d.tries) for d in list_drops(con)] == [(DropReason.KILLED, 3)]
+        drops = [(d.reason, d.tries) for d in list_drops(con)]
+        assert drops == [(DropReason.KILLED, 3)]
     assert planned(workspace)["diarize", "failed"][0] == 1
-    assert prelabel_pending(open_workspace(workspace.root), say=quiet).recordings == 0
+    summary = prelabel_pending(open_workspace(workspace.root), say=quiet)
+    assert summary.recordings == 0
 
 
 class AbsentDiarizer(FakeDiarizer):
@@ -335,7 +352,8 @@ def test_prelabel_pending_tries_again_what_a_model_refused(tmp_path: Path) -> No
     with pytest.raises(BackendError, match="the rest was done"):
         prelabel_pending(workspace, say=quiet)
     with workspace.warehouse() as con:
-        assert len({u.recording_id for u in list_utterances(con)}) == 5
+        recording_ids = {u.recording_id for u in list_utterances(con)}
+        assert len(recording_ids) == 5
     assert planned(workspace)["diarize", "new"][0] == 1
 
 
@@ -350,25 +368,27 @@ def test_prelabel_pending_goes_on_without_lost_audio_and_ingest_brings_it_back(
     empty.write_bytes(b"")
     cut.write_bytes(cut.read_bytes()[:-400])
     summary = prelabel_pending(workspace, say=quiet)
-    assert (summary.recordings, summary.failed) == (6, 3)
+    assert summary.recordings == 6
+    assert summary.failed == 3
     with workspace.warehouse() as con:
-        assert len({u.recording_id for u in list_utterances(con)}) == 3
-    ingest_sources(workspace, [str(workspace.root / "calls")], say=quiet)
+        recording_ids = {u.recording_id for u in list_utterances(con)}
+        assert len(recording_ids) == 3
+    ingest(workspace, workspace.root / "calls")
     assert prelabel_pending(open_workspace(workspace.root), say=quiet).failed == 0
     with workspace.warehouse() as con:
-        assert len({u.recording_id for u in list_utterances(con)}) == 6
-    assert ingest_sources(workspace, [str(workspace.root / "calls")], say=quiet).known == 6
+        recording_ids = {u.recording_id for u in list_utterances(con)}
+        assert len(recording_ids) == 6
+    assert ingest(workspace, workspace.root / "calls").known == 6
 
 
 def test_prelabel_leaves_a_batch_when_the_warehouse_is_locked_and_the_next_writer_merges_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    workspace, same = (
-        make_workspace(tmp_path / "a", calls=3),
-        make_workspace(tmp_path / "b", calls=3),
-    )
+    workspace = make_workspace(tmp_path / "a", calls=3)
+    same = make_workspace(tmp_path / "b", calls=3)
     prelabel_pending(same, say=quiet)
-    stored, locked = flows.prelabel.flow.store_unit.fn, Workspace.warehouse
+    stored = flows.prelabel.flow.store_unit.fn
+    locked = Workspace.warehouse
 
     def store_while_locked(*arguments: object) -> object:
         def refuse(*_: object, **__: object) -> object:

@@ -120,7 +120,12 @@ def places_of(draft: Draft) -> dict[str, Split]:
 
 
 @given(
-    st.lists(st.tuples(st.integers(0, 12), st.integers(0, 2)), min_size=1, max_size=40, unique=True)
+    st.lists(
+        st.tuples(st.integers(0, 12), st.integers(0, 2)),
+        min_size=1,
+        max_size=40,
+        unique=True,
+    )
 )
 def test_build_examples_never_divides_a_voice_or_a_recording(pairs: list[tuple[int, int]]) -> None:
     utterances = [
@@ -131,9 +136,8 @@ def test_build_examples_never_divides_a_voice_or_a_recording(pairs: list[tuple[i
     examples = examples_of(draft)
     assert len(examples) == len(utterances)
     for key in ("voice", "recording_id", "group"):
-        splits = Counter(
-            getattr(e, key) for e in {(getattr(e, key), e.split): e for e in examples}.values()
-        )
+        sides = {(getattr(e, key), e.split) for e in examples}
+        splits = Counter(held for held, _ in sides)
         assert max(splits.values()) == 1
 
 
@@ -150,7 +154,11 @@ def test_build_examples_keeps_an_earlier_split() -> None:
 
 
 def test_build_examples_leaves_out_a_group_whose_voices_were_split_before() -> None:
-    utterances = [utterance("r0", "S0", 0), utterance("r0", "S1", 1), utterance("r1", "S0", 2)]
+    utterances = [
+        utterance("r0", "S0", 0),
+        utterance("r0", "S1", 1),
+        utterance("r1", "S0", 2),
+    ]
     draft = build(utterances, fixed={"r0/S0": Split.TEST, "r0/S1": Split.TRAIN})
     assert draft.conflicts == ("r0/S0", "r0/S1")
     assert {e.recording_id for e in examples_of(draft)} == {"r1"}
@@ -158,7 +166,11 @@ def test_build_examples_leaves_out_a_group_whose_voices_were_split_before() -> N
 
 def test_build_examples_keeps_a_voice_a_call_and_copies_on_one_side() -> None:
     utterances = [utterance(f"r{i}", "S0", i) for i in range(12)]
-    voices = {("r0", 0, "S0"): "v", ("r1", 0, "S0"): "v", ("r2", 0, "S0"): "w"}
+    voices = {
+        ("r0", 0, "S0"): "v",
+        ("r1", 0, "S0"): "v",
+        ("r2", 0, "S0"): "w",
+    }
     kin = {
         "r2": ["call 7"],
         "r3": ["call 7"],
@@ -169,8 +181,10 @@ def test_build_examples_keeps_a_voice_a_call_and_copies_on_one_side() -> None:
     assert examples["r0"].voice == examples["r1"].voice == "v"
     assert examples["r0"].split == examples["r1"].split
     assert len({examples[f"r{i}"].split for i in (2, 3, 4, 5)}) == 1
-    assert len({e.group for e in examples.values()}) == 12 - 1 - 3
-    assert {e.split for e in examples.values()} == set(Split)
+    groups = {e.group for e in examples.values()}
+    assert len(groups) == 12 - 1 - 3
+    splits = {e.split for e in examples.values()}
+    assert splits == set(Split)
 
 
 def test_build_examples_keeps_a_speaker_where_it_was_when_it_gets_a_voice() -> None:
@@ -187,16 +201,27 @@ def test_build_examples_keeps_a_speaker_where_it_was_when_it_gets_a_voice() -> N
 def test_build_examples_leaves_out_a_voice_that_turns_out_to_be_on_both_sides() -> None:
     utterances = [utterance(f"r{i}", "S0", i) for i in range(3)]
     fixed = {"r0/S0": Split.TEST, "r1/S0": Split.TRAIN}
-    draft = build(utterances, fixed=fixed, voices={("r0", 0, "S0"): "v", ("r1", 0, "S0"): "v"})
+    draft = build(
+        utterances,
+        fixed=fixed,
+        voices={("r0", 0, "S0"): "v", ("r1", 0, "S0"): "v"},
+    )
     assert draft.conflicts == ("v",)
     assert {e.recording_id for e in examples_of(draft)} == {"r2"}
 
 
 @settings(deadline=None, max_examples=40)
 @given(
-    st.lists(st.tuples(st.integers(0, 9), st.integers(0, 1)), min_size=1, max_size=20, unique=True),
+    st.lists(
+        st.tuples(st.integers(0, 9), st.integers(0, 1)),
+        min_size=1,
+        max_size=20,
+        unique=True,
+    ),
     st.dictionaries(
-        st.tuples(st.integers(0, 9), st.integers(0, 1)), st.sampled_from("vwx"), max_size=6
+        st.tuples(st.integers(0, 9), st.integers(0, 1)),
+        st.sampled_from("vwx"),
+        max_size=6,
     ),
     st.dictionaries(
         st.integers(0, 9),
@@ -264,7 +289,8 @@ def workspace(tmp_path: Path) -> Workspace:
     workspace = open_workspace(tmp_path)
     with workspace.warehouse() as con:
         for i in range(10):
-            recording, said = make_recording(i), utterance(make_recording(i).recording_id, "S0", i)
+            recording = make_recording(i)
+            said = utterance(make_recording(i).recording_id, "S0", i)
             add_recording(con, recording, audio_file=f"{i}.flac", run_id="t")
             store_utterances(con, [said], key="c", run_id="t")
             store_speaker_embeddings(
@@ -330,16 +356,31 @@ def test_release_keeps_calls_copies_and_merged_voices_on_one_side(workspace: Wor
     link_voices(workspace, say=lambda line: None)
     with workspace.warehouse() as con:
         for recording_id in ids[:2]:
-            store_metadata(con, recording_id, {CALL: "c1"}, manifest="m.csv", run_id="t")
-        copies = NearDuplicate(recording_id=ids[2], other_id=ids[1], score=0.99, shared_ms=10_000)
+            store_metadata(
+                con,
+                recording_id,
+                {CALL: "c1"},
+                manifest="m.csv",
+                run_id="t",
+            )
+        copies = NearDuplicate(
+            recording_id=ids[2],
+            other_id=ids[1],
+            score=0.99,
+            shared_ms=10_000,
+        )
         store_near_duplicates(con, [copies], key="f", run_id="t")
         voices = current_voices(con)
         merge_voices(
-            con, voices[ids[3], 0, "S0"], into=voices[ids[2], 0, "S0"], reason="", run_id="t"
+            con,
+            voices[ids[3], 0, "S0"],
+            into=voices[ids[2], 0, "S0"],
+            reason="",
+            run_id="t",
         )
-    found = places(workspace, released(workspace))
-    assert len({found[recording_id] for recording_id in ids[:4]}) == 1
-    assert set(found.values()) == set(Split)
+    places_of = places(workspace, released(workspace))
+    assert len({places_of[recording_id] for recording_id in ids[:4]}) == 1
+    assert set(places_of.values()) == set(Split)
 
 
 @pytest.mark.parametrize("taken_out", [Split.TRAIN, Split.TEST])
@@ -348,31 +389,35 @@ def test_release_leaves_out_and_names_voices_that_are_merged_across_a_split(
 ) -> None:
     link_voices(workspace, say=lambda line: None)
     first = places(workspace, released(workspace))
-    train, test = (
-        next(r for r, split in sorted(first.items()) if split is wanted)
-        for wanted in (Split.TRAIN, Split.TEST)
-    )
+    train = next(r for r, split in sorted(first.items()) if split is Split.TRAIN)
+    test = next(r for r, split in sorted(first.items()) if split is Split.TEST)
     with workspace.warehouse() as con:
         voices = current_voices(con)
         kept = voices[test, 0, "S0"]
-        merge_voices(con, voices[train, 0, "S0"], into=kept, reason="", run_id="t")
-    said: list[str] = []
-    summary = release_version(workspace, "calls", say=said.append, accept_losses=True)
+        merge_voices(
+            con,
+            voices[train, 0, "S0"],
+            into=kept,
+            reason="",
+            run_id="t",
+        )
+    lines: list[str] = []
+    summary = release_version(workspace, "calls", say=lines.append, accept_losses=True)
     assert summary.conflicts == (kept,)
-    assert any(kept in line for line in said)
+    assert any(kept in line for line in lines)
     assert places(workspace, summary) == {
         r: split for r, split in first.items() if r not in (train, test)
     }
     with workspace.warehouse() as con:
         (leak,) = find_leaks(con)
-        assert (leak.voice, dict(leak.versions)) == (
-            kept,
-            {Split.TRAIN: ("calls@1",), Split.TEST: ("calls@1",)},
-        )
-        assert (dict(leak.num_examples), leak.trained) == ({Split.TRAIN: 1, Split.TEST: 1}, ())
-        assert [
+        assert leak.voice == kept
+        assert dict(leak.versions) == {Split.TRAIN: ("calls@1",), Split.TEST: ("calls@1",)}
+        assert dict(leak.num_examples) == {Split.TRAIN: 1, Split.TEST: 1}
+        assert leak.trained == ()
+        subjects = [
             row.subject for row in list_drops(con) if row.reason is DropReason.SPLIT_CONFLICT
-        ] == [f"voice {kept}"]
+        ]
+        assert subjects == [f"voice {kept}"]
         split_voice(
             con,
             f"{train if taken_out is Split.TRAIN else test}:0:S0",
@@ -406,11 +451,15 @@ def test_release_refuses_a_version_whose_splits_lose_everything_and_writes_nothi
     merge_everybody_into_training(workspace, places(workspace, released(workspace)))
     with pytest.raises(
         SplitLossError,
-        match=r"against calls@1, validation loses everything .*, test loses everything .*--accept-losses",
+        match=(
+            r"against calls@1, validation loses everything .*, test loses everything "
+            r".*--accept-losses"
+        ),
     ):
         released(workspace)
     with workspace.warehouse() as con:
-        assert [version.ref for version in list_versions(con)] == ["calls@1"]
+        refs = [version.ref for version in list_versions(con)]
+        assert refs == ["calls@1"]
 
 
 def test_release_goes_on_with_a_warning_when_losses_are_accepted(workspace: Workspace) -> None:
@@ -426,19 +475,21 @@ def test_preview_and_diff_and_report_name_what_splits_lose(workspace: Workspace)
     link_voices(workspace, say=lambda line: None)
     merge_everybody_into_training(workspace, places(workspace, released(workspace)))
     preview = preview_version(workspace, "calls", workspace.settings.release.recipe)
-    assert [(row["split"], row["lost"]) for row in preview["lost"]] == [
+    losses = [(row["split"], row["lost"]) for row in preview["lost"]]
+    assert losses == [
         ("validation", "everything"),
         ("test", "everything"),
     ]
     release_version(workspace, "calls", say=lambda line: None, accept_losses=True)
     with workspace.warehouse() as con:
         first, second = list_versions(con)
-        found = diff_versions(con, first.version_id, second.version_id)
-    assert [(loss.split, loss.what) for loss in found.lost] == [
+        diff = diff_versions(con, first.version_id, second.version_id)
+    losses = [(loss.split, loss.what) for loss in diff.lost]
+    assert losses == [
         (Split.VALIDATION, "everything"),
         (Split.TEST, "everything"),
     ]
-    assert "<h2>Lost</h2>" in render_diff(first, second, found, examples={})
+    assert "<h2>Lost</h2>" in render_diff(first, second, diff, examples={})
     assert "test loses everything" in write_report(workspace).read_text(encoding="utf-8")
 
 
@@ -450,9 +501,11 @@ def test_release_command_ends_with_an_error_until_losses_are_accepted(workspace:
         return CliRunner().invoke(app, ["--dir", str(workspace.root), "release", "calls", *more])
 
     dry = run("--dry-run")
-    assert (dry.exit_code, "everything" in dry.stdout) == (0, True)
+    assert dry.exit_code == 0
+    assert "everything" in dry.stdout
     refused = run()
-    assert (refused.exit_code, type(refused.exception)) == (1, SplitLossError)
+    assert refused.exit_code == 1
+    assert type(refused.exception) is SplitLossError
     assert run("--accept-losses").exit_code == 0
 
 
@@ -466,7 +519,11 @@ def test_release_refuses_to_lose_all_of_a_label_in_a_split(workspace: Workspace)
         add_annotations(con, [rare], run_id="t")
     split = places(workspace, released(workspace))[make_recording(0).recording_id]
     with workspace.warehouse() as con:
-        back = replace(rare, labels={"intent": ("question",)}, updated_at=NOON + timedelta(days=2))
+        back = replace(
+            rare,
+            labels={"intent": ("question",)},
+            updated_at=NOON + timedelta(days=2),
+        )
         add_annotations(con, [back], run_id="t")
     with pytest.raises(SplitLossError, match=rf"{split.value} loses intent=request \(1 example\)"):
         released(workspace)
@@ -478,11 +535,16 @@ def test_find_losses_takes_a_label_that_the_scheme_no_longer_has_for_none() -> N
         (Split.TEST, "intent", "old"): 1,
         (Split.TEST, "intent", "ask"): 2,
     }
-    after = {(Split.TEST, "", ""): 3, (Split.TEST, "intent", "new"): 3}
-    assert [
+    after = {
+        (Split.TEST, "", ""): 3,
+        (Split.TEST, "intent", "new"): 3,
+    }
+    lost_things = [
         loss.what for loss in find_losses(before, after, labels={"intent": ("ask", "new")})
-    ] == ["intent=ask"]
-    assert [loss.what for loss in find_losses(before, after)] == ["intent=ask", "intent=old"]
+    ]
+    assert lost_things == ["intent=ask"]
+    lost_things = [loss.what for loss in find_losses(before, after)]
+    assert lost_things == ["intent=ask", "intent=old"]
 
 
 def test_build_examples_prefers_a_corrected_text() -> None:
@@ -505,7 +567,7 @@ def test_corrected_texts_takes_the_newest_and_ignores_skips() -> None:
             updated_at=at,
         )
 
-    found = corrected_texts(
+    texts = corrected_texts(
         [
             annotation(2, "second"),
             annotation(1, "first"),
@@ -513,14 +575,17 @@ def test_corrected_texts_takes_the_newest_and_ignores_skips() -> None:
             annotation(4, "no", skipped=True),
         ]
     )
-    assert found == {"u": "second"}
+    assert texts == {"u": "second"}
 
 
 def release_by_command(workspace: Workspace, *words: str) -> Result:
     return CliRunner().invoke(app, ["--dir", str(workspace.root), "release", *words])
 
 
-@pytest.mark.parametrize("name", ["cals", "callls", "Calls", "clals", "ca-lls"])
+@pytest.mark.parametrize(
+    "name",
+    ["cals", "callls", "Calls", "clals", "ca-lls"],
+)
 @pytest.mark.parametrize("words", [[], ["--dry-run"]])
 def test_release_command_begins_no_dataset_for_a_mistyped_name(
     workspace: Workspace, name: str, words: list[str]
@@ -530,7 +595,8 @@ def test_release_command_begins_no_dataset_for_a_mistyped_name(
     assert isinstance(done.exception, ConfigError)
     assert "write calls, or add --new" in str(done.exception)
     with workspace.warehouse(read_only=True) as con:
-        assert [version.ref for version in list_versions(con)] == ["calls@1"]
+        refs = [version.ref for version in list_versions(con)]
+        assert refs == ["calls@1"]
 
 
 def test_release_command_begins_a_dataset_of_nearly_the_same_name_when_told_to(
@@ -543,12 +609,12 @@ def test_release_command_begins_a_dataset_of_nearly_the_same_name_when_told_to(
 
 
 def test_release_says_once_that_it_begins_a_dataset(workspace: Workspace) -> None:
-    said: list[str] = []
-    release_version(workspace, "calls", say=said.append)
-    assert not [line for line in said if "new dataset" in line]
+    lines: list[str] = []
+    release_version(workspace, "calls", say=lines.append)
+    assert not [line for line in lines if "new dataset" in line]
     for name in ("meetings", "meetings", "calls"):
-        release_version(workspace, name, say=said.append)
-    assert [line for line in said if "new dataset" in line] == [
+        release_version(workspace, name, say=lines.append)
+    assert [line for line in lines if "new dataset" in line] == [
         "release: 'meetings' is a new dataset; there are calls"
     ]
 

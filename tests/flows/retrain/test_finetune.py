@@ -30,14 +30,21 @@ def example(number: int, split: Split) -> Example:
         audio_file=f"{number}.flac",
         text="",
         language="en",
-        gold={"intent": GoldLabel(label=label, distribution={label: 1.0}, num_votes=1)},
+        gold={
+            "intent": GoldLabel(
+                label=label,
+                distribution={label: 1.0},
+                num_votes=1,
+            )
+        },
         split=split,
     )
 
 
 @pytest.fixture
 def workspace(tmp_path: Path) -> Workspace:
-    (tmp_path / "voxdata.toml").write_text(template(), encoding="utf-8")
+    settings_file = tmp_path / "voxdata.toml"
+    settings_file.write_text(template(), encoding="utf-8")
     return open_workspace(tmp_path)
 
 
@@ -47,7 +54,11 @@ def cut(workspace: Workspace, *, schemes: dict[str, int]) -> DatasetVersion:
     examples = [example(number, split) for number, split in enumerate(splits)]
     with workspace.warehouse() as con:
         version, _ = create_version(
-            con, "calls", examples, recipe={"schemes": schemes}, run_id="test"
+            con,
+            "calls",
+            examples,
+            recipe={"schemes": schemes},
+            run_id="test",
         )
     return version
 
@@ -56,7 +67,13 @@ def test_train_version_leaves_out_what_the_recipe_left_out(
     workspace: Workspace, said: list[str]
 ) -> None:
     version = cut(workspace, schemes={"intent": 1})
-    assert train_version(workspace, ["emotion"], version.ref, say=said.append) == []
+    runs = train_version(
+        workspace,
+        ["emotion"],
+        version.ref,
+        say=said.append,
+    )
+    assert runs == []
     assert said == ["train: emotion is not trained on calls@1: its recipe leaves emotion out"]
     with workspace.warehouse() as con:
         assert list_training_runs(con) == []
@@ -67,19 +84,27 @@ def test_train_version_records_that_there_is_too_little_once(
 ) -> None:
     version = cut(workspace, schemes={"intent": 1})
     for _ in range(2):
-        (run,) = train_version(workspace, ["intent"], version.ref, say=said.append)
-        assert (run.state, run.promoted) == ("skipped", False)
+        (run,) = train_version(
+            workspace,
+            ["intent"],
+            version.ref,
+            say=said.append,
+        )
+        assert run.state == "skipped"
+        assert run.promoted is False
         assert run.reason == (
             "too little to learn from: each label needs 5 training examples: answer 2, question 2"
         )
     with workspace.warehouse() as con:
-        assert [run.state for run in list_training_runs(con)] == ["skipped"]
+        states = [run.state for run in list_training_runs(con)]
+        assert states == ["skipped"]
 
 
 def test_train_command_ends_with_0_when_there_is_too_little(workspace: Workspace) -> None:
     cut(workspace, schemes={"intent": 1})
     done = CliRunner().invoke(
-        app, ["--dir", str(workspace.root), "train", "intent", "--version", "calls"]
+        app,
+        ["--dir", str(workspace.root), "train", "intent", "--version", "calls"],
     )
     assert done.exit_code == 0
     assert "too little to learn from" in done.output

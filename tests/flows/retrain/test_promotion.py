@@ -1,4 +1,6 @@
-"""From votes to a promoted model that labels next, on real parts; only the voices are synthetic tones."""
+"""From votes to a promoted model that labels next, on real parts; only the voices are synthetic
+tones.
+"""
 
 import json
 from collections.abc import Sequence
@@ -10,13 +12,13 @@ import soundfile
 from typer.testing import CliRunner
 
 from flows.cli.main import app
-from flows.ingest.flow import ingest_sources
 from flows.models import build_labelers
 from flows.place import FILE_NAME
 from flows.prelabel.flow import prelabel_pending
 from flows.release.flow import release, release_version
 from flows.retrain.finetune import train_version
 from flows.workspace import Workspace, open_workspace
+from tests.flows.conftest import ingest, quiet
 from training.labeler import TrainedLabeler
 from voxdata.dataset import Split
 from voxdata.label import Annotation
@@ -35,6 +37,17 @@ from warehouse.versions import list_versions, load_examples
 pytestmark = pytest.mark.slow
 
 
+def by_second(seconds: int) -> tuple[SpeakerSegment, ...]:
+    """A speaker for each second."""
+    return tuple(
+        SpeakerSegment(
+            speaker=f"S{i}",
+            segment=Segment(start_ms=i * 1000, end_ms=(i + 1) * 1000),
+        )
+        for i in range(seconds)
+    )
+
+
 class SecondsDiarizer(FakeDiarizer):
     """Hears somebody else in every second, so that each becomes an utterance."""
 
@@ -42,15 +55,7 @@ class SecondsDiarizer(FakeDiarizer):
         self, sounds: Sequence[Sound], *, max_speakers: int | None = None
     ) -> list[Diarization]:
         return [
-            Diarization(
-                segments=tuple(
-                    SpeakerSegment(
-                        speaker=f"S{i}", segment=Segment(start_ms=i * 1000, end_ms=(i + 1) * 1000)
-                    )
-                    for i in range(duration_ms(sound) // 1000)
-                ),
-                embeddings={},
-            )
+            Diarization(segments=by_second(duration_ms(sound) // 1000), embeddings={})
             for sound in sounds
         ]
 
@@ -87,13 +92,11 @@ TONES = {"low": 200.0, "high": 900.0}
 CLIPS = 4
 
 
-def quiet(_line: str) -> None:
-    return None
-
-
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    """Eight recordings of four clips each; a clip's label is its pitch, which its (empty) text does not tell."""
+    """Eight recordings of four clips each; a clip's label is its pitch, which its (empty) text does
+    not tell.
+    """
     root = tmp_path_factory.mktemp("promotion")
     (root / FILE_NAME).write_text(SETTINGS, encoding="utf-8")
     generator = np.random.default_rng(0)
@@ -105,9 +108,14 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
             ).astype(np.int16)
             for hz in [TONES["low"], TONES["high"]] * (CLIPS // 2)
         ]
-        soundfile.write(root / f"{number}.wav", np.concatenate(parts), 16_000, subtype="PCM_16")
+        soundfile.write(
+            root / f"{number}.wav",
+            np.concatenate(parts),
+            16_000,
+            subtype="PCM_16",
+        )
     opened = open_workspace(root)
-    ingest_sources(opened, [str(root / "*.wav")], say=quiet)
+    ingest(opened, root / "*.wav")
     prelabel_pending(opened, say=quiet)
     with opened.warehouse() as con:
         add_annotations(
@@ -133,16 +141,14 @@ def test_release_makes_one_version_and_one_event_however_often_it_runs(
 ) -> None:
     first = release_version(workspace, "tones", say=quiet)
     again = release_version(workspace, "tones", say=quiet)
-    assert (first.created, again.created) == (True, False)
+    assert first.created is True
+    assert again.created is False
     assert first.version == again.version
     with workspace.warehouse() as con:
         assert len(list_versions(con)) == 1
         assert len(list_outbox(con)) == 1
         examples = load_examples(con, first.version.version_id)
-    assert {
-        split: {e.recording_id for e in examples if e.split is split} for split in Split
-    }.keys() == set(Split)
-    assert all(any(e.split is split for e in examples) for split in Split)
+    assert {e.split for e in examples} == set(Split)
 
 
 def test_train_promotes_a_better_model_once_and_it_labels_next(workspace: Workspace) -> None:
@@ -158,12 +164,13 @@ def test_train_promotes_a_better_model_once_and_it_labels_next(workspace: Worksp
         utterances = list_utterances(con)
     labelers = build_labelers(workspace)
     assert isinstance(labelers["intent"], TrainedLabeler)
-    assert prelabel_pending(workspace, say=quiet).predictions == len(utterances)
+    summary = prelabel_pending(workspace, say=quiet)
+    assert summary.predictions == len(utterances)
     assert prelabel_pending(workspace, say=quiet).predictions == 0
     with workspace.warehouse() as con:
-        found = list_predictions(con, scheme="intent", model_key=run.model_key)
+        predictions = list_predictions(con, scheme="intent", model_key=run.model_key)
     right = [
-        found[u.utterance_id].label == ("low", "high")[u.segment.start_ms // 1000 % 2]
+        predictions[u.utterance_id].label == ("low", "high")[u.segment.start_ms // 1000 % 2]
         for u in utterances
     ]
     assert sum(right) / len(right) > 0.9
@@ -185,7 +192,8 @@ def test_release_keeps_its_event_for_later_when_prefect_is_not_up(workspace: Wor
     version_id = release.fn(str(workspace.root), "tones")
     with workspace.warehouse() as con:
         waiting = [event for event in list_outbox(con) if event.sent_at is None]
-    assert [event.payload["version_id"] for event in waiting] == [version_id]
+    version_ids = [event.payload["version_id"] for event in waiting]
+    assert version_ids == [version_id]
 
 
 def test_train_signs_the_model_whose_folder_verify_walks_back_from(workspace: Workspace) -> None:
@@ -193,9 +201,12 @@ def test_train_signs_the_model_whose_folder_verify_walks_back_from(workspace: Wo
     (run,) = train_version(workspace, ["intent"], "tones", say=quiet)
     folder = workspace.root / run.checkpoint_dir
     done = CliRunner().invoke(
-        app, ["--dir", str(workspace.root), "verify", str(folder.parent), "--json"]
+        app,
+        ["--dir", str(workspace.root), "verify", str(folder.parent), "--json"],
     )
     assert done.exit_code == 0, done.output
     (model,) = json.loads(done.stdout)["models"]
-    assert (model["run"], model["version"], model["heard"]) == (run.training_id, "tones@1", {})
+    assert model["run"] == run.training_id
+    assert model["version"] == "tones@1"
+    assert model["heard"] == {}
     assert model["statement"] == model["root"] != "unsigned"

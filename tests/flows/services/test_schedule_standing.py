@@ -25,7 +25,11 @@ from flows.workspace import Workspace, open_workspace
 from voxdata.errors import ConfigError
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
-HOURLY = ScheduleStanding(name="ingest", cron="0 * * * *", next_tick=NOON + timedelta(hours=1))
+HOURLY = ScheduleStanding(
+    name="ingest",
+    cron="0 * * * *",
+    next_tick=NOON + timedelta(hours=1),
+)
 LOG = """\
 04:43:40.100 | INFO    | prefect.server - ready
 04:43:47.415 | ERROR   | docket.dependencies - schedule_recent_deployments(){recent}
@@ -39,7 +43,8 @@ sqlalchemy.exc.InvalidRequestError: Can't evaluate bulk DML statement
 
 @pytest.fixture
 def workspace(tmp_path: Path) -> Workspace:
-    (tmp_path / "voxdata.toml").write_text(template(), encoding="utf-8")
+    settings_file = tmp_path / "voxdata.toml"
+    settings_file.write_text(template(), encoding="utf-8")
     return open_workspace(tmp_path)
 
 
@@ -47,61 +52,101 @@ def started(workspace: Workspace, name: str, *, alive: bool, log: str = "") -> S
     pid = os.getpid()
     identity = process_identity(pid) if alive else "another boot:1"
     return Service(
-        name=name, pid=pid, started=str(identity), port=None, log=log, version="", log_start=0
+        name=name,
+        pid=pid,
+        started=str(identity),
+        port=None,
+        log=log,
+        version="",
+        log_start=0,
     )
 
 
 @pytest.mark.parametrize(
     ("cron", "hours", "ticks"),
-    [("0 * * * *", 3, 3), ("* * * * *", 1, 60), ("0 2 * * *", 13, 0), ("*/5 * * * *", 1, 12)],
+    [
+        ("0 * * * *", 3, 3),
+        ("* * * * *", 1, 60),
+        ("0 2 * * *", 13, 0),
+        ("*/5 * * * *", 1, 12),
+    ],
 )
 def test_count_ticks_counts_those_that_were_due(cron: str, hours: int, ticks: int) -> None:
     assert count_ticks(cron, after=NOON, until=NOON + timedelta(hours=hours)) == ticks
 
 
 def test_judge_schedule_has_no_problem_with_one_missed_tick() -> None:
-    found = judge_schedule(HOURLY, since=NOON, now=NOON + timedelta(hours=1, minutes=30))
-    assert (found.missed, found.problem) == (1, "")
+    standing = judge_schedule(
+        HOURLY,
+        since=NOON,
+        now=NOON + timedelta(hours=1, minutes=30),
+    )
+    assert standing.missed == 1
+    assert standing.problem == ""
 
 
 def test_judge_schedule_names_two_missed_ticks() -> None:
-    found = judge_schedule(HOURLY, since=NOON, now=NOON + timedelta(hours=2, minutes=30))
-    assert found.missed == 2
-    assert "2 ticks passed" in found.problem
+    standing = judge_schedule(
+        HOURLY,
+        since=NOON,
+        now=NOON + timedelta(hours=2, minutes=30),
+    )
+    assert standing.missed == 2
+    assert "2 ticks passed" in standing.problem
 
 
 def test_judge_schedule_counts_from_the_last_success() -> None:
     ran = replace(HOURLY, last_success=NOON + timedelta(hours=1))
-    assert judge_schedule(ran, since=NOON, now=NOON + timedelta(hours=2, minutes=30)).problem == ""
+    standing = judge_schedule(
+        ran,
+        since=NOON,
+        now=NOON + timedelta(hours=2, minutes=30),
+    )
+    assert standing.problem == ""
 
 
 def test_judge_schedule_waits_for_a_run_that_is_at_work() -> None:
     busy = replace(HOURLY, running_since=NOON + timedelta(hours=1))
-    assert judge_schedule(busy, since=NOON, now=NOON + timedelta(hours=9)).problem == ""
+    standing = judge_schedule(
+        busy,
+        since=NOON,
+        now=NOON + timedelta(hours=9),
+    )
+    assert standing.problem == ""
 
 
 def test_judge_schedule_forgives_a_tick_that_was_just_now() -> None:
     now = NOON + timedelta(hours=2, seconds=60)
-    assert judge_schedule(HOURLY, since=NOON, now=now).missed == 1
+    standing = judge_schedule(HOURLY, since=NOON, now=now)
+    assert standing.missed == 1
 
 
 def test_judge_schedule_names_a_schedule_that_is_not_planned() -> None:
     idle = replace(HOURLY, next_tick=None)
-    early = judge_schedule(idle, since=NOON, now=NOON + timedelta(seconds=30))
-    late = judge_schedule(idle, since=NOON, now=NOON + timedelta(minutes=5))
+    early = judge_schedule(
+        idle,
+        since=NOON,
+        now=NOON + timedelta(seconds=30),
+    )
+    late = judge_schedule(
+        idle,
+        since=NOON,
+        now=NOON + timedelta(minutes=5),
+    )
     assert early.problem == ""
     assert "plans no run" in late.problem
 
 
 def test_find_scheduler_errors_gives_the_exception() -> None:
-    found = find_scheduler_errors(LOG)
-    assert found.count == 1
-    assert found.newest.startswith("schedule_recent_deployments")
-    assert "Can't evaluate bulk DML statement" in found.newest
+    errors = find_scheduler_errors(LOG)
+    assert errors.count == 1
+    assert errors.newest.startswith("schedule_recent_deployments")
+    assert "Can't evaluate bulk DML statement" in errors.newest
 
 
 def test_find_scheduler_errors_passes_over_others() -> None:
-    assert find_scheduler_errors(LOG.split("\n")[-2]).count == 0
+    errors = find_scheduler_errors(LOG.split("\n")[-2])
+    assert errors.count == 0
 
 
 def test_check_scheduler_fails_on_errors_since_the_start(
@@ -110,7 +155,12 @@ def test_check_scheduler_fails_on_errors_since_the_start(
     log = tmp_path / "server.log"
     log.write_text(LOG, encoding="utf-8")
     workspace.state_dir.mkdir()
-    server = started(workspace, "prefect-server", alive=True, log=str(log))
+    server = started(
+        workspace,
+        "prefect-server",
+        alive=True,
+        log=str(log),
+    )
     write_services(workspace.state_dir, {server.name: server})
     assert check_scheduler(workspace.root).ok is False
     later = replace(server, log_start=log.stat().st_size)
@@ -120,8 +170,10 @@ def test_check_scheduler_fails_on_errors_since_the_start(
 
 def test_read_schedules_expects_nothing_before_services_were_started(workspace: Workspace) -> None:
     standings = read_schedules(workspace)
-    assert [row.name for row in standings] == ["ingest", "prelabel", "push", "pull", "release"]
-    assert [row.problem for row in standings] == [""] * 5
+    names = [row.name for row in standings]
+    assert names == ["ingest", "prelabel", "push", "pull", "release"]
+    problems = [row.problem for row in standings]
+    assert problems == [""] * 5
 
 
 def test_read_schedules_names_a_service_that_died(workspace: Workspace) -> None:
@@ -138,7 +190,10 @@ def test_configured_schedules_leaves_out_what_is_switched_off(tmp_path: Path) ->
     assert list(configured_schedules(open_workspace(tmp_path))) == ["prelabel", "pull", "release"]
 
 
-@pytest.mark.parametrize("cron", ["61 * * * *", "* * * *", "hourly", "* * * * * *", "0 0 31 2 *"])
+@pytest.mark.parametrize(
+    "cron",
+    ["61 * * * *", "* * * *", "hourly", "* * * * * *", "0 0 31 2 *"],
+)
 def test_parse_settings_refuses_what_is_no_cron_expression(cron: str) -> None:
     text = template().replace('push = "20 * * * *"', f'push = "{cron}"')
     with pytest.raises(ConfigError, match=r"schedules\.push"):

@@ -61,7 +61,10 @@ def web(name: str = "web", **changes: object) -> ServiceSpec:
 
 def script(text: str, **changes: object) -> ServiceSpec:
     spec = ServiceSpec(
-        name="script", command=(sys.executable, "-u", "-c", text), env={}, ready_timeout_s=10
+        name="script",
+        command=(sys.executable, "-u", "-c", text),
+        env={},
+        ready_timeout_s=10,
     )
     return replace(spec, **changes)  # type: ignore[arg-type]
 
@@ -70,9 +73,12 @@ def test_ensure_running_starts_a_service_that_answers_and_is_recorded(
     state_dir: Path, said: list[str]
 ) -> None:
     service = ensure_running(state_dir, web(), say=said.append)
-    assert httpx.get(str(service.url), trust_env=False).status_code == 200
+    answer = httpx.get(str(service.url), trust_env=False)
+    assert answer.status_code == 200
     (row,) = json.loads((state_dir / "services.json").read_text(encoding="utf-8"))["services"]
-    assert (row["name"], row["pid"], row["port"]) == ("web", service.pid, service.port)
+    assert row["name"] == "web"
+    assert row["pid"] == service.pid
+    assert row["port"] == service.port
     for path in (state_dir / "services.json", Path(service.log)):
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert any("ready after" in line for line in said)
@@ -80,8 +86,9 @@ def test_ensure_running_starts_a_service_that_answers_and_is_recorded(
 
 def test_ensure_running_listens_on_this_machine_only(state_dir: Path, said: list[str]) -> None:
     service = ensure_running(state_dir, web(), say=said.append)
-    found = psutil.Process(service.pid).net_connections(kind="tcp")
-    assert {c.laddr.ip for c in found if c.status == psutil.CONN_LISTEN} == {"127.0.0.1"}
+    connections = psutil.Process(service.pid).net_connections(kind="tcp")
+    ips = {c.laddr.ip for c in connections if c.status == psutil.CONN_LISTEN}
+    assert ips == {"127.0.0.1"}
 
 
 def test_ensure_running_reuses_what_runs(state_dir: Path, said: list[str]) -> None:
@@ -123,10 +130,13 @@ def test_ensure_running_starts_anew_when_somebody_was_faster_at_the_port(
         look = flows.services.supervisor.choose_port
         # At the first look the port was free still.
         monkeypatch.setattr(
-            flows.services.supervisor, "choose_port", lambda port: next(looks, None) or look(port)
+            flows.services.supervisor,
+            "choose_port",
+            lambda port: next(looks, None) or look(port),
         )
         service = ensure_running(state_dir, web(port=taken), say=said.append)
-        assert (service.port != taken, service.alive) == (True, True)
+        assert service.port != taken
+        assert service.alive is True
     assert f"web: another program was faster at port {taken}; starting again on another" in said
 
 
@@ -134,7 +144,9 @@ def test_ensure_running_shows_the_last_log_lines_when_the_child_dies(
     state_dir: Path, said: list[str]
 ) -> None:
     spec = script(
-        "print('no such table: wishes'); raise SystemExit(3)", port=choose_port(0), health_path="/"
+        "print('no such table: wishes'); raise SystemExit(3)",
+        port=choose_port(0),
+        health_path="/",
     )
     with pytest.raises(
         ServiceError,
@@ -173,11 +185,14 @@ def test_ensure_running_refuses_a_stranger_that_answers_on_the_port(
     stranger = ensure_running(state_dir, web("stranger"), say=said.append)
     sleeper = ensure_running(state_dir, script("import time; time.sleep(60)"), say=said.append)
     write_services(
-        state_dir, {"stranger": stranger, "script": replace(sleeper, port=stranger.port)}
+        state_dir,
+        {"stranger": stranger, "script": replace(sleeper, port=stranger.port)},
     )
     with pytest.raises(ServiceError, match="not ready within 1 s"):
         ensure_running(
-            state_dir, script("", port=stranger.port, ready_timeout_s=1), say=said.append
+            state_dir,
+            script("", port=stranger.port, ready_timeout_s=1),
+            say=said.append,
         )
 
 
@@ -196,7 +211,8 @@ def test_ensure_running_starts_anew_after_a_kill(state_dir: Path, said: list[str
         time.sleep(0.01)
     assert service_status(state_dir) == []
     second = ensure_running(state_dir, spec, say=said.append)
-    assert [s.pid for s in service_status(state_dir)] == [second.pid]
+    pids = [s.pid for s in service_status(state_dir)]
+    assert pids == [second.pid]
 
 
 def test_stop_all_never_kills_a_reused_pid(state_dir: Path, said: list[str]) -> None:
@@ -204,7 +220,12 @@ def test_stop_all_never_kills_a_reused_pid(state_dir: Path, said: list[str]) -> 
     try:
         state_dir.mkdir()
         stale = Service(
-            name="web", pid=bystander.pid, started="earlier-boot:1", port=1, log="", version=""
+            name="web",
+            pid=bystander.pid,
+            started="earlier-boot:1",
+            port=1,
+            log="",
+            version="",
         )
         write_services(state_dir, {"web": stale})
         assert stop_all(state_dir, say=said.append) == []
@@ -249,7 +270,9 @@ def original(tmp_path: Path, said: list[str]) -> Iterator[tuple[Path, Service]]:
 
 
 def forget_folder(state_dir: Path) -> None:
-    """Make the state file one of an earlier version, which did not say for which folder it was written."""
+    """Make the state file one of an earlier version, which did not say for which folder it was
+    written.
+    """
     path = state_dir / "services.json"
     content = json.loads(path.read_text(encoding="utf-8"))
     del content["folder"]
@@ -267,8 +290,13 @@ def test_services_of_the_original_are_left_alone_by_a_copy(
     shutil.copytree(state_dir.parent, copy.parent)
     assert read_services(copy) == {}
     assert service_status(copy) == []
-    own = ensure_running(copy, web(port=service.port, cwd=copy.parent), say=said.append)
-    assert (own.pid != service.pid, own.port != service.port) == (True, True)
+    own = ensure_running(
+        copy,
+        web(port=service.port, cwd=copy.parent),
+        say=said.append,
+    )
+    assert own.pid != service.pid
+    assert own.port != service.port
     assert stop_all(copy, say=said.append) == ["web"]
     assert not own.alive
     assert service.alive
@@ -309,7 +337,8 @@ def test_services_of_a_removed_original_are_left_alone_by_a_copy(
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{", "[]", '{"services": [{"name": "web"}]}', '{"folder": 3, "services": []}']
+    "text",
+    ["", "{", "[]", '{"services": [{"name": "web"}]}', '{"folder": 3, "services": []}'],
 )
 def test_read_services_takes_a_damaged_file_for_empty(state_dir: Path, text: str) -> None:
     state_dir.mkdir()
@@ -362,7 +391,13 @@ def quiet_workspace(folder: Path) -> Workspace:
 def deployments(access: dict[str, str]) -> list[dict[str, object]]:
     """What the server lists to a client that has its login."""
     address = f"{access['PREFECT_API_URL']}/deployments/filter"
-    answer = httpx.post(address, json={}, auth=basic_auth(access), trust_env=False, timeout=30)
+    answer = httpx.post(
+        address,
+        json={},
+        auth=basic_auth(access),
+        trust_env=False,
+        timeout=30,
+    )
     answer.raise_for_status()
     return list(answer.json())
 
@@ -387,7 +422,8 @@ def test_prefect_server_and_worker_are_found_ready(
     (tmp_path / "hello.py").write_text(SERVE, encoding="utf-8")
     server = ensure_running(state_dir, prefect_spec(workspace), say=said.append)
     worker = replace(
-        worker_spec(workspace, server), command=(sys.executable, str(tmp_path / "hello.py"))
+        worker_spec(workspace, server),
+        command=(sys.executable, str(tmp_path / "hello.py")),
     )
     ensure_running(state_dir, worker, say=said.append)
     access = prefect_access(workspace)

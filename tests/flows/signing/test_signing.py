@@ -1,4 +1,6 @@
-"""Signed roots and models: what a release and a training run leave, and what `voxdata verify` makes of it."""
+"""Signed roots and models: what a release and a training run leave, and what `voxdata verify` makes
+of it.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +41,11 @@ def workspace(tmp_path: Path) -> Workspace:
 def cut(workspace: Workspace, numbers: Any) -> DatasetVersion:
     with workspace.warehouse() as con:
         version, _ = create_version(
-            con, "calls", [example(n) for n in numbers], recipe={}, run_id="t"
+            con,
+            "calls",
+            [example(n) for n in numbers],
+            recipe={},
+            run_id="t",
         )
     return version
 
@@ -49,9 +55,12 @@ def train(workspace: Workspace, name: str, version: DatasetVersion, *, sign: boo
     folder = workspace.models_dir / name
     (folder / "checkpoint").mkdir(parents=True)
     card = {"version_id": version.version_id, "revision": f"rev-{name}"}
-    (folder / "checkpoint" / "model.json").write_text(json.dumps(card))
-    (folder / "checkpoint" / "head.safetensors").write_bytes(name.encode() * 9)
-    (folder / "result.json").write_text(json.dumps({"model": card}))
+    model_file = folder / "checkpoint" / "model.json"
+    model_file.write_text(json.dumps(card))
+    head_file = folder / "checkpoint" / "head.safetensors"
+    head_file.write_bytes(name.encode() * 9)
+    result_file = folder / "result.json"
+    result_file.write_text(json.dumps({"model": card}))
     model = ModelCard(name=name, revision=card["revision"], params={}, key=name)
     run = TrainingRun(
         training_id=name,
@@ -79,25 +88,38 @@ def forget(workspace: Workspace, number: int) -> str:
         key = example(number).recording_id
         plan = plan_erasure(con, [key])
         receipt = begin_erasure(
-            con, plan, kind="recording", subject=key, reason="asked", run_id="t"
+            con,
+            plan,
+            kind="recording",
+            subject=key,
+            reason="asked",
+            run_id="t",
         )
         erase_rows(
-            con, plan, receipt_id=receipt, kind="recording", subject=key, reason="asked", run_id="t"
+            con,
+            plan,
+            receipt_id=receipt,
+            kind="recording",
+            subject=key,
+            reason="asked",
+            run_id="t",
         )
     return receipt
 
 
 def verify(workspace: Workspace, *words: str | Path, code: int = 0) -> dict[str, Any]:
     done = CliRunner().invoke(
-        app, ["--dir", str(workspace.root), "verify", *map(str, words), "--json"]
+        app,
+        ["--dir", str(workspace.root), "verify", *map(str, words), "--json"],
     )
     assert done.exit_code == code, done.output
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
+    printed: dict[str, Any] = json.loads(done.stdout)
+    return printed
 
 
 def test_verify_names_roots_signed_unsigned_and_wrong(workspace: Workspace) -> None:
-    assert [row["root is"] for row in verify(workspace)["versions"]] == ["unsigned"]
+    verdicts = [row["root is"] for row in verify(workspace)["versions"]]
+    assert verdicts == ["unsigned"]
     second = cut(workspace, range(8))
     sign_version(workspace, second)
     signed = verify(workspace)["versions"]
@@ -117,7 +139,8 @@ def test_verify_says_what_comes_next_where_there_is_no_version(tmp_path: Path) -
     with open_workspace(tmp_path).warehouse():
         pass
     done = CliRunner().invoke(app, ["--dir", str(tmp_path), "verify"])
-    assert (done.exit_code, done.stdout) == (0, "")
+    assert done.exit_code == 0
+    assert done.stdout == ""
     assert "no version yet; `voxdata release NAME`" in done.stderr
 
 
@@ -133,7 +156,12 @@ def imported(workspace: Workspace) -> set[str]:
         str(workspace.root),
         "verify",
     ]
-    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        words,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     return {line.rpartition("|")[2].strip().partition(".")[0] for line in done.stderr.splitlines()}
 
 
@@ -153,21 +181,28 @@ def test_verify_walks_from_a_model_to_who_was_forgotten(workspace: Workspace) ->
     (model,) = verify(workspace, folder)["models"]
     assert model["statement"].startswith("signed by ")
     assert model["root"].startswith("signed by ")
-    assert (model["run"], model["version"], model["heard"], model["problems"]) == (
-        "one",
-        "calls@1",
-        {},
-        [],
-    )
+    assert model["run"] == "one"
+    assert model["version"] == "calls@1"
+    assert model["heard"] == {}
+    assert model["problems"] == []
     receipt = forget(workspace, 3)
     (model,) = verify(workspace, folder)["models"]
-    assert (model["heard"], model["retrained"], model["problems"]) == ({receipt: 1}, "", [])
-    # A model that was trained after the erasure heard nothing of it, on whatever version; the next version holds no leaf of it either.
+    assert model["heard"] == {receipt: 1}
+    assert model["retrained"] == ""
+    assert model["problems"] == []
+    # A model that was trained after the erasure heard nothing of it, on whatever version; the next
+    # version holds no leaf of it either.
     (later,) = verify(workspace, train(workspace, "two", first))["models"]
-    assert (later["version"], later["heard"]) == ("calls@1", {})
-    train(workspace, "three", cut(workspace, [n for n in range(9) if n != 3]))
+    assert later["version"] == "calls@1"
+    assert later["heard"] == {}
+    train(
+        workspace,
+        "three",
+        cut(workspace, [n for n in range(9) if n != 3]),
+    )
     (model,) = verify(workspace, folder / "checkpoint")["models"]
-    assert (model["heard"], model["retrained"]) == ({receipt: 1}, "three")
+    assert model["heard"] == {receipt: 1}
+    assert model["retrained"] == "three"
 
 
 def test_verify_shows_a_model_to_people(workspace: Workspace) -> None:
@@ -180,17 +215,20 @@ def test_verify_shows_a_model_to_people(workspace: Workspace) -> None:
 
 
 def test_verify_calls_a_model_without_statement_unsigned(workspace: Workspace) -> None:
-    folder = train(workspace, "one", cut(workspace, range(9)), sign=False)
+    folder = train(
+        workspace,
+        "one",
+        cut(workspace, range(9)),
+        sign=False,
+    )
     receipt = forget(workspace, 3)
     elsewhere = shutil.copytree(folder / "checkpoint", workspace.root / "copied")
     for place in (folder, elsewhere):
         (model,) = verify(workspace, place)["models"]
-        assert (model["statement"], model["root"], model["problems"], model["run"]) == (
-            "unsigned",
-            "unsigned",
-            [],
-            "one",
-        )
+        assert model["statement"] == "unsigned"
+        assert model["root"] == "unsigned"
+        assert model["problems"] == []
+        assert model["run"] == "one"
         assert model["heard"] == {receipt: 1}
 
 
@@ -201,16 +239,17 @@ def test_verify_refuses_a_model_whose_file_was_exchanged(workspace: Workspace, n
     folder = train(workspace, "one", cut(workspace, range(9)))
     path = folder / name
     path.write_bytes(path.read_bytes() + b" ")
-    assert verify(workspace, folder, code=1)["models"][0]["problems"] == [
-        f"{path.name} is not the file that was signed"
-    ]
+    done = verify(workspace, folder, code=1)
+    assert done["models"][0]["problems"] == [f"{path.name} is not the file that was signed"]
 
 
 def test_verify_refuses_the_statement_of_another_model(workspace: Workspace) -> None:
     version = cut(workspace, range(9))
-    one, two = train(workspace, "one", version), train(workspace, "two", version)
+    one = train(workspace, "one", version)
+    two = train(workspace, "two", version)
     shutil.copy(one / "checkpoint" / "statement.json", two / "checkpoint" / "statement.json")
-    assert len(verify(workspace, two, code=1)["models"][0]["problems"]) == 3
+    done = verify(workspace, two, code=1)
+    assert len(done["models"][0]["problems"]) == 3
     (one / "checkpoint" / "statement.json").write_text("{}")
     assert "no DSSE envelope" in verify(workspace, one, code=1)["models"][0]["problems"][0]
 
@@ -218,14 +257,17 @@ def test_verify_refuses_the_statement_of_another_model(workspace: Workspace) -> 
 def test_verify_says_when_a_model_is_of_another_workspace(workspace: Workspace) -> None:
     folder = workspace.root / "stray"
     folder.mkdir()
-    (folder / "model.json").write_text(json.dumps({"version_id": "ab" * 32}))
+    model_file = folder / "model.json"
+    model_file.write_text(json.dumps({"version_id": "ab" * 32}))
     done = CliRunner().invoke(app, ["--dir", str(workspace.root), "verify", str(folder)])
     assert "which this warehouse does not have" in str(done.exception)
 
 
 def test_try_signing_tells_and_goes_on(workspace: Workspace, said: list[str]) -> None:
-    (workspace.state_dir / "signing").mkdir(parents=True, exist_ok=True)
-    (workspace.state_dir / "signing" / "first.pem").write_text("no key")
+    signing_folder = workspace.state_dir / "signing"
+    signing_folder.mkdir(parents=True, exist_ok=True)
+    first_file = workspace.state_dir / "signing" / "first.pem"
+    first_file.write_text("no key")
     with workspace.warehouse() as con:
         version = find_version(con, "calls")
     try_signing(version.ref, lambda: sign_version(workspace, version), say=said.append)
@@ -241,10 +283,8 @@ def test_sign_version_signs_no_second_root_under_one_name(workspace: Workspace) 
 
 def test_rollback_signs_the_version_it_makes(workspace: Workspace) -> None:
     cut(workspace, range(5))
-    assert (
-        CliRunner().invoke(app, ["--dir", str(workspace.root), "rollback", "calls@1"]).exit_code
-        == 0
-    )
+    done = CliRunner().invoke(app, ["--dir", str(workspace.root), "rollback", "calls@1"])
+    assert done.exit_code == 0
     assert [row["root is"][:6] for row in verify(workspace)["versions"]] == [
         "unsign",
         "unsign",

@@ -88,7 +88,8 @@ def test_worker_pool_ends_a_child_that_only_polls() -> None:
     with WorkerPool(workers=1) as pool:
         with pytest.raises(WorkerError, match="nothing moved for 2 s"):
             pool.result_of(pool.submit(poll_for_ever, 1, idle_s=2))
-        assert pool.result_of(pool.submit(double, 3, idle_s=2)) == 6
+        result = pool.result_of(pool.submit(double, 3, idle_s=2))
+        assert result == 6
 
 
 def test_worker_pool_lets_a_child_take_its_time_while_something_moves(tmp_path: Path) -> None:
@@ -99,7 +100,8 @@ def test_worker_pool_lets_a_child_take_its_time_while_something_moves(tmp_path: 
 
 def test_worker_pool_lets_a_child_compute_for_longer_than_it_may_be_idle() -> None:
     with WorkerPool(workers=1) as pool:
-        assert pool.result_of(pool.submit(spin, 2.5, idle_s=0.5, cpu_s=60)) == 2.5
+        result = pool.result_of(pool.submit(spin, 2.5, idle_s=0.5, cpu_s=60))
+        assert result == 2.5
 
 
 def test_worker_pool_limits_cpu_time_of_each_piece_of_work_and_not_of_the_child() -> None:
@@ -111,7 +113,10 @@ def test_worker_pool_limits_cpu_time_of_each_piece_of_work_and_not_of_the_child(
 
 
 def test_worker_pool_limits_memory_and_hands_errors_on() -> None:
-    with WorkerPool(workers=1, limits=Limits(memory_bytes=1 << 30)) as pool:
+    with WorkerPool(
+        workers=1,
+        limits=Limits(memory_bytes=1 << 30),
+    ) as pool:
         assert result_of(pool.submit(threads, 0)) == "1"
         with pytest.raises(ValueError, match="no 3"):
             result_of(pool.submit(refuse, 3))
@@ -123,11 +128,13 @@ def test_worker_pool_limits_memory_and_hands_errors_on() -> None:
 
 def test_worker_pool_limits_the_size_of_files(tmp_path: Path) -> None:
     with WorkerPool(workers=1, limits=Limits(file_bytes=10_000)) as pool:
-        assert result_of(pool.submit(write_much, str(tmp_path / "fits"), 10_000)) == 10_000
+        result = result_of(pool.submit(write_much, str(tmp_path / "fits"), 10_000))
+        assert result == 10_000
         with pytest.raises(WorkerError, match="a file of more than 10,000 bytes") as caught:
             result_of(pool.submit(write_much, str(tmp_path / "does not"), 10_001))
         assert caught.value.reason is DropReason.TOO_LONG
-        assert [path.name for path in tmp_path.iterdir()] == ["fits"]
+        names = [path.name for path in tmp_path.iterdir()]
+        assert names == ["fits"]
     with WorkerPool(workers=1) as pool, pytest.raises(MachineError, match="No such file"):
         result_of(pool.submit(write_much, "/proc/none/x", 1))
 

@@ -1,3 +1,5 @@
+from collections.abc import Sequence
+
 import numpy as np
 import polars as pl
 import pytest
@@ -27,14 +29,35 @@ def voice(seed: int, *, seconds: float = 2.5) -> Samples:
     """Syllables of harmonics at a wandering pitch: like speech in what the search looks at."""
     draws = np.random.default_rng(seed)
     time = np.arange(int(seconds * MODEL_RATE_HZ)) / MODEL_RATE_HZ
-    pitch = 140 + 40 * np.interp(time, np.linspace(0, seconds, 12), draws.normal(size=12))
+
+    def curve(values: np.ndarray) -> np.ndarray:
+        """The values at equal distances, and straight lines between them."""
+        knots = np.linspace(0, seconds, len(values))
+        return np.interp(time, knots, values)
+
+    pitch = 140 + 40 * curve(draws.normal(size=12))
     phase = 2 * np.pi * np.cumsum(pitch) / MODEL_RATE_HZ
-    level = np.interp(time, np.linspace(0, seconds, 20), draws.uniform(0, 1, 20)) ** 2
-    tones = sum(
-        np.interp(time, np.linspace(0, seconds, 10), draws.uniform(0, 1, 10)) * np.sin(k * phase)
-        for k in range(1, 24)
-    )
+    level = curve(draws.uniform(0, 1, 20)) ** 2
+    tones = np.zeros(len(time))
+    for k in range(1, 24):
+        tones += curve(draws.uniform(0, 1, 10)) * np.sin(k * phase)
     return (0.05 * level * tones).astype(np.float32)
+
+
+def rms(samples: Samples) -> np.float32:
+    return np.sqrt(np.mean(np.square(samples)))
+
+
+def noisy(samples: Samples) -> Samples:
+    level = 0.1 * float(np.std(samples))
+    noise = np.random.default_rng(0).normal(0, level, len(samples))
+    return samples + noise.astype(np.float32)
+
+
+def copied(sounds: Sequence[Samples]) -> list[tuple[int, int]]:
+    """The pairs that `find_copies` finds among these sounds."""
+    clips = [prepare_clip(sound) for sound in sounds]
+    return [(copy.first, copy.second) for copy in find_copies(clips)]
 
 
 VOICES = [voice(seed) for seed in range(12)]
@@ -47,18 +70,14 @@ VOICES = [voice(seed) for seed in range(12)]
         lambda x: -x,
         lambda x: x[4_000:-4_000],
         lambda x: np.concatenate([np.zeros(3_000, np.float32), x]),
-        lambda x: (
-            x
-            + np.random.default_rng(0).normal(0, 0.1 * float(np.std(x)), len(x)).astype(np.float32)
-        ),
+        noisy,
         lambda x: np.rint(x * 127).astype(np.float32) / 127,
     ],
     ids=["quieter", "inverted", "trimmed", "later", "noisy", "8 bit"],
 )
 def test_find_copies_finds_altered_copies_and_nothing_else(alter: object) -> None:
     assert callable(alter)
-    clips = [prepare_clip(x) for x in [*VOICES, alter(VOICES[3])]]
-    assert [(c.first, c.second) for c in find_copies(clips)] == [(3, 12)]
+    assert copied([*VOICES, alter(VOICES[3])]) == [(3, 12)]
 
 
 def test_find_copies_leaves_silence_alone() -> None:
@@ -72,11 +91,10 @@ def test_correlate_is_one_for_a_shifted_part() -> None:
 
 
 def test_correlate_is_nothing_when_too_little_is_shared() -> None:
-    one, other = (
-        prepare_clip(np.concatenate([VOICES[0], VOICES[1]])).wave,
-        prepare_clip(np.concatenate([VOICES[2], VOICES[3], VOICES[0][:4_000]])).wave,
-    )
-    assert correlate(one, other) < least_correlation(5.0)
+    first = np.concatenate([VOICES[0], VOICES[1]])
+    second = np.concatenate([VOICES[2], VOICES[3], VOICES[0][:4_000]])
+    likeness = correlate(prepare_clip(first).wave, prepare_clip(second).wave)
+    assert likeness < least_correlation(5.0)
 
 
 def test_least_correlation_is_stricter_where_less_is_heard() -> None:
@@ -94,9 +112,9 @@ TONES = {
 
 def place(samples: Samples, sound: Samples, *, at: int, louder_db: float) -> Samples:
     """The samples with a sound added so much louder than they are."""
-    size = float(np.sqrt(np.mean(np.square(samples)))) * 10 ** (louder_db / 20)
+    size = float(rms(samples)) * 10 ** (louder_db / 20)
     both = samples.copy()
-    both[at : at + sound.size] += size * sound / np.float32(np.sqrt(np.mean(np.square(sound))))
+    both[at : at + sound.size] += size * sound / np.float32(rms(sound))
     return both.astype(np.float32)
 
 
@@ -109,7 +127,7 @@ def test_find_copies_passes_over_a_loud_sound_that_two_clips_share(
         place(x, TONES[name], at=4_000 + 2_000 * i, louder_db=louder_db)
         for i, x in enumerate(VOICES[:6])
     ]
-    assert find_copies([prepare_clip(x) for x in clips]) == []
+    assert copied(clips) == []
 
 
 @pytest.mark.parametrize("floor_db", [None, -50.0, -30.0])
@@ -121,18 +139,23 @@ def test_find_copies_passes_over_a_click_or_tone_with_nothing_else(
     clips = []
     for i in range(4):
         clip = np.zeros(3 * MODEL_RATE_HZ, np.float32)
-        clip[8_000 + 5_000 * i :][: TONES[name].size] += np.float32(0.3) * TONES[name]
+        start = 8_000 + 5_000 * i
+        clip[start:][: TONES[name].size] += np.float32(0.3) * TONES[name]
         if floor_db is not None:
-            clip += draws.normal(0, 0.2 * 10 ** (floor_db / 20), clip.size).astype(np.float32)
+            level = 0.2 * 10 ** (floor_db / 20)
+            clip += draws.normal(0, level, clip.size).astype(np.float32)
         clips.append(clip)
-    assert find_copies([prepare_clip(x) for x in clips]) == []
+    assert copied(clips) == []
 
 
 def test_find_copies_finds_a_noisy_copy_of_a_clip_with_a_loud_click() -> None:
     clicked = [place(x, CLICK, at=9_000 + 1_000 * i, louder_db=20) for i, x in enumerate(VOICES)]
-    noise = np.random.default_rng(5).normal(0, 0.1 * float(np.std(VOICES[3])), clicked[3].size)
-    clips = [prepare_clip(x) for x in [*clicked, clicked[3] + noise.astype(np.float32)]]
-    assert [(c.first, c.second) for c in find_copies(clips)] == [(3, 12)]
+    noise = np.random.default_rng(5).normal(
+        0,
+        0.1 * float(np.std(VOICES[3])),
+        clicked[3].size,
+    )
+    assert copied([*clicked, clicked[3] + noise.astype(np.float32)]) == [(3, 12)]
 
 
 def short_word(seed: int) -> Samples:
@@ -147,7 +170,8 @@ def short_word(seed: int) -> Samples:
 def test_find_copies_finds_a_quieter_copy_of_a_short_word_and_calls_no_other_word_one() -> None:
     words = [short_word(seed) for seed in range(40)]
     clips = [prepare_clip(x) for x in [*words, np.float32(0.3) * words[5][3_000:]]]
-    assert [(c.first, c.second) for c in find_copies(clips)] == [(5, 40)]
+    copies = [(c.first, c.second) for c in find_copies(clips)]
+    assert copies == [(5, 40)]
 
 
 def test_is_copy_asks_more_of_a_pair_of_which_little_is_heard() -> None:
@@ -155,11 +179,11 @@ def test_is_copy_asks_more_of_a_pair_of_which_little_is_heard() -> None:
     sounds = {}
     for name, seconds in (("short", 0.2), ("long", 2.5)):
         clean = np.zeros(3 * MODEL_RATE_HZ, np.float32)
-        said = voice(3, seconds=seconds)
-        clean[2_000 : 2_000 + said.size] = said
+        speech = voice(3, seconds=seconds)
+        clean[2_000 : 2_000 + speech.size] = speech
         other = clean.copy()
-        loud = float(np.sqrt(np.mean(np.square(said))))
-        other[2_000 : 2_000 + said.size] += draws.normal(0, 0.85 * loud, said.size).astype(
+        loud = float(np.sqrt(np.mean(np.square(speech))))
+        other[2_000 : 2_000 + speech.size] += draws.normal(0, 0.85 * loud, speech.size).astype(
             np.float32
         )
         common = align(prepare_clip(clean).wave, prepare_clip(other).wave)
@@ -178,15 +202,18 @@ def frame(splits: list[str]) -> pl.DataFrame:
         "label": ["x"] * len(splits),
     }
     return pl.DataFrame(
-        {n: rows.get(n, [None] * len(splits)) for n in SCHEMA}, schema=dict(SCHEMA), strict=False
+        {n: rows.get(n, [None] * len(splits)) for n in SCHEMA},
+        schema=dict(SCHEMA),
+        strict=False,
     )
 
 
 def test_find_exact_copies_tells_across_from_within() -> None:
-    found = find_exact_copies(
-        frame(["train", "test", "train", "train"]), {0: "a", 1: "a", 2: "b", 3: "b"}
+    findings = find_exact_copies(
+        frame(["train", "test", "train", "train"]),
+        {0: "a", 1: "a", 2: "b", 3: "b"},
     )
-    assert [(f.check, f.severity, f.count) for f in found] == [
+    assert [(f.check, f.severity, f.count) for f in findings] == [
         ("copies", Severity.LEAK, 1),
         ("copies_within", Severity.NOTE, 1),
     ]
@@ -194,8 +221,10 @@ def test_find_exact_copies_tells_across_from_within() -> None:
 
 def test_find_near_copies_is_a_leak_across_splits_only() -> None:
     table = frame(["train", "test", "train"])
-    assert [f.severity for f in find_near_copies(table, [(0, 1, 0.9)])] == [Severity.LEAK]
-    assert [f.severity for f in find_near_copies(table, [(0, 2, 0.9)])] == [Severity.NOTE]
+    severities = [f.severity for f in find_near_copies(table, [(0, 1, 0.9)])]
+    assert severities == [Severity.LEAK]
+    severities = [f.severity for f in find_near_copies(table, [(0, 2, 0.9)])]
+    assert severities == [Severity.NOTE]
     assert find_near_copies(table, []) == []
 
 
@@ -213,15 +242,23 @@ def people(num_people: int, clips: int, *, shared: bool) -> tuple[list[str], np.
 @pytest.mark.parametrize("shared", [True, False])
 def test_find_shared_voices_is_a_leak_where_people_are_on_both_sides(shared: bool) -> None:
     splits, vectors = people(20, 8, shared=shared)
-    _, found = find_shared_voices(frame(splits), range(len(splits)), vectors)
-    assert [f.severity for f in found] == ([Severity.LEAK] if shared else [])
+    _, findings = find_shared_voices(
+        frame(splits),
+        range(len(splits)),
+        vectors,
+    )
+    severities = [f.severity for f in findings]
+    assert severities == ([Severity.LEAK] if shared else [])
 
 
 def test_find_bad_sound_names_silence_clipping_and_lengths() -> None:
-    found = find_bad_sound(
-        frame(["train"] * 4), {0: -90.0, 1: -20, 2: -20, 3: -20}, {1: 0.2}, {2: 0.05, 3: 90.0}
+    findings = find_bad_sound(
+        frame(["train"] * 4),
+        {0: -90.0, 1: -20, 2: -20, 3: -20},
+        {1: 0.2},
+        {2: 0.05, 3: 90.0},
     )
-    assert [(f.check, f.evidence[0]["row"]) for f in found] == [
+    assert [(f.check, f.evidence[0]["row"]) for f in findings] == [
         ("silence", 2),
         ("clipping", 3),
         ("too_short", 4),
@@ -230,7 +267,11 @@ def test_find_bad_sound_names_silence_clipping_and_lengths() -> None:
 
 
 def test_name_copies_joins_chains() -> None:
-    names = name_copies(5, {0: "a", 1: "b", 2: "c", 3: "d"}, [(0, 1, 0.9), (2, 1, 0.9)])
+    names = name_copies(
+        5,
+        {0: "a", 1: "b", 2: "c", 3: "d"},
+        [(0, 1, 0.9), (2, 1, 0.9)],
+    )
     assert names[0] == names[1] == names[2]
     assert names[3] == "d"
     assert names[4] is None
@@ -245,5 +286,9 @@ def test_join_sounds_joins_rows_that_any_way_of_naming_holds_for_one() -> None:
 
 def test_leave_out_equal_drops_pairs_of_equal_samples() -> None:
     clips = [prepare_clip(x) for x in (VOICES[0], VOICES[0], VOICES[0] * np.float32(0.5))]
-    pairs = leave_out_equal([0, 1, 2], find_copies(clips), {0: "a", 1: "a", 2: "b"})
+    pairs = leave_out_equal(
+        [0, 1, 2],
+        find_copies(clips),
+        {0: "a", 1: "a", 2: "b"},
+    )
     assert {(a, b) for a, b, _ in pairs} == {(0, 2), (1, 2)}

@@ -28,11 +28,10 @@ from voxdata.dataset import Split
 
 def table(rows: list[dict[str, object]]) -> pl.DataFrame:
     full = [{"row": i, "audio": f"{i}.wav", **row} for i, row in enumerate(rows, start=2)]
-    return pl.DataFrame(
-        {name: [row.get(name) for row in full] for name in SCHEMA},
-        schema=dict(SCHEMA),
-        strict=False,
-    )
+    columns = {}
+    for name in SCHEMA:
+        columns[name] = [row.get(name) for row in full]
+    return pl.DataFrame(columns, schema=dict(SCHEMA), strict=False)
 
 
 def corpus(
@@ -61,24 +60,45 @@ def of_check(findings: list[Finding], check: str) -> list[Finding]:
 
 @pytest.mark.parametrize(
     ("name", "split"),
-    [("Dev", Split.VALIDATION), (" eval ", Split.TEST), ("训练集", Split.TRAIN), ("fold3", None)],
+    [
+        ("Dev", Split.VALIDATION),
+        (" eval ", Split.TEST),
+        ("训练集", Split.TRAIN),
+        ("fold3", None),
+    ],
 )
 def test_name_split_knows_what_people_write(name: str, split: Split | None) -> None:
     assert name_split(name) is split
 
 
 def test_verdict_is_leak_when_any_finding_is() -> None:
-    note = Finding(check="a", severity=Severity.NOTE, title="", remedy="")
-    leak = Finding(check="b", severity=Severity.LEAK, title="", remedy="")
-    found = Audit(name="x", num_rows={}, findings=sort_findings([note, leak]), checks={})
-    assert found.findings[0] is leak
-    assert found.has_leak
-    assert found.verdict == "leak found: 1, with 1 note"
+    note = Finding(
+        check="a",
+        severity=Severity.NOTE,
+        title="",
+        remedy="",
+    )
+    leak = Finding(
+        check="b",
+        severity=Severity.LEAK,
+        title="",
+        remedy="",
+    )
+    audit = Audit(
+        name="x",
+        num_rows={},
+        findings=sort_findings([note, leak]),
+        checks={},
+    )
+    assert audit.findings[0] is leak
+    assert audit.has_leak
+    assert audit.verdict == "leak found: 1, with 1 note"
     assert Audit(name="x", num_rows={}, findings=[note], checks={}).verdict == "clean, with 1 note"
 
 
 def test_limit_evidence_keeps_the_first() -> None:
-    assert [row["i"] for row in limit_evidence([{"i": i} for i in range(99)])] == list(range(25))
+    evidence = limit_evidence([{"i": i} for i in range(99)])
+    assert [row["i"] for row in evidence] == list(range(25))
 
 
 def test_find_shared_names_the_speakers_of_two_splits() -> None:
@@ -90,25 +110,47 @@ def test_find_shared_names_the_speakers_of_two_splits() -> None:
             {"label": "b", "speaker": None, "split": "train"},
         ]
     )
-    found = find_shared(frame, "speaker", check="speakers", what="speakers", remedy="")
-    assert found is not None
-    assert found.severity is Severity.LEAK
-    assert found.count == 1
-    assert found.evidence[0]["speaker"] == "李"
-    assert (found.evidence[0]["train"], found.evidence[0]["test"]) == (1, 1)
+    findings = find_shared(
+        frame,
+        "speaker",
+        check="speakers",
+        what="speakers",
+        remedy="",
+    )
+    assert findings is not None
+    assert findings.severity is Severity.LEAK
+    assert findings.count == 1
+    assert findings.evidence[0]["speaker"] == "李"
+    assert findings.evidence[0]["train"] == 1
+    assert findings.evidence[0]["test"] == 1
 
 
 def test_find_shared_takes_missing_speakers_for_nobody() -> None:
-    frame = table([{"label": "a", "split": "train"}, {"label": "a", "split": "test"}])
+    frame = table(
+        [
+            {"label": "a", "split": "train"},
+            {"label": "a", "split": "test"},
+        ]
+    )
     assert find_shared(frame, "speaker", check="speakers", what="speakers", remedy="") is None
 
 
 def test_judge_speakers_calls_it_a_leak_where_the_speaker_gives_96_percent_of_labels_away() -> None:
-    frame = corpus(num_speakers=40, per_speaker=30, faithful=0.947, disjoint=False)
-    _, findings = judge_speakers(frame, column="speaker", what="speaker", seed=0)
-    (found,) = of_check(findings, "speaker_gives_label")
-    assert found.severity is Severity.LEAK
-    assert found.statistics[0].value == pytest.approx(0.96, abs=0.02)
+    frame = corpus(
+        num_speakers=40,
+        per_speaker=30,
+        faithful=0.947,
+        disjoint=False,
+    )
+    _, findings = judge_speakers(
+        frame,
+        column="speaker",
+        what="speaker",
+        seed=0,
+    )
+    (finding,) = of_check(findings, "speaker_gives_label")
+    assert finding.severity is Severity.LEAK
+    assert finding.statistics[0].value == pytest.approx(0.96, abs=0.02)
 
 
 def test_judge_speakers_calls_it_a_leak_with_two_speakers_of_one_label_each() -> None:
@@ -116,8 +158,13 @@ def test_judge_speakers_calls_it_a_leak_with_two_speakers_of_one_label_each() ->
         {"label": "ab"[i % 2], "speaker": "xy"[i % 2], "split": "test" if i % 4 > 1 else "train"}
         for i in range(40)
     ]
-    _, (found,) = judge_speakers(table(rows), column="speaker", what="speaker", seed=0)
-    assert found.severity is Severity.LEAK
+    _, (finding,) = judge_speakers(
+        table(rows),
+        column="speaker",
+        what="speaker",
+        seed=0,
+    )
+    assert finding.severity is Severity.LEAK
 
 
 def test_judge_speakers_warns_where_no_speaker_is_shared_but_each_has_its_label() -> None:
@@ -127,40 +174,66 @@ def test_judge_speakers_warns_where_no_speaker_is_shared_but_each_has_its_label(
         what="speaker",
         seed=0,
     )
-    (found,) = findings
-    assert found.severity is Severity.WARNING
+    (finding,) = findings
+    assert finding.severity is Severity.WARNING
 
 
 @pytest.mark.parametrize("disjoint", [True, False])
 def test_judge_speakers_is_silent_where_speakers_say_everything(disjoint: bool) -> None:
     for seed in range(5):
-        frame = corpus(num_speakers=16, per_speaker=60, faithful=0.0, disjoint=disjoint, seed=seed)
+        frame = corpus(
+            num_speakers=16,
+            per_speaker=60,
+            faithful=0.0,
+            disjoint=disjoint,
+            seed=seed,
+        )
         assert judge_speakers(frame, column="speaker", what="speaker", seed=seed)[1] == []
 
 
 def test_predict_across_is_none_without_a_shared_group() -> None:
-    groups, labels = encode_codes(["a", "a", "b"]), encode_codes(["x", "y", "x"])
+    groups = encode_codes(["a", "a", "b"])
+    labels = encode_codes(["x", "y", "x"])
     assert predict_across(groups, labels, np.array([True, True, False]), name="", seed=0) is None
 
 
 def test_predict_across_falls_back_to_the_most_common_label_for_new_groups() -> None:
     groups = encode_codes(["a", "a", "a", "b", "a", "c"])
     labels = encode_codes(["x", "x", "x", "y", "x", "x"])
-    found = predict_across(
-        groups, labels, np.array([True, True, True, True, False, False]), name="", seed=0
+    prediction = predict_across(
+        groups,
+        labels,
+        np.array([True, True, True, True, False, False]),
+        name="",
+        seed=0,
     )
-    assert found is not None
-    assert (found.value, found.baseline, found.num_rows) == (1.0, 1.0, 2)
+    assert prediction is not None
+    assert prediction.value == 1.0
+    assert prediction.baseline == 1.0
+    assert prediction.num_rows == 2
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 3)), min_size=4, max_size=40))
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 4), st.integers(0, 3)),
+        min_size=4,
+        max_size=40,
+    )
+)
 def test_predict_within_equals_leaving_each_row_out_by_hand(pairs: list[tuple[int, int]]) -> None:
-    groups, labels = np.array([g for g, _ in pairs]), np.array([label for _, label in pairs])
-    found = predict_within(groups, labels, name="", seed=0, num_permutations=1)
+    groups = np.array([g for g, _ in pairs])
+    labels = np.array([label for _, label in pairs])
+    prediction = predict_within(
+        groups,
+        labels,
+        name="",
+        seed=0,
+        num_permutations=1,
+    )
     judged = [i for i in range(len(pairs)) if (groups == groups[i]).sum() > 1]
     if len({int(groups[i]) for i in judged}) < 2:
-        assert found is None
+        assert prediction is None
         return
     right = 0.0
     for i in judged:
@@ -170,20 +243,22 @@ def test_predict_within_equals_leaving_each_row_out_by_hand(pairs: list[tuple[in
             if counts[labels[i]] < counts.max() or counts[labels[i]] == 0
             else (0.5 if (counts == counts.max()).sum() > 1 else 1.0)
         )
-    assert found is not None
-    assert found.value == pytest.approx(right / len(judged), abs=1e-4)
+    assert prediction is not None
+    assert prediction.value == pytest.approx(right / len(judged), abs=1e-4)
 
 
 def test_group_purity_is_the_share_of_the_most_common_label() -> None:
     assert group_purity(np.array([0, 0, 0, 2]), np.array([1, 1, 0, 0])).tolist() == pytest.approx(
-        [2 / 3, np.nan, 1.0], nan_ok=True
+        [2 / 3, np.nan, 1.0],
+        nan_ok=True,
     )
 
 
 def phrases(*, telling: bool) -> pl.DataFrame:
     rows: list[dict[str, object]] = []
     for i in range(200):
-        phrase, label = i % 8, (i % 8 if telling else i // 8 % 4) % 4
+        phrase = i % 8
+        label = (i % 8 if telling else i // 8 % 4) % 4
         rows.append(
             {
                 "label": f"L{label}",
@@ -195,14 +270,14 @@ def phrases(*, telling: bool) -> pl.DataFrame:
 
 
 def test_find_shared_phrases_is_a_leak_where_the_words_tell_the_label() -> None:
-    _, (found,) = find_shared_phrases(phrases(telling=True), seed=0)
-    assert found.severity is Severity.LEAK
-    assert found.count == 8
+    _, (finding,) = find_shared_phrases(phrases(telling=True), seed=0)
+    assert finding.severity is Severity.LEAK
+    assert finding.count == 8
 
 
 def test_find_shared_phrases_is_a_note_where_all_labels_say_the_same_words() -> None:
-    _, (found,) = find_shared_phrases(phrases(telling=False), seed=0)
-    assert found.severity is Severity.NOTE
+    _, (finding,) = find_shared_phrases(phrases(telling=False), seed=0)
+    assert finding.severity is Severity.NOTE
 
 
 def test_find_overlaps_names_stretches_of_a_file_in_two_splits() -> None:
@@ -212,10 +287,14 @@ def test_find_overlaps_names_stretches_of_a_file_in_two_splits() -> None:
         {**base, "split": "test", "start_s": 2, "end_s": 4},
     ]
     assert find_overlaps(table(apart)) is None
-    found = find_overlaps(table([*apart, {**base, "split": "test", "start_s": 1.5, "end_s": 2.5}]))
-    assert found is not None
-    assert (found.count, found.severity) == (1, Severity.LEAK)
-    assert (found.evidence[0]["row"], found.evidence[0]["other row"]) == (2, 4)
+    findings = find_overlaps(
+        table([*apart, {**base, "split": "test", "start_s": 1.5, "end_s": 2.5}])
+    )
+    assert findings is not None
+    assert findings.count == 1
+    assert findings.severity == Severity.LEAK
+    assert findings.evidence[0]["row"] == 2
+    assert findings.evidence[0]["other row"] == 4
 
 
 def test_find_overlaps_takes_a_row_without_times_for_the_whole_file() -> None:
@@ -223,18 +302,18 @@ def test_find_overlaps_takes_a_row_without_times_for_the_whole_file() -> None:
         {"audio": "a.wav", "label": "x", "split": "train"},
         {"audio": "a.wav", "label": "x", "split": "test", "start_s": 9},
     ]
-    found = find_overlaps(table(rows))
-    assert found is not None
-    assert found.count == 1
+    findings = find_overlaps(table(rows))
+    assert findings is not None
+    assert findings.count == 1
 
 
 def test_find_imbalance_names_a_label_that_training_lacks() -> None:
     rows: list[dict[str, object]] = [
         {"label": "a", "split": s} for s in ["train"] * 20 + ["test"] * 5
     ] + [{"label": "b", "split": "test"}]
-    found = find_imbalance(table(rows))
-    assert {f.check for f in found} == {"missing_labels", "imbalance"}
-    assert found[0].evidence == [{"label": "b", "train": 0, "test": 1}]
+    findings = find_imbalance(table(rows))
+    assert {f.check for f in findings} == {"missing_labels", "imbalance"}
+    assert findings[0].evidence == [{"label": "b", "train": 0, "test": 1}]
 
 
 def test_find_labels_in_names_wants_whole_words() -> None:
@@ -256,7 +335,7 @@ def test_find_conflicting_copies_names_the_labels() -> None:
             {"label": "b", "split": "test"},
         ]
     )
-    found = find_conflicting_copies(frame, ["k", "k", None])
-    assert found is not None
-    assert found.evidence == [{"rows": "2 3", "labels": "a, b"}]
+    findings = find_conflicting_copies(frame, ["k", "k", None])
+    assert findings is not None
+    assert findings.evidence == [{"rows": "2 3", "labels": "a, b"}]
     assert find_conflicting_copies(frame, [None, "k", "k"]) is None

@@ -54,7 +54,11 @@ EMOTION = Scheme(
     ),
 )
 SOUND = np.concatenate(
-    [np.zeros(16_000, np.float32), np.full(32_000, 0.5, np.float32), np.zeros(16_000, np.float32)]
+    [
+        np.zeros(16_000, np.float32),
+        np.full(32_000, 0.5, np.float32),
+        np.zeros(16_000, np.float32),
+    ]
 )
 
 
@@ -85,7 +89,11 @@ def clips(samples: Samples) -> list[Clip]:
 def test_fakes_keep_the_contracts() -> None:
     check_diarizer(FakeDiarizer(), SOUND)
     check_transcriber(FakeTranscriber(), SOUND, speech=Segment(start_ms=1000, end_ms=3000))
-    check_labeler(FakeLabeler(["a", "b"]), clips(SOUND), labels=["a", "b"])
+    check_labeler(
+        FakeLabeler(["a", "b"]),
+        clips(SOUND),
+        labels=["a", "b"],
+    )
 
 
 class LateDiarizer(FakeDiarizer):
@@ -94,27 +102,26 @@ class LateDiarizer(FakeDiarizer):
     ) -> list[Diarization]:
         def late(s: SpeakerSegment) -> SpeakerSegment:
             return replace(
-                s, segment=Segment(start_ms=s.segment.start_ms, end_ms=s.segment.end_ms + 60_000)
+                s,
+                segment=Segment(start_ms=s.segment.start_ms, end_ms=s.segment.end_ms + 60_000),
             )
 
-        return [
-            replace(found, segments=tuple(late(s) for s in found.segments))
-            for found in super().diarize(sounds)
-        ]
+        diarizations = []
+        for diarization in super().diarize(sounds):
+            segments = tuple(late(s) for s in diarization.segments)
+            diarizations.append(replace(diarization, segments=segments))
+        return diarizations
 
 
 class MisnamingDiarizer(FakeDiarizer):
     def diarize(
         self, sounds: Sequence[Sound], *, max_speakers: int | None = None
     ) -> list[Diarization]:
-        return [
-            replace(
-                found,
-                segments=tuple(replace(s, speaker="S1") for s in found.segments),
-                embeddings={},
-            )
-            for found in super().diarize(sounds)
-        ]
+        diarizations = []
+        for diarization in super().diarize(sounds):
+            segments = tuple(replace(s, speaker="S1") for s in diarization.segments)
+            diarizations.append(replace(diarization, segments=segments, embeddings={}))
+        return diarizations
 
 
 class NeighbourlyDiarizer(FakeDiarizer):
@@ -122,8 +129,11 @@ class NeighbourlyDiarizer(FakeDiarizer):
         self, sounds: Sequence[Sound], *, max_speakers: int | None = None
     ) -> list[Diarization]:
         return [
-            replace(found, segments=found.segments[: len(found.segments) - (len(sounds) > 1)])
-            for found in super().diarize(sounds)
+            replace(
+                diarization,
+                segments=diarization.segments[: len(diarization.segments) - (len(sounds) > 1)],
+            )
+            for diarization in super().diarize(sounds)
         ]
 
 
@@ -198,21 +208,25 @@ def test_pyannote_finds_both_speakers_of_the_sample(
     diarizer: PyannoteDiarizer, conversation: Samples
 ) -> None:
     truth = decode_rttm(
-        Path(sample_paths()[0]).with_suffix(".rttm").read_text(encoding="utf-8"), recording_id="r"
+        Path(sample_paths()[0]).with_suffix(".rttm").read_text(encoding="utf-8"),
+        recording_id="r",
     )
     reference, hypothesis = Annotation(), Annotation()
     for turn in truth:
         reference[Span(turn.segment.start_ms / 1000, turn.segment.end_ms / 1000), turn.segment] = (
             turn.speaker
         )
-    for found in diarizer.diarize([ArraySound(conversation)])[0].segments:
-        hypothesis[Span(found.segment.start_ms / 1000, found.segment.end_ms / 1000), found] = (
-            found.speaker
-        )
+    for diarization in diarizer.diarize([ArraySound(conversation)])[0].segments:
+        hypothesis[
+            Span(diarization.segment.start_ms / 1000, diarization.segment.end_ms / 1000),
+            diarization,
+        ] = diarization.speaker
     assert len(hypothesis.labels()) == 2
     assert (
         DiarizationErrorRate(collar=0.0, skip_overlap=False)(
-            reference, hypothesis, uem=Timeline([Span(0, 30)])
+            reference,
+            hypothesis,
+            uem=Timeline([Span(0, 30)]),
         )
         < 0.10
     )
@@ -257,11 +271,9 @@ def test_cut_windows_covers_all_speech_without_overlap() -> None:
         Segment(start_ms=10_000, end_ms=70_000),
     ]
     windows = cut_windows(spoken, end_ms=70_000)
-    assert all(
-        any(w.start_ms <= at < w.end_ms for w in windows)
-        for s in spoken
-        for at in range(s.start_ms, s.end_ms, 100)
-    )
+    for s in spoken:
+        for at in range(s.start_ms, s.end_ms, 100):
+            assert any(w.start_ms <= at < w.end_ms for w in windows)
     assert all(a.end_ms <= b.start_ms for a, b in itertools.pairwise(windows))
     assert max(w.duration_ms for w in windows) <= 30_000
 
@@ -279,7 +291,13 @@ def test_similarity_keeps_the_contract_and_prefers_the_nearest_label(conversatio
 @pytest.mark.slow
 def test_similarity_abstains_on_empty_text_and_other_languages(conversation: Samples) -> None:
     strangers = [
-        Clip(utterance_id="a", speaker="s", sound=ArraySound(conversation), text="", language="en"),
+        Clip(
+            utterance_id="a",
+            speaker="s",
+            sound=ArraySound(conversation),
+            text="",
+            language="en",
+        ),
         Clip(
             utterance_id="b",
             speaker="s",
@@ -288,10 +306,15 @@ def test_similarity_abstains_on_empty_text_and_other_languages(conversation: Sam
             language="zh",
         ),
         Clip(
-            utterance_id="c", speaker="s", sound=ArraySound(conversation), text="...", language="en"
+            utterance_id="c",
+            speaker="s",
+            sound=ArraySound(conversation),
+            text="...",
+            language="en",
         ),
     ]
-    assert SimilarityLabeler(scheme=INTENT).label(strangers) == [{"question": 0.5, "问候": 0.5}] * 3
+    labelled = SimilarityLabeler(scheme=INTENT).label(strangers)
+    assert labelled == [{"question": 0.5, "问候": 0.5}] * 3
 
 
 def test_similarity_names_labels_without_examples() -> None:
@@ -299,7 +322,10 @@ def test_similarity_names_labels_without_examples() -> None:
         SimilarityLabeler(scheme=EMOTION)
     blank = replace(
         INTENT,
-        labels=(SchemeLabel(name="a", examples=("hello",)), SchemeLabel(name="b", examples=(" ",))),
+        labels=(
+            SchemeLabel(name="a", examples=("hello",)),
+            SchemeLabel(name="b", examples=(" ",)),
+        ),
     )
     with pytest.raises(BackendError, match="for b;"):
         SimilarityLabeler(scheme=blank)
@@ -323,9 +349,8 @@ def test_affect_survives_empty_and_silent_clips() -> None:
         )
         for i, length in enumerate((0, 1, 640, 16_000))
     ]
-    assert all(
-        abs(answer["happy"] - 0.5) < 0.4 for answer in AffectLabeler(scheme=EMOTION).label(empty)
-    )
+    labelled = AffectLabeler(scheme=EMOTION).label(empty)
+    assert all(abs(answer["happy"] - 0.5) < 0.4 for answer in labelled)
 
 
 def test_affect_names_labels_without_a_place() -> None:
@@ -348,29 +373,39 @@ def test_affect_takes_what_a_clip_does_not_give_as_unknown() -> None:
         text="",
         language="und",
     )
-    alone, beside = (
-        AffectLabeler(scheme=EMOTION).label(told),
-        AffectLabeler(scheme=EMOTION).label([*told, mute]),
-    )
+    alone = AffectLabeler(scheme=EMOTION).label(told)
+    beside = AffectLabeler(scheme=EMOTION).label([*told, mute])
     assert beside[:3] == alone
     assert beside[3] == {"happy": 0.5, "sad": 0.5}
 
 
 @pytest.mark.parametrize(
-    ("text", "language"), [("我很生气", "zh"), ("怒っています", "ja"), ("...", "en"), ("", "und")]
+    ("text", "language"),
+    [("我很生气", "zh"), ("怒っています", "ja"), ("...", "en"), ("", "und")],
 )
 def test_affect_abstains_when_neither_words_nor_voice_tell_anything(
     text: str, language: str
 ) -> None:
     clip = Clip(
-        utterance_id="a", speaker="s", sound=ArraySound(tone(1000)), text=text, language=language
+        utterance_id="a",
+        speaker="s",
+        sound=ArraySound(tone(1000)),
+        text=text,
+        language=language,
     )
     neutral = replace(
-        EMOTION, labels=(*EMOTION.labels, SchemeLabel(name="neutral", valence=0.0, arousal=0.0))
+        EMOTION,
+        labels=(
+            *EMOTION.labels,
+            SchemeLabel(
+                name="neutral",
+                valence=0.0,
+                arousal=0.0,
+            ),
+        ),
     )
-    assert AffectLabeler(scheme=neutral).label([clip]) == [
-        dict.fromkeys(neutral.label_names, pytest.approx(1 / 3))
-    ]
+    labelled = AffectLabeler(scheme=neutral).label([clip])
+    assert labelled == [dict.fromkeys(neutral.label_names, pytest.approx(1 / 3))]
 
 
 def test_affect_hears_the_voice_through_mains_hum() -> None:
@@ -392,7 +427,8 @@ def test_median_pitch_hz_hears_a_tone(hz: float) -> None:
 
 
 def test_weights_are_all_present_and_checked() -> None:
-    assert [status.detail for status in weights_status() if not status.present] == []
+    details = [status.detail for status in weights_status() if not status.present]
+    assert details == []
 
 
 def test_locate_names_unknown_weights() -> None:
@@ -402,7 +438,8 @@ def test_locate_names_unknown_weights() -> None:
 
 def test_load_backend_takes_a_strangers_class() -> None:
     assert isinstance(
-        load_backend("diarizer", "voxdata.testing.backends:FakeDiarizer", floor=0.2), FakeDiarizer
+        load_backend("diarizer", "voxdata.testing.backends:FakeDiarizer", floor=0.2),
+        FakeDiarizer,
     )
 
 

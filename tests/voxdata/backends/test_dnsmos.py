@@ -27,7 +27,8 @@ def conversation() -> Samples:
 
 def score(mos: DnsMos, samples: Samples) -> float:
     ((_, value),) = mos.predict(
-        ArraySound(samples), speech=[Segment(start_ms=0, end_ms=len(samples) // 16)]
+        ArraySound(samples),
+        speech=[Segment(start_ms=0, end_ms=len(samples) // 16)],
     )
     return value
 
@@ -49,19 +50,25 @@ def test_predict_scores_a_stretch_from_its_first_speech_and_none_without(
     samples[5 * 16_000 : 15 * 16_000] = samples[62 * 16_000 : 72 * 16_000] = conversation[
         : 10 * 16_000
     ]
-    speech = [Segment(start_ms=5_000, end_ms=15_000), Segment(start_ms=62_000, end_ms=72_000)]
-    found = mos.predict(ArraySound(samples), speech=speech)
-    assert [(s.start_ms, s.end_ms) for s, _ in found] == [(0, EVERY_MS), (2 * EVERY_MS, 75_000)]
-    assert found[0][1] == found[1][1]
-    assert mos.predict(ArraySound(samples), speech=[]) == []
+    speech = [
+        Segment(start_ms=5_000, end_ms=15_000),
+        Segment(start_ms=62_000, end_ms=72_000),
+    ]
+    scores = mos.predict(ArraySound(samples), speech=speech)
+    assert [(s.start_ms, s.end_ms) for s, _ in scores] == [(0, EVERY_MS), (2 * EVERY_MS, 75_000)]
+    assert scores[0][1] == scores[1][1]
+    predicted = mos.predict(ArraySound(samples), speech=[])
+    assert predicted == []
 
 
 def test_predict_gives_the_same_alone_and_beside_others(mos: DnsMos, conversation: Samples) -> None:
     whole = mos.predict(
-        ArraySound(conversation), speech=[Segment(start_ms=0, end_ms=len(conversation) // 16)]
+        ArraySound(conversation),
+        speech=[Segment(start_ms=0, end_ms=len(conversation) // 16)],
     )
     assert whole == DnsMos().predict(
-        ArraySound(conversation), speech=[Segment(start_ms=0, end_ms=len(conversation) // 16)]
+        ArraySound(conversation),
+        speech=[Segment(start_ms=0, end_ms=len(conversation) // 16)],
     )
     assert all(1 <= value <= 5 for _, value in whole)
 
@@ -71,11 +78,11 @@ def test_predict_survives_short_sounds(
     mos: DnsMos, conversation: Samples, num_samples: int
 ) -> None:
     speech = [Segment(start_ms=0, end_ms=max(1, num_samples // 16))]
-    found = mos.predict(ArraySound(conversation[:num_samples]), speech=speech)
-    assert all(1 <= value <= 5 for _, value in found)
+    scores = mos.predict(ArraySound(conversation[:num_samples]), speech=speech)
+    assert all(1 <= value <= 5 for _, value in scores)
 
 
 def test_load_backend_knows_dnsmos_by_name() -> None:
-    found = load_backend("mos_predictor", "dnsmos")
-    assert isinstance(found, DnsMos)
-    assert found.model.params == {"every_ms": EVERY_MS}
+    mos = load_backend("mos_predictor", "dnsmos")
+    assert isinstance(mos, DnsMos)
+    assert mos.model.params == {"every_ms": EVERY_MS}

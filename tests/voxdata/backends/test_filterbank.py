@@ -21,7 +21,10 @@ def test_filterbank_of_a_stretch_is_that_stretch_of_the_filterbank() -> None:
     samples = noise(32_000)
     # A matrix product rounds its last digit by how many rows it has, on some processors.
     np.testing.assert_allclose(
-        filterbank(samples)[50:148], filterbank(samples[8000:24_000]), rtol=0, atol=2e-6
+        filterbank(samples)[50:148],
+        filterbank(samples[8000:24_000]),
+        rtol=0,
+        atol=2e-6,
     )
 
 
@@ -35,6 +38,9 @@ def test_filterbank_equals_kaldi() -> None:
     kaldi = pytest.importorskip("torchaudio.compliance.kaldi")
     samples = np.concatenate([noise(20_000), np.zeros(4000, np.float32)])
     expected = kaldi.fbank(
-        torch.from_numpy(samples)[None], num_mel_bins=80, sample_frequency=16_000, dither=0.0
+        torch.from_numpy(samples)[None],
+        num_mel_bins=80,
+        sample_frequency=16_000,
+        dither=0.0,
     ).numpy()
     assert np.abs(filterbank(samples) - expected).max() < 1e-3

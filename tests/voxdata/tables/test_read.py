@@ -12,7 +12,8 @@ def test_read_file_leaves_out_a_column_without_a_name(tmp_path: Path) -> None:
     table = read_file(path)
 
     assert table.columns.names == ("path", "label")
-    assert [row.values for row in table.rows] == [
+    values = [row.values for row in table.rows]
+    assert values == [
         {"path": "a.wav", "label": "yes"},
         {"path": "b.wav", "label": "no"},
     ]

@@ -1,7 +1,7 @@
 """What others read keeps its layout under one number: views, manifests and exports.
 
-`tests/data/layouts/` holds each layout under the number that it had. Whoever changes a layout raises
-its number and adds an entry; the entries of earlier numbers stay as they are.
+`tests/data/layouts/` holds each layout under the number that it had. Whoever changes a layout
+raises its number and adds an entry; the entries of earlier numbers stay as they are.
 """
 
 from __future__ import annotations

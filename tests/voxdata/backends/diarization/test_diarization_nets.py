@@ -42,7 +42,9 @@ def test_speech_does_not_depend_on_the_batch(nets: OnnxNets, windows: np.ndarray
     together = nets.speech(windows)
     assert together.shape == (8, NUM_FRAMES, 3)
     assert np.array_equal(nets.speech(windows[::-1])[::-1], together)
-    assert all(np.array_equal(nets.speech(windows[i : i + 1])[0], together[i]) for i in range(8))
+    for i in range(8):
+        alone = nets.speech(windows[i : i + 1])
+        assert np.array_equal(alone[0], together[i])
 
 
 def test_speech_hears_nobody_in_silence(nets: OnnxNets) -> None:
@@ -69,7 +71,8 @@ def test_torch_and_onnx_agree(nets: OnnxNets, windows: np.ndarray) -> None:
     ours = np.stack(
         [nets.voices(features[i : i + 1], masks[i : i + 1].transpose(0, 2, 1))[0] for i in range(2)]
     )
-    assert np.abs(torch_nets.voices(features, masks.transpose(0, 2, 1)) - ours).max() < 1e-3
+    theirs = torch_nets.voices(features, masks.transpose(0, 2, 1))
+    assert np.abs(theirs - ours).max() < 1e-3
 
 
 def test_graphs_are_exported_once_and_made_anew_when_damaged(
@@ -81,4 +84,5 @@ def test_graphs_are_exported_once_and_made_anew_when_damaged(
     files[1].write_bytes(whole[1][:1000])
     again = OnnxNets(cache)
     assert np.array_equal(again.speech(windows), nets.speech(windows))
-    assert [path.read_bytes() for path in sorted(cache.iterdir())] == whole
+    contents = [path.read_bytes() for path in sorted(cache.iterdir())]
+    assert contents == whole

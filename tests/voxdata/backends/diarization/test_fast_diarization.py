@@ -1,4 +1,6 @@
-"""The engine with nets that hear numbers: voice k speaks where samples are k/10, so every answer is known."""
+"""The engine with nets that hear numbers: voice k speaks where samples are k/10, so every answer is
+known.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ AT = np.minimum(np.arange(NUM_FRAMES) * 270 + 495, WINDOW_SAMPLES - 1)
 
 
 class NumberNets:
-    """Gives voices their slots by first appearance in the window, as the real net does; all of them sound alike."""
+    """Gives voices their slots by first appearance in the window, as the real net does; all of them
+    sound alike.
+    """
 
     speech_batch = 4
     voice_batch = 2
@@ -68,27 +72,35 @@ def diarize(
 
 
 def test_diarize_sounds_finds_a_lone_voice_within_a_frame() -> None:
-    (found,) = diarize(ArraySound(speech((0, 3), (2, 4), (0, 5))))
-    (segment,) = found.segments
+    (diarization,) = diarize(
+        ArraySound(
+            speech(
+                (0, 3),
+                (2, 4),
+                (0, 5),
+            )
+        )
+    )
+    (segment,) = diarization.segments
     assert segment.speaker == "S0"
     assert abs(segment.segment.start_ms - 3000) <= 34
     assert abs(segment.segment.end_ms - 7000) <= 34
-    assert set(found.embeddings) == {"S0"}
+    assert set(diarization.embeddings) == {"S0"}
 
 
 def test_diarize_sounds_skips_silence() -> None:
     nets = NumberNets()
-    (found,) = diarize(ArraySound(speech((0, 300))), nets=nets)
-    assert found == Diarization(segments=(), embeddings={})
+    (diarization,) = diarize(ArraySound(speech((0, 300))), nets=nets)
+    assert diarization == Diarization(segments=(), embeddings={})
     assert nets.heard == []
 
 
 def test_diarize_sounds_shares_batches_among_sounds() -> None:
     nets = NumberNets()
     sounds = [ArraySound(speech((1, 4))) for _ in range(5)]
-    found = diarize(*sounds, nets=nets)
+    diarization = diarize(*sounds, nets=nets)
     assert nets.heard == [4, 1]
-    assert found == diarize(sounds[0]) * 5
+    assert diarization == diarize(sounds[0]) * 5
 
 
 def test_diarize_sounds_of_nothing_gives_nothing() -> None:
@@ -108,23 +120,34 @@ class CountingSound:
         return len(self._samples)
 
     def read(self, start: int = 0, stop: int | None = None) -> Samples:
-        found = self._samples[start:stop]
-        self.longest = max(self.longest, len(found))
-        return found
+        samples = self._samples[start:stop]
+        self.longest = max(self.longest, len(samples))
+        return samples
 
 
 def test_diarize_sounds_reads_in_stretches() -> None:
     sound = CountingSound(speech(*[(1, 20.0), (0, 20.0)] * 10))
-    (found,) = diarize(sound)
-    assert len(found.segments) == 10
+    (diarization,) = diarize(sound)
+    assert len(diarization.segments) == 10
     assert sound.longest < 100 * 16_000
 
 
 def test_diarize_sounds_with_one_speaker_detects_speech_and_its_voice() -> None:
-    (found,) = diarize(ArraySound(speech((1, 4), (2, 4), (0, 2), (2, 3))), max_speakers=1)
-    assert [s.speaker for s in found.segments] == ["S0", "S0"]
-    assert abs(found.segments[0].segment.end_ms - 8000) <= 34
-    assert abs(np.linalg.norm(found.embeddings["S0"]) - 1) < 1e-6
+    (diarization,) = diarize(
+        ArraySound(
+            speech(
+                (1, 4),
+                (2, 4),
+                (0, 2),
+                (2, 3),
+            )
+        ),
+        max_speakers=1,
+    )
+    speakers = [s.speaker for s in diarization.segments]
+    assert speakers == ["S0", "S0"]
+    assert abs(diarization.segments[0].segment.end_ms - 8000) <= 34
+    assert abs(np.linalg.norm(diarization.embeddings["S0"]) - 1) < 1e-6
 
 
 def test_voice_masks_leaves_overlap_out_where_enough_is_left() -> None:
@@ -132,23 +155,26 @@ def test_voice_masks_leaves_overlap_out_where_enough_is_left() -> None:
     mask[:100, 0] = 1
     mask[90:110, 1] = 1
     mask[50:52, 2] = 1
-    found = voice_masks(mask)
-    assert np.nonzero(found[0])[0].tolist() == [*range(50), *range(52, 90)]
-    assert np.nonzero(found[1])[0].tolist() == list(range(100, 110))
-    assert np.nonzero(found[2])[0].tolist() == [50, 51]
+    masks = voice_masks(mask)
+    first, second, third = (np.nonzero(mask)[0].tolist() for mask in masks[:3])
+    assert first == [*range(50), *range(52, 90)]
+    assert second == list(range(100, 110))
+    assert third == [50, 51]
 
 
 def test_unit_vector_refuses_zero_and_nan() -> None:
     assert unit_vector(np.zeros(3)) == ()
-    assert unit_vector(np.array([1.0, np.nan])) == ()
-    assert unit_vector(np.array([3.0, 4.0])) == (0.6, 0.8)
+    unit = unit_vector(np.array([1.0, np.nan]))
+    assert unit == ()
+    unit = unit_vector(np.array([3.0, 4.0]))
+    assert unit == (0.6, 0.8)
 
 
 def test_diarize_sounds_says_how_long_somebody_may_speak_when_no_turn_is_found() -> None:
     doubtful = np.zeros(30 * 16_000, np.float32)
     doubtful[16_000 * 12 : 16_000 * 14] = -0.1
     sounds = [ArraySound(doubtful), ArraySound(np.full(160_000, 1e-3, np.float32))]
-    found, silent = diarize(*sounds)
-    assert found.segments == ()
-    assert found.doubtful_ms == pytest.approx(2_000, abs=40)
+    diarization, silent = diarize(*sounds)
+    assert diarization.segments == ()
+    assert diarization.doubtful_ms == pytest.approx(2_000, abs=40)
     assert silent.doubtful_ms == 0

@@ -57,8 +57,8 @@ def test_voice_model_does_not_change_with_the_clustering() -> None:
 
 def test_diarize_leaves_the_models_alone_without_sound() -> None:
     diarizer = PyannoteDiarizer(cache_dir="/nonexistent")
-    (found,) = diarizer.diarize([ArraySound(np.ones(100, np.float32))])
-    assert found.segments == ()
+    (diarization,) = diarizer.diarize([ArraySound(np.ones(100, np.float32))])
+    assert diarization.segments == ()
 
 
 @pytest.mark.slow
@@ -117,7 +117,11 @@ def test_diarize_gives_the_turns_of_the_stock_pipeline(
         if name == "sample"
         else read(request.getfixturevalue("corpora") / name)[: 15 * 16_000]
     )
-    diarizer = PyannoteDiarizer(cache_dir=str(cache), device="cpu", **options)
+    diarizer = PyannoteDiarizer(
+        cache_dir=str(cache),
+        device="cpu",
+        **options,
+    )
     (ours,) = diarizer.diarize([ArraySound(samples)], max_speakers=max_speakers)
     params = {
         key: value for key, value in diarizer.model.params.items() if isinstance(value, int | float)
@@ -146,8 +150,10 @@ def test_diarize_needs_no_torch_once_the_graphs_are_there(
 ) -> None:
     diarizer.diarize([ArraySound(conversation)])
     program = (
-        "import sys, numpy as np; from voxdata.backends.diarization.pyannote import PyannoteDiarizer; from voxdata.sound import ArraySound;"
-        f"PyannoteDiarizer(cache_dir={str(cache)!r}, device='cpu').diarize([ArraySound(np.full(16000, 0.1, np.float32))]);"
+        "import sys, numpy as np; from voxdata.backends.diarization.pyannote import "
+        "PyannoteDiarizer; from voxdata.sound import ArraySound;"
+        f"PyannoteDiarizer(cache_dir={str(cache)!r}, "
+        "device='cpu').diarize([ArraySound(np.full(16000, 0.1, np.float32))]);"
         "print('torch' in sys.modules)"
     )
     done = subprocess.run(
@@ -174,13 +180,18 @@ def test_diarize_runs_a_pipeline_of_pyannotes_own_class(
 ) -> None:
     from benchmarks.stock_diarization import build_stock
 
-    stock = build_stock(threshold=0.31, min_cluster_size=4, segmentation_step=0.25, batch_size=1)
+    stock = build_stock(
+        threshold=0.31,
+        min_cluster_size=4,
+        segmentation_step=0.25,
+        batch_size=1,
+    )
     diarizer = PyannoteDiarizer(pipeline="somebody/community@1", device="cpu")
     monkeypatch.setattr(diarizer, "_load_hub", lambda: stock)
-    (found,) = diarizer.diarize([ArraySound(conversation)])
-    assert {s.speaker for s in found.segments} == set(found.embeddings) == {"S0", "S1"}
-    assert found.voice_model is not None
-    assert found.voice_model.name == "somebody/community@1#voices"
+    (diarization,) = diarizer.diarize([ArraySound(conversation)])
+    assert {s.speaker for s in diarization.segments} == set(diarization.embeddings) == {"S0", "S1"}
+    assert diarization.voice_model is not None
+    assert diarization.voice_model.name == "somebody/community@1#voices"
 
 
 def test_encode_annotation_names_speakers_by_appearance_and_cuts_at_the_end() -> None:
@@ -189,14 +200,17 @@ def test_encode_annotation_names_speakers_by_appearance_and_cuts_at_the_end() ->
     annotation[core.Segment(2.0, 9.0), "a"] = "A"
     annotation[core.Segment(1.0, 3.0), "b"] = "B"
     annotation[core.Segment(8.5, 9.0), "c"] = "C"
-    found = encode_annotation(
-        annotation, np.array([[0.0, 2.0], [3.0, 4.0], [1.0, 0.0]]), end_ms=8000
+    encoded = encode_annotation(
+        annotation,
+        np.array([[0.0, 2.0], [3.0, 4.0], [1.0, 0.0]]),
+        end_ms=8000,
     )
-    assert [(s.speaker, s.segment.start_ms, s.segment.end_ms) for s in found.segments] == [
+    segments = [(s.speaker, s.segment.start_ms, s.segment.end_ms) for s in encoded.segments]
+    assert segments == [
         ("S0", 1000, 3000),
         ("S1", 2000, 8000),
     ]
-    assert found.embeddings == {"S0": (0.6, 0.8), "S1": (0.0, 1.0)}
+    assert encoded.embeddings == {"S0": (0.6, 0.8), "S1": (0.0, 1.0)}
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,8 @@ def test_count_speakers_is_the_rounded_mean_over_windows() -> None:
 
 
 def test_find_runs_joins_across_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    masks, voices = random_masks(1), random_voices(1, 4)
+    masks = random_masks(1)
+    voices = random_voices(1, 4)
     counts = count_speakers(masks, GRID)
     whole = find_runs(masks, voices, counts, GRID)
     monkeypatch.setattr(speaker_frames, "BLOCK_FRAMES", 100)
@@ -46,7 +47,8 @@ def test_find_runs_gives_one_run_for_a_voice_that_speaks_throughout() -> None:
     masks[:, :, 1] = 1
     voices = np.tile([-2, 0, -2], (GRID.num_windows, 1))
     (run,) = find_runs(masks, voices, count_speakers(masks, GRID), GRID)
-    assert (run.voice, run.start) == (0, 0)
+    assert run.voice == 0
+    assert run.start == 0
     assert run.stop == GRID.first_frame(GRID.num_windows - 1) + NUM_FRAMES
 
 
@@ -54,14 +56,20 @@ def test_find_runs_without_speech_gives_none() -> None:
     masks = np.zeros((GRID.num_windows, NUM_FRAMES, 3), np.uint8)
     assert (
         find_runs(
-            masks, np.full((GRID.num_windows, 3), -2), np.zeros(GRID.num_frames, np.uint8), GRID
+            masks,
+            np.full((GRID.num_windows, 3), -2),
+            np.zeros(GRID.num_frames, np.uint8),
+            GRID,
         )
         == []
     )
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("seed", "num_voices"), [(2, 1), (3, 2), (4, 5)])
+@pytest.mark.parametrize(
+    ("seed", "num_voices"),
+    [(2, 1), (3, 2), (4, 5)],
+)
 def test_frames_equal_pyannotes(seed: int, num_voices: int) -> None:
     from voxdata.backends.diarization.telemetry import import_pyannote
 
@@ -69,10 +77,12 @@ def test_frames_equal_pyannotes(seed: int, num_voices: int) -> None:
     from pyannote.audio.pipelines import SpeakerDiarization
     from pyannote.core import SlidingWindow, SlidingWindowFeature
 
-    masks, voices = random_masks(seed), random_voices(seed, num_voices)
+    masks = random_masks(seed)
+    voices = random_voices(seed, num_voices)
     voices[~masks.any(axis=1)] = -2
     windows = SlidingWindowFeature(
-        masks.astype(np.float32), SlidingWindow(start=0, duration=10, step=2.5)
+        masks.astype(np.float32),
+        SlidingWindow(start=0, duration=10, step=2.5),
     )
     frames = SlidingWindow(start=0, duration=0.0619375, step=0.016875)
     counted = SpeakerDiarization.speaker_count(windows, frames, warm_up=(0.0, 0.0))

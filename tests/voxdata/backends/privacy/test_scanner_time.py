@@ -1,4 +1,6 @@
-"""Time of the scanner: twice the text takes at most two and a half times as long, whatever the text."""
+"""Time of the scanner: twice the text takes at most two and a half times as long, whatever the
+text.
+"""
 
 from __future__ import annotations
 
@@ -161,11 +163,15 @@ RULES: dict[str, Callable[[str, str], object]] = {
 }
 
 SIZE = 5_120
-"""Characters up to which a rule is tried: more than the pieces in which the model of names gets a text."""
+"""Characters up to which a rule is tried: more than the pieces in which the model of names gets a
+text.
+"""
 
 
 def least_seconds(run: Callable[[], object], *, times: int = 3) -> float:
-    """CPU time of the quickest of some runs; nothing is collected meanwhile, nor before, which would take longer than they do."""
+    """CPU time of the quickest of some runs; nothing is collected meanwhile, nor before, which
+    would take longer than they do.
+    """
     spent = []
     gc.disable()
     try:
@@ -179,7 +185,9 @@ def least_seconds(run: Callable[[], object], *, times: int = 3) -> float:
 
 
 def growth(run: Callable[[str], object], text: Text, *, size: int) -> list[tuple[int, float]]:
-    """(characters, ratio) of each doubling from 40 characters on that takes longer than `MOST` times as long."""
+    """(characters, ratio) of each doubling from 40 characters on that takes longer than `MOST`
+    times as long.
+    """
     _language, unit, end = text
     before = 0.0
     length = 40
@@ -187,7 +195,8 @@ def growth(run: Callable[[str], object], text: Text, *, size: int) -> list[tuple
     while length <= size:
         written = (unit * (length // len(unit) + 1))[:length] + end
         seconds = least_seconds(
-            lambda written=written: run(written), times=1 if length < size // 2 else 2
+            lambda written=written: run(written),
+            times=1 if length < size // 2 else 2,
         )
         for _ in range(3):
             if seconds <= MOST * before + NOISE_S or not before:
@@ -240,7 +249,12 @@ KNOWN: tuple[Text, ...] = (
 @pytest.mark.parametrize("text", KNOWN, ids=repr)
 @pytest.mark.parametrize("rule", RULES)
 def test_rule_takes_linear_time_on_known_attacks(rule: str, text: Text) -> None:
-    assert growth(lambda written: RULES[rule](written, text[0]), text, size=SIZE) == []
+    slow_steps = growth(
+        lambda written: RULES[rule](written, text[0]),
+        text,
+        size=SIZE,
+    )
+    assert slow_steps == []
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -257,7 +271,11 @@ def test_rule_takes_linear_time_on_any_repeated_text(rule: str) -> None:
     @example(("de", "A-a-", "straße"))
     @example(("es", "calle a ", ""))
     def law(text: Text) -> None:
-        slow = growth(lambda written: RULES[rule](written, text[0]), text, size=SIZE)
+        slow = growth(
+            lambda written: RULES[rule](written, text[0]),
+            text,
+            size=SIZE,
+        )
         assert slow == [], f"{rule}, {text}"
 
     law()
@@ -266,7 +284,12 @@ def test_rule_takes_linear_time_on_any_repeated_text(rule: str) -> None:
 @pytest.mark.parametrize("text", KNOWN[:9], ids=repr)
 def test_scan_takes_linear_time_on_known_attacks(text: Text) -> None:
     scanner = SpokenScanner()
-    assert growth(lambda written: scanner.scan(written, language=text[0]), text, size=SIZE) == []
+    slow_steps = growth(
+        lambda written: scanner.scan(written, language=text[0]),
+        text,
+        size=SIZE,
+    )
+    assert slow_steps == []
 
 
 def test_scan_takes_linear_time_on_any_repeated_text() -> None:
@@ -284,7 +307,11 @@ def test_scan_takes_linear_time_on_any_repeated_text() -> None:
     )
     @given(texts)
     def law(text: Text) -> None:
-        slow = growth(lambda written: scanner.scan(written, language=text[0]), text, size=SIZE)
+        slow = growth(
+            lambda written: scanner.scan(written, language=text[0]),
+            text,
+            size=SIZE,
+        )
         assert slow == [], text
 
     law()

@@ -62,7 +62,12 @@ class FakeServer(BaseHTTPRequestHandler):
 @pytest.fixture
 def server() -> Iterator[tuple[str, type[FakeServer]]]:
     handler = type(
-        "Handler", (FakeServer,), {"answers": [(200, json.dumps(ANSWER).encode())], "seen": []}
+        "Handler",
+        (FakeServer,),
+        {
+            "answers": [(200, json.dumps(ANSWER).encode())],
+            "seen": [],
+        },
     )
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as running:
         threading.Thread(target=running.serve_forever, daemon=True).start()
@@ -90,12 +95,11 @@ def test_openai_transcriber_sends_a_clip_and_reads_words_language_and_doubt(
     assert b"verbose_json" in body
     assert "secret" not in repr(transcriber.model)
     window = transcript.passages[0]
-    assert (window.language, window.no_speech_probability, window.mean_log_probability) == (
-        "en",
-        0.25,
-        -0.5,
-    )
-    assert [(w.text, w.segment.start_ms - window.segment.start_ms) for w in transcript.words] == [
+    assert window.language == "en"
+    assert window.no_speech_probability == 0.25
+    assert window.mean_log_probability == -0.5
+    words = [(w.text, w.segment.start_ms - window.segment.start_ms) for w in transcript.words]
+    assert words == [
         (" hello", 200),
         (" 世界", 600),
     ]
@@ -137,7 +141,8 @@ def test_openai_transcriber_says_when_nobody_answers() -> None:
 
 def test_read_words_spreads_a_segment_without_word_times() -> None:
     words = read_words(
-        {"text": "one two", "segments": [{"text": "one two", "start": 0.0, "end": 1.0}]}, WINDOW
+        {"text": "one two", "segments": [{"text": "one two", "start": 0.0, "end": 1.0}]},
+        WINDOW,
     )
     assert [(w.text, w.segment.start_ms, w.segment.end_ms) for w in words] == [
         (" one", 1_000, 1_500),
