@@ -51,7 +51,8 @@ _KEEP_NEWEST = f"""
   delete from {ANSWERS} where rowid in (
     select rowid from (
       select rowid, row_number() over (
-        partition by {_PERSON} order by updated_at desc, project_id desc, annotation_id desc) as place
+        partition by {_PERSON}
+        order by updated_at desc, project_id desc, annotation_id desc) as place
       from {ANSWERS} where hash({_PERSON}) in (
         select hash({_PERSON}) from {ANSWERS} group by all having count(*) > 1))
     where place > 1)"""

@@ -93,7 +93,8 @@ def list_predictions(
         from prediction p
         where p.scheme = $scheme and ($model_key is null or p.model_key = $model_key)
           and ($ids is null or p.utterance_id in (select unnest($ids::varchar[])))
-        qualify row_number() over (partition by p.utterance_id order by p.seq desc) = 1 order by p.utterance_id
+        qualify row_number() over (partition by p.utterance_id order by p.seq desc) = 1
+        order by p.utterance_id
         """,
         {
             "scheme": scheme,

@@ -102,7 +102,7 @@ def record_missing(
 def list_pushed(
     con: DuckDBPyConnection, *, project_id: int, keys: Collection[str] | None = None
 ) -> dict[str, PushedClip]:
-    """Key -> clip as it was last noted, for every clip that was ever pushed; missing ones are `gone`.
+    """Key -> clip as it was last noted, for every clip ever pushed; missing ones are `gone`.
 
     Args:
         keys: Only these; all when None.

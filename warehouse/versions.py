@@ -176,7 +176,8 @@ def cut_version(
         recipe: Stored beside the version; takes no part in its identity.
         places: Columns name and split: other names that voices have, or will have when they are
             told apart, and where they stay from now on.
-        along: Called in the transaction, once everything was checked and before the rows are added: writes what they need.
+        along: Called in the transaction, once everything was checked and before the rows are added:
+            writes what they need.
 
     Returns:
         The version, and whether it is new.

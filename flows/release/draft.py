@@ -279,7 +279,7 @@ def _fixed(con: DuckDBPyConnection) -> pl.DataFrame:
 
 
 def _kin(con: DuckDBPyConnection) -> pl.DataFrame:
-    """Columns recording_id and shared: the call it is part of, and what it shares its sound with."""
+    """Columns recording_id and shared: the call it is part of, and what it shares sound with."""
     groups = {"call": list_call_groups(con), "duplicates": duplicate_groups(con)}
     ties = [
         (recording_id, f"{kind} {group}")

@@ -1,4 +1,4 @@
-"""Release: resolve the votes into gold labels, assign splits, and cut an immutable dataset version."""
+"""Release: resolve the votes into gold labels, assign splits, and cut an immutable version."""
 
 from __future__ import annotations
 
@@ -219,7 +219,8 @@ def check_dataset_name(
     meant = find_meant_name(name, known)
     if meant is not None and not new and name != project:
         raise ConfigError(
-            f"there is no dataset {name!r}, and {meant!r} has nearly the same name: write {meant}, or add --new to begin a dataset"
+            f"there is no dataset {name!r}, and {meant!r} has nearly the same name: write {meant}, "
+            "or add --new to begin a dataset"
         )
     return f"{name!r} is a new dataset; there are {', '.join(sorted(known))}"
 
@@ -233,10 +234,13 @@ def release_version(
     accept_losses: bool = False,
     new: bool = False,
 ) -> ReleaseSummary:
-    """Cut a version of the dataset `name` from the votes there are, by a recipe or that of voxdata.toml.
+    """Cut a version of the dataset `name` from the votes there are.
+
+    It is made by a recipe, or by that of voxdata.toml.
 
     Args:
-        accept_losses: Go on when a split loses all examples, or all of a label, that it has in the version before.
+        accept_losses: Go on when a split loses all examples, or all of a label, that it has in the
+            version before.
         new: Begin a dataset though there is one with nearly the same name.
 
     Raises:
@@ -252,7 +256,8 @@ def release_version(
     counts = ", ".join(f"{split.value} {summary.splits.get(split, 0)}" for split in Split)
     what = "new version" if summary.created else "nothing changed since"
     say(
-        f"release: {what} {version.ref} ({version.version_id[:12]}), {counted(version.num_examples, 'example')}: {counts}"
+        f"release: {what} {version.ref} ({version.version_id[:12]}), "
+        f"{counted(version.num_examples, 'example')}: {counts}"
     )
     if begun:
         say(f"release: {begun}")
@@ -265,7 +270,8 @@ def release_version(
         say(f"release: warning: {warning}")
     for voice in summary.conflicts:
         say(
-            f"release: left out voice {voice}: it now joins groups that earlier versions put into different splits"
+            f"release: left out voice {voice}: it now joins groups that earlier versions put into "
+            "different splits"
         )
     # Also when it is there already: whoever made it may have died before this.
     try_signing(version.ref, lambda: sign_version(workspace, version), say=say)
@@ -375,6 +381,7 @@ def release(
         announce_versions(workspace)
     elif summary.created:
         tell(
-            f"release: training starts when Prefect is up (`voxdata up`), or by `voxdata train SCHEME --version {summary.version.ref}`"
+            "release: training starts when Prefect is up (`voxdata up`), or by "
+            f"`voxdata train SCHEME --version {summary.version.ref}`"
         )
     return summary.version.version_id

@@ -1,4 +1,4 @@
-"""Recipes of releases: [release] in voxdata.toml, or a file of the same keys that differs from it."""
+"""Recipes of releases: [release] in voxdata.toml, or a file of the same keys."""
 
 from __future__ import annotations
 
@@ -18,11 +18,13 @@ def choose_recipe(workspace: Workspace, *, path: Path | None = None, where: str 
     """The recipe of a release.
 
     Args:
-        path: A TOML file whose keys override those of [release]; without one [release] is the recipe.
+        path: A TOML file whose keys override those of [release]; without one [release] is the
+            recipe.
         where: An SQL condition that overrides the recipe's own.
 
     Raises:
-        ConfigError: The file is missing, no TOML, has an unknown key or a wrong value, or names a scheme that is not there.
+        ConfigError: The file is missing, no TOML, has an unknown key or a wrong value, or names a
+            scheme that is not there.
     """
     settings = (
         workspace.settings.release if path is None else _read(path, workspace.settings.release)

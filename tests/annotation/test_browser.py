@@ -500,7 +500,8 @@ def test_label_stream_shows_a_blind_clip_without_a_proposal(
         ),
         (
             "zh",
-            '模型猜测：“What does the speaker want? <"&">”没有猜测，所以没有预选  ·  愤怒 71%，或悲伤 20%',
+            '模型猜测：“What does the speaker want? <"&">”没有猜测，所以没有预选'
+            "  ·  愤怒 71%，或悲伤 20%",
         ),
     ],
 )

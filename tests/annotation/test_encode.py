@@ -433,7 +433,8 @@ def test_encode_entry_ticks_nothing_that_is_less_sure_than_asked() -> None:
         ),
         (
             "zh",
-            '模型猜测：“What do they want? <"intent"> & 意图”没有猜测，所以没有预选  ·  愤怒 70%，或neutral 15%',
+            '模型猜测：“What do they want? <"intent"> & 意图”没有猜测，所以没有预选'
+            "  ·  愤怒 70%，或neutral 15%",
         ),
     ],
 )

@@ -37,14 +37,15 @@ from warehouse.recordings import add_source
 with open_warehouse(Path(sys.argv[1])) as con:
     for i in range(50):
         with transaction(con):
-            add_source(con, uri=f"crash-{i}", size_bytes=1, modified_ns=1, recording_id=None, run_id="t")
+            uri = f"crash-{i}"
+            add_source(con, uri=uri, size_bytes=1, modified_ns=1, recording_id=None, run_id="t")
     os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
 @pytest.fixture(scope="module")
 def crash_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a version, then fifty acknowledged transactions in the write-ahead log alone."""
+    """A folder with a version, then fifty acknowledged transactions in the log alone."""
     path = tmp_path_factory.mktemp("crash") / "warehouse.duckdb"
     with open_warehouse(path) as con:
         create_version(con, "calls", [make_example(n) for n in range(50)], recipe={}, run_id="t")
@@ -203,8 +204,14 @@ def test_repair_warehouse_says_so_when_nothing_can_be_opened(path: Path) -> None
 def test_repair_warehouse_leaves_an_open_warehouse_alone(path: Path) -> None:
     with open_warehouse(path):
         pass
-    code = "import sys, time; from pathlib import Path; from warehouse.connection import open_warehouse\n"
-    code += "with open_warehouse(Path(sys.argv[1])) as con:\n    print('open', flush=True); time.sleep(60)"
+    code = """
+import sys, time
+from pathlib import Path
+from warehouse.connection import open_warehouse
+with open_warehouse(Path(sys.argv[1])) as con:
+    print("open", flush=True)
+    time.sleep(60)
+"""
     with subprocess.Popen(
         [sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE
     ) as holder:
