@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -111,23 +111,12 @@ def record_drops(
     return insert_new(con, "ledger", rows, key=("stage", "subject", "reason", "key"))
 
 
-def unreadable_recordings(con: DuckDBPyConnection, recording_ids: Collection[str]) -> set[str]:
-    """Those of some recordings whose canonical audio a stage could not read, at any time."""
-    reasons = [reason.value for reason in UNREADABLE]
-    rows = read_rows(
-        con,
-        """select distinct recording_id from ledger
-        where stage <> 'ingest' and list_contains(?, recording_id) and list_contains(?, reason)""",
-        [sorted(recording_ids), reasons],
-    )
-    return {str(row["recording_id"]) for row in rows}
-
-
 def list_drops(con: DuckDBPyConnection) -> list[LedgerRow]:
     """All drops, oldest first."""
     rows: list[dict[str, Any]] = read_rows(
         con,
-        """select stage, placed(subject) as subject, reason, detail, recording_id, key, value, threshold, created_at
+        """select stage, placed(subject) as subject, reason, detail, recording_id, key, value,
+          threshold, created_at
         from ledger order by seq""",
     )
     tries = _tries(con)

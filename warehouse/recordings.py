@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -11,13 +11,18 @@ from duckdb import DuckDBPyConnection
 
 from voxdata.errors import NotFoundError
 from voxdata.recording import ChannelLayout, Recording
-from warehouse.places import is_there, keep_place, move_place, place_inside
+from warehouse.places import keep_place, place_inside
 from warehouse.rows import insert_new, read_rows, utc_aware
 
-_FIELDS = "recording_id, sample_rate_hz, num_samples, num_channels, layout, canonical_channels, codec, container"
+_FIELDS = (
+    "recording_id, sample_rate_hz, num_samples, num_channels, layout, canonical_channels, "
+    "codec, container"
+)
+_FIRST_URI = """
+    select placed(arg_min(s.uri, s.seq)) from source s where s.recording_id = r.recording_id
+"""
 _SELECT = f"""
-    select {_FIELDS}, audio_file, r.created_at,
-           coalesce((select placed(arg_min(s.uri, s.seq)) from source s where s.recording_id = r.recording_id), audio_file) as uri
+    select {_FIELDS}, audio_file, r.created_at, coalesce(({_FIRST_URI}), audio_file) as uri
     from recording r
 """
 
@@ -29,7 +34,6 @@ class SourceRow:
     Attributes:
         recording_id: None when the file gave no recording.
         decoder: Version of what tried it last.
-        stored: The uri as it stands in the table, when it is not as it would be stored here and now.
         content: SHA-256 of its bytes; "" when nobody noted it.
     """
 
@@ -38,7 +42,6 @@ class SourceRow:
     modified_ns: int
     recording_id: str | None
     decoder: str = ""
-    stored: str = ""
     content: str = ""
 
 
@@ -122,55 +125,29 @@ def add_source(
 def find_source(
     con: DuckDBPyConnection, *, uri: str, size_bytes: int, modified_ns: int
 ) -> SourceRow | None:
-    """The file with exactly this uri, size and time of change, as it was dealt with last; None when it never was.
+    """The file with exactly this uri, size and time of change, as it was dealt with last.
 
-    One of the workspace is also known by its place in it, wherever the workspace was when it was seen.
+    One of the workspace is also known by its place in it, wherever the workspace was when it was
+    seen. Many files are looked up at once by `warehouse.listed_files`.
+
+    Returns:
+        None when it never was dealt with.
     """
-    return _find(con, uri, "modified_ns = $modified", size=size_bytes, modified=modified_ns)
-
-
-def find_earlier(con: DuckDBPyConnection, *, uri: str, size_bytes: int) -> SourceRow | None:
-    """The file of this uri and size that gave a recording last, whenever it was changed, if its content is on record.
-
-    A plain copy of a workspace has lost the times of change.
-    """
-    return _find(con, uri, "recording_id is not null and content <> ''", size=size_bytes)
-
-
-def _find(con: DuckDBPyConnection, uri: str, condition: str, **values: int) -> SourceRow | None:
     kept = keep_place(con, uri)
     rows: list[dict[str, Any]] = read_rows(
         con,
-        f"""select uri, size_bytes, modified_ns, recording_id, decoder, content from source
-        where size_bytes = $size and {condition} and (uri = $kept or ($inside <> '' and ends_with(uri, $inside)))
+        """select uri, size_bytes, modified_ns, recording_id, decoder, content from source
+        where size_bytes = $size and modified_ns = $modified
+          and (uri = $kept or ($inside <> '' and ends_with(uri, $inside)))
         order by uri = $kept desc, seq desc limit 1""",
-        {**values, "kept": kept, "inside": "" if kept == uri else place_inside(kept)},
+        {
+            "size": size_bytes,
+            "modified": modified_ns,
+            "kept": kept,
+            "inside": "" if kept == uri else place_inside(kept),
+        },
     )
-    return (
-        SourceRow(
-            **rows[0] | {"uri": uri, "stored": "" if rows[0]["uri"] == kept else rows[0]["uri"]}
-        )
-        if rows
-        else None
-    )
-
-
-def has_moved(found: SourceRow) -> bool:
-    """Whether a known file is on record under a place that is gone, or as releases before relative places wrote it."""
-    return bool(found.stored) and (found.stored == found.uri or not is_there(found.stored))
-
-
-def settle_places(con: DuckDBPyConnection, moved: Iterable[SourceRow]) -> None:
-    """Write down where files that have moved lie now."""
-    for found in moved:
-        move_place(con, found.stored, keep_place(con, found.uri))
-
-
-def known_uris(con: DuckDBPyConnection) -> set[str]:
-    """Every uri ever dealt with."""
-    return {
-        str(row["uri"]) for row in read_rows(con, "select distinct placed(uri) as uri from source")
-    }
+    return SourceRow(**{**rows[0], "uri": uri}) if rows else None
 
 
 def holds_recording(con: DuckDBPyConnection, uri: str) -> bool:
@@ -214,11 +191,16 @@ def get_recording(con: DuckDBPyConnection, recording_id: str) -> StoredRecording
 
 
 def orphaned_recordings(con: DuckDBPyConnection) -> set[str]:
-    """Recordings that no source holds any more: the newest row of each of their uris names another one, or none."""
+    """Recordings that no source holds any more.
+
+    The newest row of each of their uris names another one, or none.
+    """
     rows = read_rows(
         con,
-        """with held as (select uri, arg_max_null(recording_id, seq) as recording_id from source group by uri)
-        select distinct s.recording_id from source s anti join held using (recording_id) where s.recording_id is not null""",
+        """with held as (
+          select uri, arg_max_null(recording_id, seq) as recording_id from source group by uri)
+        select distinct s.recording_id from source s anti join held using (recording_id)
+        where s.recording_id is not null""",
     )
     return {str(row["recording_id"]) for row in rows}
 
