@@ -85,7 +85,8 @@ def frame_audio(con: DuckDBPyConnection, recordings: pl.DataFrame) -> pl.DataFra
               from audio_digest semi join wanted using (recording_id) group by recording_id),
             doubted as (
               select distinct recording_id from ledger
-              where stage <> 'ingest' and list_contains(?, reason) and recording_id is not null)
+              where stage <> 'ingest' and recording_id is not null
+                and list_contains(?, reason))
             select r.recording_id, r.audio_file, d.size_bytes,
               r.recording_id in (from doubted) as is_doubted
             from recording r semi join wanted using (recording_id)

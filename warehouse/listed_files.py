@@ -34,7 +34,7 @@ _START = """
     create or replace temp macro replace_start(kept) as
     if(starts_with(kept, 'file:'), kept[6:], kept)
 """
-# What ends as a place inside does is called as it is: names first, for an equal one is found at once.
+# What ends alike has the same last part: by that the two are joined, and few are compared whole.
 _NEAR = """
     create or replace temp table near_file as
     select l.number, l.kept, s.uri as stored, s.recording_id, coalesce(s.decoder, '') as decoder,

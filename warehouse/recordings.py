@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from duckdb import DuckDBPyConnection
 
@@ -13,6 +13,9 @@ from voxdata.errors import NotFoundError
 from voxdata.recording import ChannelLayout, Recording
 from warehouse.places import keep_place, place_inside
 from warehouse.rows import insert_new, read_rows, utc_aware
+
+if TYPE_CHECKING:
+    import polars as pl
 
 _FIELDS = (
     "recording_id, sample_rate_hz, num_samples, num_channels, layout, canonical_channels, "
@@ -171,9 +174,26 @@ def list_uris(con: DuckDBPyConnection) -> dict[str, list[str]]:
     return {row["recording_id"]: row["uris"] for row in rows}
 
 
-def list_recordings(con: DuckDBPyConnection) -> list[StoredRecording]:
-    """All recordings, oldest first."""
-    return [_stored(row) for row in read_rows(con, f"{_SELECT} order by r.seq")]
+def list_recordings(
+    con: DuckDBPyConnection, recording_ids: Collection[str] | None = None
+) -> list[StoredRecording]:
+    """Recordings, oldest first: all, or some of them."""
+    of_some = "where recording_id in (select unnest(?))"
+    rows: list[dict[str, Any]] = read_rows(
+        con,
+        f"{_SELECT} {'' if recording_ids is None else of_some} order by r.seq",
+        [] if recording_ids is None else [list(recording_ids)],
+    )
+    return [_stored(row) for row in rows]
+
+
+def frame_uris(con: DuckDBPyConnection) -> pl.DataFrame:
+    """Where the content of each recording was first seen: `recording_id` and `uri`."""
+    frame: pl.DataFrame = con.sql(
+        f"""select recording_id, coalesce(({_FIRST_URI}), audio_file) as uri
+        from recording r order by r.seq"""
+    ).pl()
+    return frame
 
 
 def get_recording(con: DuckDBPyConnection, recording_id: str) -> StoredRecording:

@@ -139,7 +139,8 @@ def list_file(uri: str) -> Source:
     path = Path(_path_of(uri) if scheme else uri)
     if is_absent(path):
         raise ConfigError(f"{path}: there is no such file")
-    if os.path.isdir(path):  # noqa: PTH112 - unlike Path.is_dir() it is no error where access is denied
+    # Unlike Path.is_dir() it is no error where access is denied.
+    if os.path.isdir(path):  # noqa: PTH112
         raise ConfigError(f"{path}: is a folder; name one file")
     return local_source(path)
 
