@@ -153,6 +153,13 @@ def find_source(
     return SourceRow(**{**rows[0], "uri": uri}) if rows else None
 
 
+def known_uris(con: DuckDBPyConnection) -> set[str]:
+    """Every uri ever dealt with."""
+    return {
+        str(row["uri"]) for row in read_rows(con, "select distinct placed(uri) as uri from source")
+    }
+
+
 def holds_recording(con: DuckDBPyConnection, uri: str) -> bool:
     """Whether a file ever gave a recording."""
     return bool(
