@@ -1,7 +1,4 @@
-"""Attempts: the days on which something hung, was killed or took too much memory.
-
-After tries on several days it is skipped until its key changes.
-"""
+"""Attempts: on which days something hung, was killed or swelled, before it is let rest."""
 
 from __future__ import annotations
 
@@ -85,13 +82,20 @@ def record_attempt(
     return list_tries(con)[stage, subject, key]
 
 
-def list_tries(con: DuckDBPyConnection) -> dict[tuple[str, str, str], Tries]:
-    """(stage, subject, key) -> how often it was tried in vain, the newest attempt last."""
+def list_tries(
+    con: DuckDBPyConnection, *, stage: str | None = None
+) -> dict[tuple[str, str, str], Tries]:
+    """(stage, subject, key) -> how often it was tried in vain, that with the newest attempt last.
+
+    Args:
+        stage: Of this stage only.
+    """
     rows: list[dict[str, Any]] = read_rows(
         con,
         """select stage, placed(subject) as subject, key, count(distinct day) as days,
           max(day) as last_day, arg_max(reason, seq) as reason
-        from attempt group by all order by max(seq)""",
+        from attempt where stage = coalesce($stage, stage) group by all order by max(seq)""",
+        {"stage": stage},
     )
     return {
         (row["stage"], row["subject"], row["key"]): Tries(
@@ -102,8 +106,9 @@ def list_tries(con: DuckDBPyConnection) -> dict[tuple[str, str, str], Tries]:
 
 
 def refused_files(con: DuckDBPyConnection, reason: DropReason) -> list[str]:
-    """Files that ingestion refused, or tried in vain, for a reason, and that never gave a
-    recording, sorted.
+    """Files that ingestion refused, or tried in vain, for a reason, sorted.
+
+    Those that ever gave a recording are left out.
     """
     rows = read_rows(
         con,

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from duckdb import DuckDBPyConnection
 
 from voxdata.audio_digest import AudioDigest
 from voxdata.recording import Recording
+from warehouse.ledger import UNREADABLE
 from warehouse.recordings import list_recordings
-from warehouse.rows import insert_new, read_rows
+from warehouse.rows import FRAME, insert_new, read_rows
+
+if TYPE_CHECKING:
+    import polars as pl
 
 _FIELDS = ("recording_id", "size_bytes", "sha256", "samples_md5")
 
@@ -54,39 +58,66 @@ def list_audio_digests(
     con: DuckDBPyConnection, recording_ids: Collection[str] | None = None
 ) -> dict[str, AudioDigest]:
     """Recording id -> digest in force, of some recordings or of all."""
-    condition = "" if recording_ids is None else "where list_contains(?, recording_id)"
+    of_some = "semi join (select unnest(?) as recording_id) using (recording_id)"
     rows: list[dict[str, Any]] = read_rows(
         con,
-        f"select {', '.join(_FIELDS)} from current_audio_digest {condition}",
+        f"""select {", ".join(_FIELDS)}
+        from current_audio_digest {"" if recording_ids is None else of_some}""",
         [] if recording_ids is None else [sorted(recording_ids)],
     )
     return {row["recording_id"]: AudioDigest(**row) for row in rows}
 
 
+def frame_audio(con: DuckDBPyConnection, recordings: pl.DataFrame) -> pl.DataFrame:
+    """What canonical audio some recordings should have, as a frame.
+
+    Args:
+        recordings: `recording_id`; what is no recording is left out.
+
+    Returns:
+        `recording_id`, `audio_file`, the `size_bytes` of its digest in force (null when it is older
+        than digests), and `is_doubted`: whether a later stage, or `voxdata verify --audio`, could
+        not read it, at any time.
+    """
+    con.register(FRAME, recordings)
+    try:
+        frame: pl.DataFrame = con.sql(
+            f"""with wanted as (select distinct recording_id from {FRAME}),
+            digest as (
+              select recording_id, arg_max(size_bytes, seq) as size_bytes
+              from audio_digest semi join wanted using (recording_id) group by recording_id),
+            doubted as (
+              select distinct recording_id from ledger
+              where stage <> 'ingest' and recording_id is not null
+                and list_contains(?, reason))
+            select r.recording_id, r.audio_file, d.size_bytes,
+              r.recording_id in (from doubted) as is_doubted
+            from recording r semi join wanted using (recording_id)
+            left join digest d using (recording_id)""",
+            params=[[reason.value for reason in UNREADABLE]],
+        ).pl()
+        return frame
+    finally:
+        con.unregister(FRAME)
+
+
 def list_audio(con: DuckDBPyConnection) -> list[StoredAudio]:
     """Every canonical file that a recording or an example needs, sorted by recording."""
     digests = list_audio_digests(con)
-    recordings = {
-        stored.recording.recording_id: stored.recording for stored in list_recordings(con)
-    }
+    stored = {one.recording.recording_id: one.recording for one in list_recordings(con)}
     rows: list[dict[str, Any]] = read_rows(
         con,
-        """select recording_id, audio_file
-        from recording
+        """select recording_id, audio_file from recording
         union (
-          select recording_id, min(audio_file)
-          from example
-          anti join recording using (recording_id)
-          where audio_file <> ''
-          group by recording_id
-        )
+          select recording_id, min(audio_file) from example anti join recording using (recording_id)
+          where audio_file <> '' group by recording_id)
         order by recording_id""",
     )
     return [
         StoredAudio(
             recording_id=row["recording_id"],
             audio_file=row["audio_file"],
-            recording=recordings.get(row["recording_id"]),
+            recording=stored.get(row["recording_id"]),
             digest=digests.get(row["recording_id"]),
         )
         for row in rows

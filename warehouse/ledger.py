@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -119,16 +119,57 @@ def record_drops(
     return insert_new(con, "ledger", rows, key=("stage", "subject", "reason", "key"))
 
 
-def unreadable_recordings(con: DuckDBPyConnection, recording_ids: Collection[str]) -> set[str]:
-    """Those of some recordings whose canonical audio a stage could not read, at any time."""
-    reasons = [reason.value for reason in UNREADABLE]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageFailure:
+    """A stage that did not get through for a recording.
+
+    Attributes:
+        subject: The file, as attempts name it.
+        key: The computation that failed.
+    """
+
+    recording_id: str
+    stage: str
+    subject: str
+    key: str
+    reason: DropReason
+
+
+def list_failures(
+    con: DuckDBPyConnection, keys: Mapping[str, str], *, reasons: Collection[DropReason]
+) -> list[StageFailure]:
+    """Failures of some stages under their present keys: for some reasons, or with attempts.
+
+    Args:
+        keys: Stage -> its key.
+        reasons: For which a failure is listed though no attempt at it is on record.
+    """
+    rows: list[dict[str, Any]] = read_rows(
+        con,
+        """with present as (select unnest($stages) as stage, unnest($keys) as key)
+        select distinct l.recording_id, l.stage, placed(l.subject) as subject, l.key, l.reason
+        from ledger l semi join present using (stage, key)
+        where l.recording_id is not null
+          and (list_contains($reasons, l.reason) or exists (
+            from attempt a where a.stage = l.stage and a.subject = l.subject and a.key = l.key))""",
+        {
+            "stages": list(keys),
+            "keys": list(keys.values()),
+            "reasons": [reason.value for reason in reasons],
+        },
+    )
+    return [StageFailure(**{**row, "reason": DropReason(row["reason"])}) for row in rows]
+
+
+def silent_recordings(con: DuckDBPyConnection) -> list[str]:
+    """Recordings in which ingestion found no sound."""
     rows = read_rows(
         con,
         """select distinct recording_id from ledger
-        where stage <> 'ingest' and list_contains(?, recording_id) and list_contains(?, reason)""",
-        [sorted(recording_ids), reasons],
+        where stage = 'ingest' and reason = ? and recording_id is not null""",
+        [DropReason.SILENT.value],
     )
-    return {str(row["recording_id"]) for row in rows}
+    return [str(row["recording_id"]) for row in rows]
 
 
 def list_drops(con: DuckDBPyConnection) -> list[LedgerRow]:
@@ -137,8 +178,7 @@ def list_drops(con: DuckDBPyConnection) -> list[LedgerRow]:
         con,
         """select stage, placed(subject) as subject, reason, detail, recording_id, key, value,
           threshold, created_at
-        from ledger
-        order by seq""",
+        from ledger order by seq""",
     )
     tries = _tries(con)
     return [

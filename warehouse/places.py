@@ -54,17 +54,25 @@ class Places:
 
 
 def use_places(con: DuckDBPyConnection, places: Places | None) -> None:
-    """Let a connection know where the workspace lies, and its queries call `placed(uri)`; without
-    it every place is as it is stored.
+    """Let a connection know where the workspace lies.
+
+    Its queries may call `placed(uri)` for a place as it is here, and `kept(uri)` for one as it is
+    stored; without places both are the same.
     """
     prefixes = [] if places is None else places.prefixes()
-    cases = "".join(
-        f" when starts_with(uri, {_text(kept)}) then {_text(here)} || uri[{len(kept) + 1}:]"
-        for kept, here in prefixes
-    )
-    placed = f"case{cases} else uri end" if cases else "uri"
     con.execute("set variable places = ?", [json.dumps(prefixes)])
-    con.execute(f"create or replace temp macro placed(uri) as {placed}")
+    con.execute(f"create or replace temp macro placed(uri) as {_exchanged(prefixes)}")
+    turned = [(here, kept) for kept, here in prefixes]
+    con.execute(f"create or replace temp macro kept(uri) as {_exchanged(turned)}")
+
+
+def _exchanged(beginnings: Sequence[tuple[str, str]]) -> str:
+    """An expression for `uri` with what it begins with exchanged for another beginning."""
+    cases = "".join(
+        f" when starts_with(uri, {_text(old)}) then {_text(new)} || uri[{len(old) + 1}:]"
+        for old, new in beginnings
+    )
+    return f"case{cases} else uri end" if cases else "uri"
 
 
 def keep_place(con: DuckDBPyConnection, uri: str) -> str:
@@ -99,16 +107,6 @@ def is_there(place: str) -> bool:
     return os.path.lexists(
         unquote(urlsplit(place).path, errors="surrogateescape") if "://" in place else place
     )
-
-
-def move_place(con: DuckDBPyConnection, old: str, kept: str) -> None:
-    """Write a place that was stored as it was elsewhere, or before places were relative, as it is
-    stored now.
-    """
-    con.execute("update source set uri = ? where uri = ?", [kept, old])
-    con.execute("update ledger set subject = ? where subject = ?", [kept, old])
-    con.execute("update attempt set subject = ? where subject = ?", [kept, old])
-    con.execute("update remark set subject = ? where subject = ?", [kept, old])
 
 
 def _prefixes(con: DuckDBPyConnection) -> list[Prefix]:

@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from duckdb import DuckDBPyConnection
 
 from voxdata.errors import NotFoundError
 from voxdata.recording import ChannelLayout, Recording
-from warehouse.places import is_there, keep_place, move_place, place_inside
+from warehouse.places import keep_place, place_inside
 from warehouse.rows import insert_new, read_rows, utc_aware
+
+if TYPE_CHECKING:
+    import polars as pl
 
 _FIELDS = (
     "recording_id, sample_rate_hz, num_samples, num_channels, layout, canonical_channels, "
     "codec, container"
 )
-_SELECT = f"""select {_FIELDS}, audio_file, r.created_at,
-    coalesce(
-      (select placed(arg_min(s.uri, s.seq)) from source s where s.recording_id = r.recording_id),
-      audio_file
-    ) as uri
-  from recording r"""
+_FIRST_URI = """
+    select placed(arg_min(s.uri, s.seq)) from source s where s.recording_id = r.recording_id
+"""
+_SELECT = f"""
+    select {_FIELDS}, audio_file, r.created_at, coalesce(({_FIRST_URI}), audio_file) as uri
+    from recording r
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,8 +37,6 @@ class SourceRow:
     Attributes:
         recording_id: None when the file gave no recording.
         decoder: Version of what tried it last.
-        stored: The uri as it stands in the table, when it is not as it would be stored here and
-            now.
         content: SHA-256 of its bytes; "" when nobody noted it.
     """
 
@@ -43,7 +45,6 @@ class SourceRow:
     modified_ns: int
     recording_id: str | None
     decoder: str = ""
-    stored: str = ""
     content: str = ""
 
 
@@ -127,57 +128,29 @@ def add_source(
 def find_source(
     con: DuckDBPyConnection, *, uri: str, size_bytes: int, modified_ns: int
 ) -> SourceRow | None:
-    """The file with exactly this uri, size and time of change, as it was dealt with last; None when
-    it never was.
+    """The file with exactly this uri, size and time of change, as it was dealt with last.
 
     One of the workspace is also known by its place in it, wherever the workspace was when it was
-    seen.
+    seen. Many files are looked up at once by `warehouse.listed_files`.
+
+    Returns:
+        None when it never was dealt with.
     """
-    return _find(con, uri, "modified_ns = $modified", size=size_bytes, modified=modified_ns)
-
-
-def find_earlier(con: DuckDBPyConnection, *, uri: str, size_bytes: int) -> SourceRow | None:
-    """The file of this uri and size that gave a recording last, whenever it was changed, if its
-    content is on record.
-
-    A plain copy of a workspace has lost the times of change.
-    """
-    return _find(con, uri, "recording_id is not null and content <> ''", size=size_bytes)
-
-
-def _find(con: DuckDBPyConnection, uri: str, condition: str, **values: int) -> SourceRow | None:
     kept = keep_place(con, uri)
     rows: list[dict[str, Any]] = read_rows(
         con,
-        f"""select uri, size_bytes, modified_ns, recording_id, decoder, content
-        from source
-        where size_bytes = $size
-          and {condition}
+        """select uri, size_bytes, modified_ns, recording_id, decoder, content from source
+        where size_bytes = $size and modified_ns = $modified
           and (uri = $kept or ($inside <> '' and ends_with(uri, $inside)))
-        order by uri = $kept desc, seq desc
-        limit 1""",
-        {**values, "kept": kept, "inside": "" if kept == uri else place_inside(kept)},
+        order by uri = $kept desc, seq desc limit 1""",
+        {
+            "size": size_bytes,
+            "modified": modified_ns,
+            "kept": kept,
+            "inside": "" if kept == uri else place_inside(kept),
+        },
     )
-    return (
-        SourceRow(
-            **rows[0] | {"uri": uri, "stored": "" if rows[0]["uri"] == kept else rows[0]["uri"]}
-        )
-        if rows
-        else None
-    )
-
-
-def has_moved(found: SourceRow) -> bool:
-    """Whether a known file is on record under a place that is gone, or as releases before relative
-    places wrote it.
-    """
-    return bool(found.stored) and (found.stored == found.uri or not is_there(found.stored))
-
-
-def settle_places(con: DuckDBPyConnection, moved: Iterable[SourceRow]) -> None:
-    """Write down where files that have moved lie now."""
-    for found in moved:
-        move_place(con, found.stored, keep_place(con, found.uri))
+    return SourceRow(**{**rows[0], "uri": uri}) if rows else None
 
 
 def known_uris(con: DuckDBPyConnection) -> set[str]:
@@ -220,20 +193,25 @@ def first_uris(con: DuckDBPyConnection, recording_ids: Collection[str]) -> dict[
 
 
 def list_recordings(
-    con: DuckDBPyConnection, recording_ids: Sequence[str] | None = None
+    con: DuckDBPyConnection, recording_ids: Collection[str] | None = None
 ) -> list[StoredRecording]:
-    """Recordings, oldest first.
-
-    Args:
-        recording_ids: Only these; all when None.
-    """
-    rows = read_rows(
+    """Recordings, oldest first: all, or some of them."""
+    of_some = "where recording_id in (select unnest(?))"
+    rows: list[dict[str, Any]] = read_rows(
         con,
-        f"""{_SELECT}
-        where $ids is null or r.recording_id in (select unnest($ids::varchar[])) order by r.seq""",
-        {"ids": None if recording_ids is None else list(recording_ids)},
+        f"{_SELECT} {'' if recording_ids is None else of_some} order by r.seq",
+        [] if recording_ids is None else [list(recording_ids)],
     )
     return [_stored(row) for row in rows]
+
+
+def frame_uris(con: DuckDBPyConnection) -> pl.DataFrame:
+    """Where the content of each recording was first seen: `recording_id` and `uri`."""
+    frame: pl.DataFrame = con.sql(
+        f"""select recording_id, coalesce(({_FIRST_URI}), audio_file) as uri
+        from recording r order by r.seq"""
+    ).pl()
+    return frame
 
 
 def get_recording(con: DuckDBPyConnection, recording_id: str) -> StoredRecording:
@@ -251,19 +229,15 @@ def get_recording(con: DuckDBPyConnection, recording_id: str) -> StoredRecording
 
 
 def orphaned_recordings(con: DuckDBPyConnection) -> set[str]:
-    """Recordings that no source holds any more: the newest row of each of their uris names another
-    one, or none.
+    """Recordings that no source holds any more.
+
+    The newest row of each of their uris names another one, or none.
     """
     rows = read_rows(
         con,
         """with held as (
-          select uri, arg_max_null(recording_id, seq) as recording_id
-          from source
-          group by uri
-        )
-        select distinct s.recording_id
-        from source s
-        anti join held using (recording_id)
+          select uri, arg_max_null(recording_id, seq) as recording_id from source group by uri)
+        select distinct s.recording_id from source s anti join held using (recording_id)
         where s.recording_id is not null""",
     )
     return {str(row["recording_id"]) for row in rows}

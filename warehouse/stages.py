@@ -1,24 +1,28 @@
-"""Results of the stages of pre-labelling: all of them, those in force, and what each cost."""
+"""Results of the stages of pre-labelling: which there are, which is in force, what each cost."""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from duckdb import DuckDBPyConnection
 
-from warehouse.rows import insert_rows, read_rows
+from warehouse.rows import insert_query, insert_rows, read_rows
+
+if TYPE_CHECKING:
+    import polars as pl
+
+_WANTED = "wanted_results"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageResults:
-    """What is on record for one recording.
+    """What is on record for a recording, as far as some keys and models go.
 
     Attributes:
         known: (stage, key) of every result.
-        current: Stage -> key of the result in force.
+        current: Stage -> key of the result in force; "" for one under another key.
         models: Keys of the models behind the results.
     """
 
@@ -27,25 +31,77 @@ class StageResults:
     models: frozenset[str] = frozenset()
 
 
-def list_stage_results(con: DuckDBPyConnection) -> dict[str, StageResults]:
-    """Recording id -> its results, for every recording that has any."""
-    results: defaultdict[str, set[tuple[str, str]]] = defaultdict(set)
-    current: defaultdict[str, dict[str, str]] = defaultdict(dict)
-    models: defaultdict[str, set[str]] = defaultdict(set)
-    rows: list[dict[str, Any]] = read_rows(
-        con, "select recording_id, stage, key, model_key from stage_result order by seq"
+_NEVER, _ELSE, _AGAIN, _DONE = "0123"
+"""How a stage stands in a signature: without a result, with those of other keys, with one of its
+key that is not in force, with one that is."""
+
+
+def frame_signatures(
+    con: DuckDBPyConnection, keys: Mapping[str, str], models: Sequence[str]
+) -> pl.DataFrame:
+    """All recordings, oldest first, each with a short text that says what is on record for it.
+
+    Those of one signature stand alike, so that they are judged once; see `read_signature`.
+
+    Args:
+        keys: Stage -> the key that its results are compared with.
+        models: Keys of models that are looked for.
+
+    Returns:
+        `recording_id`, `signature` and `duration_ms`.
+    """
+    # Under which stage a result is, and whether under its key: 2 and 3 are under the second one.
+    places = " ".join(
+        f"when stage = $stage{place} then {2 * place} + (key <> $key{place})::integer"
+        for place in range(len(keys))
     )
-    for row in rows:
-        results[row["recording_id"]].add((row["stage"], row["key"]))
-        current[row["recording_id"]][row["stage"]] = row["key"]
-        if row["model_key"] is not None:
-            models[row["recording_id"]].add(row["model_key"])
-    return {
-        name: StageResults(
-            known=frozenset(results[name]), current=current[name], models=frozenset(models[name])
-        )
-        for name in results
-    }
+    users = " ".join(f"when model_key = $model{place} then {place}" for place in range(len(models)))
+    newest = "".join(
+        f""",
+        max(seq) filter (place // 2 = {place}) as newest_{place},
+        max(seq) filter (place = {2 * place}) as own_{place}"""
+        for place in range(len(keys))
+    )
+    uses = "".join(
+        f", coalesce(bool_or(model = {place}), false) as uses_{place}"
+        for place in range(len(models))
+    )
+    letters = [
+        f"""case when newest_{place} is null then '{_NEVER}' when own_{place} is null then '{_ELSE}'
+            when own_{place} < newest_{place} then '{_AGAIN}' else '{_DONE}' end"""
+        for place in range(len(keys))
+    ]
+    letters += [f"if(uses_{place}, '1', '0')" for place in range(len(models))]
+    parameters = {f"stage{place}": stage for place, stage in enumerate(keys)}
+    parameters |= {f"key{place}": key for place, key in enumerate(keys.values())}
+    parameters |= {f"model{place}": model for place, model in enumerate(models)}
+    frame: pl.DataFrame = con.sql(
+        f"""with result as (
+          select recording_id, seq, case when false then -1 {places} else -1 end as place,
+            case when false then -1 {users} else -1 end as model
+          from stage_result),
+        summary as (
+          select recording_id{newest}{uses} from result group by recording_id)
+        select r.recording_id,
+          coalesce(concat({", ".join(letters)}), '{_NEVER * len(letters)}') as signature,
+          (r.num_samples * 1000 // r.sample_rate_hz)::bigint as duration_ms
+        from recording r left join summary using (recording_id) order by r.seq""",
+        params=parameters,
+    ).pl()
+    return frame
+
+
+def read_signature(signature: str, keys: Mapping[str, str], models: Sequence[str]) -> StageResults:
+    """What a signature says; `keys` and `models` are those that it was made with."""
+    how = dict(zip(keys, signature, strict=False))
+    used = signature[len(keys) :]
+    return StageResults(
+        known=frozenset((s, keys[s]) for s, letter in how.items() if letter in (_AGAIN, _DONE)),
+        current={
+            s: keys[s] if letter == _DONE else "" for s, letter in how.items() if letter != _NEVER
+        },
+        models=frozenset(m for m, is_used in zip(models, used, strict=True) if is_used == "1"),
+    )
 
 
 def has_result(con: DuckDBPyConnection, *, recording_id: str, stage: str, key: str) -> bool:
@@ -84,40 +140,39 @@ def record_stage(
     insert_rows(con, "stage_result", [row])
 
 
-def reuse_results(
-    con: DuckDBPyConnection, wanted: Collection[tuple[str, str, str]], *, run_id: str
-) -> int:
-    """Put earlier results in force again.
+def reuse_results(con: DuckDBPyConnection, wanted: pl.DataFrame, *, run_id: str) -> int:
+    """Put earlier results in force again, as one statement.
 
     Args:
-        wanted: (recording_id, stage, key) of results on record.
+        wanted: `recording_id`, `stage` and `key` of results on record.
 
     Returns:
         How many.
     """
-    on_record: list[dict[str, Any]] = read_rows(
-        con,
-        """select recording_id, stage, key, arg_max(model_key, seq) as model_key,
-          arg_max(num_rows, seq) as num_rows
-        from stage_result
-        group by all""",
-    )
-    rows: list[dict[str, object]] = [
-        {**row, "audio_ms": 0, "seconds": 0.0, "reused": True, "run_id": run_id}
-        for row in sorted(on_record, key=lambda r: (r["recording_id"], r["stage"]))
-        if (row["recording_id"], row["stage"], row["key"]) in set(wanted)
-    ]
-    insert_rows(con, "stage_result", rows)
-    return len(rows)
+    con.register(_WANTED, wanted)
+    try:
+        return insert_query(
+            con,
+            "stage_result",
+            f"""select recording_id, stage, key, arg_max(model_key, seq) as model_key,
+              arg_max(num_rows, seq) as num_rows, 0 as audio_ms, 0.0 as seconds, true as reused,
+              $run_id as run_id
+            from stage_result semi join {_WANTED} using (recording_id, stage, key)
+            group by recording_id, stage, key order by recording_id, stage""",
+            {"run_id": run_id},
+        )
+    finally:
+        con.unregister(_WANTED)
 
 
 def stage_rates(con: DuckDBPyConnection) -> dict[tuple[str, str | None], float]:
-    """(stage, model key) -> seconds of work for each second of audio, over all results that were
-    computed.
+    """(stage, model key) -> seconds of work for each second of audio.
+
+    Over all results that were computed, and not reused.
     """
     rows: list[dict[str, Any]] = read_rows(
         con,
-        """select stage, model_key, sum(seconds) * 1000 / sum(audio_ms) as rate from stage_result
-        where not reused and audio_ms > 0 group by all""",
+        """select stage, model_key, sum(seconds) * 1000 / sum(audio_ms) as rate
+        from stage_result where not reused and audio_ms > 0 group by all""",
     )
     return {(row["stage"], row["model_key"]): float(row["rate"]) for row in rows}

@@ -133,16 +133,14 @@ def prelabel(
         show_result("prelabel", summary, as_json=as_json)
         return
     from flows.models import build_models, labeler_specs
-    from flows.prelabel.plan import plan_prelabel, plan_rows
+    from flows.prelabel.plan import list_group_uris, plan_prelabel, plan_rows
 
-    rows = plan_rows(plan_prelabel(workspace, build_models(workspace, labeler_specs(workspace))))
+    prelabelling = plan_prelabel(workspace, build_models(workspace, labeler_specs(workspace)))
     if as_json:
-        show_json(rows)
+        show_json(plan_rows(prelabelling, list_group_uris(workspace, prelabelling)))
         return
-    show_rows(
-        "pending",
-        [_without_subjects(row) for row in rows],
-    )
+    rows = plan_rows(prelabelling)
+    show_rows("pending", rows)
     total = sum(float(str(row["work_minutes"])) for row in rows)
     tell(f"about {total:.1f} minutes of one core's work; --json names the recordings")
 

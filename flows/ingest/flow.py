@@ -1,4 +1,4 @@
-"""Ingest: decode every source once, keep canonical audio, and write down what was dropped and why."""
+"""Ingest: decode every source once, keep canonical audio, and write down what was dropped."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import polars as pl
 from duckdb import DuckDBPyConnection
 from prefect import flow
 
 from flows.ingest.duplicates import find_duplicates
+from flows.ingest.listed import Listing, Source, list_all
 from flows.ingest.listing import list_manifest, list_wanted, tell_odd_consents
 from flows.ingest.manifests import describe_times
-from flows.ingest.sources import Source, in_their_words, open_local, storable
+from flows.ingest.sources import in_their_words, open_local, storable
 from flows.ingest.standing import read_standing
 from flows.ingest.tries import (
     ANOTHER_DAY,
@@ -72,8 +74,9 @@ MORE_ROOM = "raise [sources] decode_spool_gb, then `voxdata ingest --retry too_l
 PATIENT_BYTES = 100_000_000
 """A file of this size is granted [sources] decode_seconds once more."""
 
-BATCH_SIZE = 16
+LET_IN = "`voxdata forget --renew` lets it in once consent is given again"
 
+BATCH_SIZE = 16
 
 MOST_STALLS = 3
 """Of so many remote files in a row nothing came: it is the network, and not a file."""
@@ -113,28 +116,31 @@ def ingest_batch(
     decode: Decode,
     retry: Retry = NO_RETRY,
 ) -> tuple[IngestSummary, list[VoxdataError]]:
-    """Ingest some files at once; one bad file never stops the others, and the order of the workers changes nothing.
+    """Ingest some files at once.
+
+    One bad file never stops the others, and the order of the workers changes nothing.
 
     Returns:
-        What was done, and the reasons why files were left untried: the machine ran short of memory over them, or nothing of them came over
-        the network. In the ledger there is nothing about these, until memory was short on several days.
+        What was done, and the reasons why files were left untried: the machine ran short of memory
+        over them, or nothing of them came over the network. In the ledger there is nothing about
+        these, until memory was short on several days.
 
     Raises:
-        MachineError: The machine cannot go on, as when a disk is full; what was decoded before is stored, and nothing is noted about
-            the other files.
-        TransientError: A remote source could not be fetched, or nothing came of `MOST_STALLS` in a row; what was fetched before is stored.
+        MachineError: The machine cannot go on, as when a disk is full; what was decoded before is
+            stored, and nothing is noted about the other files.
+        TransientError: A remote source could not be fetched, or nothing came of `MOST_STALLS` in a
+            row; what was fetched before is stored.
     """
     settings = workspace.settings.sources
-    standing = read_standing(workspace, sources, retry)
-    passed = standing.known | standing.waiting
+    standing = read_standing(workspace, list_all(sources), retry)
+    new = standing.pending
     summary = IngestSummary(
-        listed=len(sources), known=len(standing.known), waiting=len(standing.waiting)
+        listed=len(sources), known=standing.num_known, waiting=len(standing.waiting)
     )
     limit_ms = round(settings.max_hours * 3_600_000)
     stopped: VoxdataError | None = None
     untried: list[VoxdataError] = []
     in_a_row = 0
-    new = [source for source in sources if source.uri not in passed]
     with ExitStack() as opened:
         waiting: list[
             tuple[Source, Path, Path, Future[tuple[Canonical | Refused, str]] | Refused]
@@ -205,7 +211,10 @@ def ingest_batch(
 
 @contextmanager
 def _staging(audio_dir: Path) -> Iterator[Path]:
-    """A folder for audio of which nobody knows yet whose it is; what a killed process leaves is swept."""
+    """A folder for audio of which nobody knows yet whose it is.
+
+    What a killed process leaves is swept.
+    """
     with writing(audio_dir):
         audio_dir.mkdir(parents=True, exist_ok=True)
     with workshop(audio_dir) as folder:
@@ -213,7 +222,11 @@ def _staging(audio_dir: Path) -> Iterator[Path]:
 
 
 def _give_up(workspace: Workspace, source: Source, error: ShortageError) -> Refused | None:
-    """Note a file over which memory ran out; what is to be said of it when that has happened often enough."""
+    """Note a file over which memory ran out.
+
+    Returns:
+        What is to be said of it when that has happened often enough.
+    """
     with workspace.warehouse() as con:
         detail = storable(str(error))
         tries = note_try(con, source, reason=error.reason, detail=detail, run_id=workspace.run_id)
@@ -272,9 +285,9 @@ def _settle(
     refused = found if isinstance(found, Refused) else None
     recording = None if isinstance(found, Refused) else found.recording
     if isinstance(found, Canonical) and found.silent:
+        kept = "the recording is kept, nothing is pre-labelled"
         refused = Refused(
-            reason=DropReason.SILENT,
-            detail="no sample above the noise floor; the recording is kept, nothing is pre-labelled",
+            reason=DropReason.SILENT, detail=f"no sample above the noise floor; {kept}"
         )
     workspace.require_folders("audio")  # a disk that went away meanwhile is no fault of the file
     with workspace.warehouse() as con, transaction(con):
@@ -287,9 +300,9 @@ def _settle(
                 subject=f"receipt {receipt}",
                 reason=DropReason.FORGOTTEN,
                 run_id=run_id,
-                detail="a recording that was forgotten came again; `voxdata forget --renew` lets it in once consent is given again",
+                detail=f"a recording that was forgotten came again; {LET_IN}",
             )
-            # Earlier releases decoded to its place before anybody was asked, and may have been killed.
+            # Earlier releases decoded to its place before they asked, and may have been killed.
             remove(workspace.audio_dir / audio_file_of(recording), missing_ok=True)
             return "dropped"
         if recording is not None:
@@ -336,7 +349,8 @@ def _settle(
 def _is_final(con: DuckDBPyConnection, source: Source, refused: Refused, *, run_id: str) -> bool:
     """Whether a file is not tried again while nothing about it changes.
 
-    One that is away or closed to us may come back as it was; one that hung, was killed or took too much memory has its days.
+    One that is away or closed to us may come back as it was; one that hung, was killed or took too
+    much memory has its days.
     """
     if refused.reason in PASSING:
         tries = note_try(con, source, reason=refused.reason, detail=refused.detail, run_id=run_id)
@@ -360,20 +374,23 @@ def ingest_sources(
 
     Args:
         decode: What a worker does with a file; replaced in tests.
-        still_s: Files that changed less than so long ago are left for the next time: somebody may still be writing them.
-        retry: Files that were refused for this are tried now, whenever they were tried last; without patterns these and no others.
+        still_s: Files that changed less than so long ago are left for the next time: somebody may
+            still be writing them.
+        retry: Files that were refused for this are tried now, whenever they were tried last;
+            without patterns these and no others.
 
     Raises:
         ConfigError: No source is given or configured, or one matches nothing.
     """
     newest_ns = time.time_ns() - round(still_s * 1e9)
     wanted = find_retry(workspace, retry)
-    listed = list_wanted(workspace, patterns, wanted, say=say)
-    for source in listed:
+    listing = list_wanted(workspace, patterns, wanted, say=say)
+    for source in listing.list_odd():
         if source.path is None and source.problem:
             say(f"ingest: {source.uri}: {source.problem}")
-    arrived = [source for source in listed if not still_s or source.modified_ns <= newest_ns]
-    return _ingest_listed(workspace, arrived, say=say, decode=decode, retry=wanted)
+    if still_s:
+        listing = listing.only(pl.col("modified_ns") <= newest_ns)
+    return _ingest_listed(workspace, listing, say=say, decode=decode, retry=wanted)
 
 
 def ingest_manifest(
@@ -386,9 +403,9 @@ def ingest_manifest(
     anywhere: bool = False,
     retry: DropReason | None = None,
 ) -> IngestSummary:
-    """Ingest the recordings that a manifest names, and keep what it says about each; bad rows go to the ledger, the others go on.
+    """Ingest the recordings that a manifest names, and keep what it says about each.
 
-    The same manifest again changes nothing.
+    Bad rows go to the ledger, the others go on. The same manifest again changes nothing.
 
     Args:
         audio_root: What paths are relative to; else the manifest's folder.
@@ -415,18 +432,18 @@ def ingest_manifest(
                 run_id=workspace.run_id,
             )
     wanted = find_retry(workspace, retry)
-    summary = _ingest_listed(workspace, named.listed, say=say, decode=decode, retry=wanted)
+    summary = _ingest_listed(workspace, named.listing, say=say, decode=decode, retry=wanted)
     changed = 0
     with workspace.warehouse() as con, transaction(con):
         for row in named.rows:
             source = named.sources.get(row.uri)
-            known = source and find_source(
+            dealt_with = source and find_source(
                 con, uri=source.uri, size_bytes=source.size_bytes, modified_ns=source.modified_ns
             )
-            if known and known.recording_id is not None:
+            if dealt_with and dealt_with.recording_id is not None:
                 changed += store_metadata(
                     con,
-                    known.recording_id,
+                    dealt_with.recording_id,
                     row.metadata,
                     manifest=str(manifest.absolute()),
                     run_id=workspace.run_id,
@@ -437,8 +454,10 @@ def ingest_manifest(
     again = (
         f" ({counted(repeated, 'of them repeats', 'of them repeat')} another)" if repeated else ""
     )
+    values = counted(changed, "value")
     say(
-        f"manifest: {counted(good, 'row')}{again}, {len(named.bad)} bad{wait}, {counted(changed, 'value')} new or changed"
+        f"manifest: {counted(good, 'row')}{again}, {len(named.bad)} bad{wait}, "
+        f"{values} new or changed"
     )
     tell_odd_consents(named.rows, say=say)
     if named.unreachable:
@@ -448,29 +467,23 @@ def ingest_manifest(
 
 
 def _ingest_listed(
-    workspace: Workspace, sources: Sequence[Source], *, say: Say, decode: Decode, retry: Retry
+    workspace: Workspace, listing: Listing, *, say: Say, decode: Decode, retry: Retry
 ) -> IngestSummary:
-    total, began = IngestSummary(), time.monotonic()
-    settings = workspace.settings.sources
-    workers = min(settings.workers or count_cores(), max(len(sources), 1))
-    untried: list[VoxdataError] = []
-    limits = Limits(
-        memory_bytes=round(settings.decode_memory_gb * (1 << 30)),
-        file_bytes=round(settings.decode_spool_gb * (1 << 30)),
+    began = time.monotonic()
+    standing = read_standing(workspace, listing, retry)
+    num_waiting = len(standing.waiting)
+    total = IngestSummary(
+        listed=standing.num_known + num_waiting, known=standing.num_known, waiting=num_waiting
     )
-    with WorkerPool(workers=workers, limits=limits) as pool:
-        for start in range(0, len(sources), BATCH_SIZE):
-            batch = sources[start : start + BATCH_SIZE]
-            part, left = call(ingest_batch, workspace, batch, pool, decode, retry)
-            untried += left
-            total = add_up(total, part)
-            rate = total.listed / max(time.monotonic() - began, 1e-3)
-            left_s = (len(sources) - total.listed) / rate
-            say(
-                f"ingest: {total.listed}/{len(sources)} files, {counted(total.recordings, 'new recording')}, {total.dropped} dropped, "
-                f"{counted(total.remarks, 'remark')}; "
-                f"{rate:.1f} files/s, {left_s:.0f} s left"
-            )
+    untried: list[VoxdataError] = []
+    if total.listed:
+        to_go = len(standing.pending)
+        pace = f"{to_go} to decode" if to_go else _pace(total.listed, began=began, num_left=0)
+        _tell_progress(total, len(listing), pace, say=say)
+    if standing.pending:
+        total, untried = _ingest_pending(
+            workspace, standing.pending, total, say=say, decode=decode, retry=retry
+        )
     find_duplicates(workspace, say=say)
     show_table(
         "ingest",
@@ -483,10 +496,61 @@ def _ingest_listed(
             if all(isinstance(error, TransientError) for error in untried)
             else ShortageError
         )
-        raise kind(
-            f"{counted(len(untried), 'file was', 'files were')} not ingested, the others were: {untried[0]}"
-        )
+        left = counted(len(untried), "file was", "files were")
+        raise kind(f"{left} not ingested, the others were: {untried[0]}")
     return total
+
+
+def _ingest_pending(
+    workspace: Workspace,
+    pending: Listing,
+    total: IngestSummary,
+    *,
+    say: Say,
+    decode: Decode,
+    retry: Retry,
+) -> tuple[IngestSummary, list[VoxdataError]]:
+    """Ingest the files that are to be tried, batch by batch.
+
+    Args:
+        total: What is done with the others.
+
+    Returns:
+        What was done in all, and why files were left untried.
+    """
+    settings = workspace.settings.sources
+    workers = min(settings.workers or count_cores(), len(pending))
+    limits = Limits(
+        memory_bytes=round(settings.decode_memory_gb * (1 << 30)),
+        file_bytes=round(settings.decode_spool_gb * (1 << 30)),
+    )
+    num_listed = total.listed + len(pending)
+    untried: list[VoxdataError] = []
+    began = time.monotonic()
+    with WorkerPool(workers=workers, limits=limits) as pool:
+        for start in range(0, len(pending), BATCH_SIZE):
+            batch = pending[start : start + BATCH_SIZE]
+            part, left = call(ingest_batch, workspace, batch, pool, decode, retry)
+            untried += left
+            total = add_up(total, part)
+            num_left = num_listed - total.listed
+            pace = _pace(start + len(batch), began=began, num_left=num_left)
+            _tell_progress(total, num_listed, pace, say=say)
+    return total, untried
+
+
+def _pace(num_done: int, *, began: float, num_left: int) -> str:
+    """How fast files are done since `began`, and how long the others will take."""
+    rate = num_done / max(time.monotonic() - began, 1e-3)
+    return f"{rate:.1f} files/s, {num_left / rate:.0f} s left"
+
+
+def _tell_progress(total: IngestSummary, num_listed: int, pace: str, *, say: Say) -> None:
+    say(
+        f"ingest: {total.listed}/{num_listed} files, "
+        f"{counted(total.recordings, 'new recording')}, {total.dropped} dropped, "
+        f"{counted(total.remarks, 'remark')}; {pace}"
+    )
 
 
 @flow(

@@ -1,4 +1,4 @@
-"""Which sources an ingestion is about: the inbox, what the command names, or the rows of a manifest."""
+"""Which sources an ingestion is about: the inbox, named ones, or the rows of a manifest."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from flows.ingest.listed import Listing, Source, list_all
 from flows.ingest.manifests import ManifestRow, name_recordings
-from flows.ingest.sources import Source, list_file, list_sources
+from flows.ingest.sources import list_file, list_sources
 from flows.ingest.tries import (
     Retry,
     list_refused,
@@ -30,8 +31,11 @@ NAMED_PROBLEMS = 10
 
 def list_wanted(
     workspace: Workspace, patterns: Sequence[str], retry: Retry, *, say: Say
-) -> list[Source]:
-    """The files that patterns name, or the inbox; of a retry without patterns all that were refused for its reason."""
+) -> Listing:
+    """The files that patterns name, or the inbox.
+
+    Of a retry without patterns they are all that were refused for its reason.
+    """
     if retry.reason is not None and not patterns:
         return list_refused(retry, say=say)
     return list_sources(source_patterns(workspace, patterns))
@@ -55,10 +59,9 @@ class _Named:
     unreachable: list[TransientError]
 
     @property
-    def listed(self) -> list[Source]:
+    def listing(self) -> Listing:
         """Each file once, sorted."""
-        once = {source.uri: source for source in self.sources.values()}
-        return [once[uri] for uri in sorted(once)]
+        return list_all(self.sources.values())
 
 
 def list_manifest(manifest: Path, *, audio_root: Path | None, anywhere: bool) -> _Named:
@@ -90,8 +93,9 @@ def list_manifest(manifest: Path, *, audio_root: Path | None, anywhere: bool) ->
             unreachable.append(error)
     bad.sort(key=lambda trouble: trouble.number)
     if bad and not sources and not unreachable:
+        rows_text = counted(len(bad), "row")
         raise ManifestError(
-            f"{manifest}: none of its {counted(len(bad), 'row')} names a recording that can be read; "
+            f"{manifest}: none of its {rows_text} names a recording that can be read; "
             f"row {bad[0].number}: {bad[0].problem}. Nothing was written; {REMEDY}"
         )
     kept = [replace(row, repeats=row.repeats if row.uri in sources else 0) for row in rows]
@@ -112,9 +116,8 @@ def tell_odd_consents(rows: Sequence[ManifestRow], *, say: Say) -> None:
         if rest
         else ""
     )
-    say(
-        f"manifest: not understood, so these recordings are not used: {shown}{more}; write yes or no, and a date as 2027-01-31"
-    )
+    remedy = "write yes or no, and a date as 2027-01-31"
+    say(f"manifest: not understood, so these recordings are not used: {shown}{more}; {remedy}")
 
 
 def source_patterns(workspace: Workspace, patterns: Sequence[str]) -> list[str]:

@@ -2,30 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
-from duckdb import DuckDBPyConnection
-
+from flows.ingest.listed import Listing
 from flows.ingest.listing import list_manifest, list_wanted, tell_odd_consents
 from flows.ingest.manifests import describe_times
-from flows.ingest.sources import Source
 from flows.ingest.standing import Standing, read_standing
-from flows.ingest.tries import (
-    Retry,
-    describe_tries,
-    find_retry,
-)
+from flows.ingest.tries import Retry, describe_tries, find_retry
 from flows.workspace import Say, Workspace
 from voxdata.audio import decoder_version
 from voxdata.counted import counted
-from voxdata.errors import (
-    DropReason,
-)
-from warehouse.recordings import (
-    find_source,
-    known_uris,
-)
+from voxdata.errors import DropReason
+from warehouse.listed_files import find_seen
 
 
 def plan_ingest(
@@ -34,8 +23,8 @@ def plan_ingest(
     """What an ingestion would do with each file that is not known.
 
     Returns:
-        Rows with uri, standing, size and why. The standing is "new", "changed", "retry", or "waits" for a file that was tried today in
-        vain and has days left.
+        Rows with uri, standing, size and why. The standing is "new", "changed", "retry", or "waits"
+        for a file that was tried today in vain and has days left.
     """
     wanted = find_retry(workspace, retry)
     return _plan_listed(workspace, list_wanted(workspace, patterns, wanted, say=say), wanted)
@@ -50,7 +39,7 @@ def plan_manifest(
     anywhere: bool = False,
     retry: DropReason | None = None,
 ) -> list[dict[str, object]]:
-    """What ingesting a manifest would do, as `plan_ingest`; rows that cannot be used are said. Writes nothing.
+    """What ingesting a manifest would do, as `plan_ingest`; rows that cannot be used are said.
 
     Raises:
         ConfigError: The manifest cannot be read.
@@ -62,46 +51,46 @@ def plan_manifest(
     for trouble in named.bad:
         say(f"manifest: {manifest}, row {trouble.number}: {trouble.problem}")
     if named.unreachable:
-        say(
-            f"manifest: {manifest}: {counted(len(named.unreachable), 'row')} cannot be reached now; {named.unreachable[0]}"
-        )
+        waiting = counted(len(named.unreachable), "row")
+        say(f"manifest: {manifest}: {waiting} cannot be reached now; {named.unreachable[0]}")
     tell_odd_consents(named.rows, say=say)
-    return _plan_listed(workspace, named.listed, find_retry(workspace, retry))
+    return _plan_listed(workspace, named.listing, find_retry(workspace, retry))
 
 
-def _plan_listed(
-    workspace: Workspace, sources: Sequence[Source], retry: Retry
-) -> list[dict[str, object]]:
+def _plan_listed(workspace: Workspace, listing: Listing, retry: Retry) -> list[dict[str, object]]:
+    standing = read_standing(workspace, listing, retry)
+    with workspace.warehouse(read_only=True) as con:
+        seen = find_seen(con, standing.unknown.files)
+    on_record = {
+        uri: (recording_id, decoder)
+        for uri, recording_id, decoder in standing.on_record.iter_rows()
+    }
     rows: list[dict[str, object]] = []
-    standing = read_standing(workspace, sources, retry)
-    with workspace.warehouse() as con:
-        seen = known_uris(con)
-        for source in sources:
-            if source.uri in standing.known:
-                continue
-            how, why = _plan_source(con, source, standing, seen)
-            rows.append(
-                {"uri": source.uri, "standing": how, "size_bytes": source.size_bytes, "why": why}
-            )
+    for source in standing.unknown:
+        how, why = _plan_source(source.uri, standing, on_record, seen)
+        rows.append(
+            {"uri": source.uri, "standing": how, "size_bytes": source.size_bytes, "why": why}
+        )
     return rows
 
 
 def _plan_source(
-    con: DuckDBPyConnection, source: Source, standing: Standing, seen: set[str]
+    uri: str,
+    standing: Standing,
+    on_record: Mapping[str, tuple[str | None, str]],
+    seen: Collection[str],
 ) -> tuple[str, str]:
     """How a file stands that is not known, and why."""
-    tries = standing.tries.get(source.uri)
-    if source.uri in standing.waiting and tries is not None:
+    tries = standing.tries.get(uri)
+    if uri in standing.waiting and tries is not None:
         later = f"again on another day, or now with --retry {tries.reason}"
         return "waits", f"{describe_tries(tries)}; {later}"
     if tries is not None:
         return "retry", describe_tries(tries)
-    same = find_source(
-        con, uri=source.uri, size_bytes=source.size_bytes, modified_ns=source.modified_ns
-    )
-    if same is None:
-        return ("changed", "its size or time is another") if source.uri in seen else ("new", "")
-    if same.recording_id is not None:
+    if uri not in on_record:
+        return ("changed", "its size or time is another") if uri in seen else ("new", "")
+    recording_id, decoder = on_record[uri]
+    if recording_id is not None:
         return "retry", "its canonical audio is missing or damaged"
-    changed = same.decoder != decoder_version()
+    changed = decoder != decoder_version()
     return "retry", "the decoder changed" if changed else "it was asked for"

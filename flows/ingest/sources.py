@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import errno
-import glob
 import hashlib
 import os
 import re
-import stat
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,9 +16,10 @@ from urllib.parse import unquote, urlsplit
 from fsspec.config import conf  # type: ignore[import-untyped]
 from fsspec.core import url_to_fs  # type: ignore[import-untyped]
 
+from flows.ingest.listed import Lister, Listing, Source
+from flows.ingest.local import is_absent, list_local, local_source
 from voxdata.durable import scratch_folder
 from voxdata.errors import AudioError, ConfigError, DropReason, TransientError
-from voxdata.machine import find_fault
 from voxdata.stores import explain_store
 
 STILL_S = 2.0
@@ -34,68 +32,51 @@ _WEB = ("http", "https")
 _SUFFIX = re.compile(r"\.\w{1,15}", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
-    """One file that may hold a recording.
-
-    Attributes:
-        uri: Absolute path (as a file:// URL when the name is not valid UTF-8) or URL.
-        name: The last part of the path, for people.
-        size_bytes: -1 when the store does not say.
-        modified_ns: When it last changed; where a store tells no time, a number that changes with its ETag; else 0.
-        path: Where it lies on this machine; None when it must be fetched.
-        problem: Why it cannot be read, such as a link that leads out of the folder; "" when nothing is known to be wrong.
-        problem_reason: What the ledger records then.
-    """
-
-    uri: str
-    name: str
-    size_bytes: int
-    modified_ns: int
-    path: Path | None = None
-    problem: str = ""
-    problem_reason: DropReason = DropReason.MISSING
-
-
-def list_sources(patterns: Sequence[str]) -> list[Source]:
+def list_sources(patterns: Sequence[str]) -> Listing:
     """List every file that the patterns name, sorted by URI, each once.
 
-    A folder stands for all files below it, hidden ones and sidecars included: what is no audio gets its row in the ledger instead of
-    being passed over. Links inside a folder are followed when they stay inside; one that leads out, a broken one, and anything that is
-    no regular file are listed with a `problem`. An existing folder without files gives nothing; that is how an inbox looks most days.
+    A folder stands for all files below it, hidden ones and sidecars included: what is no audio gets
+    its row in the ledger instead of being passed over. Links inside a folder are followed when they
+    stay inside; one that leads out, a broken one, and anything that is no regular file are listed
+    with a `problem`. An existing folder without files gives nothing; that is how an inbox looks
+    most days.
 
     Args:
-        patterns: Files, folders, globs (`**` crosses folders), or URLs that fsspec opens (s3://, gs://, https://, file://, memory://).
-            An existing path is taken literally, whatever characters it has. http(s) URLs are single files.
+        patterns: Files, folders, globs (`**` crosses folders), or URLs that fsspec opens (s3://,
+            gs://, https://, file://, memory://). An existing path is taken literally, whatever
+            characters it has. http(s) URLs are single files.
 
     Returns:
-        The files. A pattern that matches nothing, that is no URL, or whose store is unknown or refuses access, is among them with its
-        `problem`, as long as another pattern is in order.
+        The files. A pattern that matches nothing, that is no URL, or whose store is unknown or
+        refuses access, is among them with its `problem`, as long as another pattern is in order.
 
     Raises:
         ConfigError: No pattern is in order.
         TransientError: A store cannot be reached.
     """
-    found: dict[str, Source] = {}
+    lister = Lister()
     wrong: dict[str, ConfigError] = {}
     for pattern in patterns:
         try:
-            found.update((source.uri, source) for source in _list_pattern(pattern))
+            _list_pattern(lister, pattern)
         except ConfigError as error:
             wrong[pattern] = error
     if wrong and len(wrong) == len(set(patterns)):
         raise next(iter(wrong.values()))
     for pattern, trouble in wrong.items():
-        source = _no_source(pattern, trouble)
-        found[source.uri] = source
-    return [found[uri] for uri in sorted(found)]
+        lister.add(_no_source(pattern, trouble))
+    return lister.listing()
 
 
-def _list_pattern(pattern: str) -> list[Source]:
+def _list_pattern(lister: Lister, pattern: str) -> None:
     scheme = _scheme(pattern)
     if scheme == "file":
-        return _list_local(_path_of(pattern), pattern)
-    return _list_remote(pattern, scheme) if scheme else _list_local(pattern, pattern)
+        list_local(lister, _path_of(pattern), pattern)
+    elif scheme:
+        for source in _list_remote(pattern, scheme):
+            lister.add(source)
+    else:
+        list_local(lister, pattern, pattern)
 
 
 def _scheme(text: str) -> str:
@@ -117,7 +98,10 @@ def _path_of(url: str) -> str:
 
 
 def _no_source(pattern: str, error: ConfigError) -> Source:
-    """A pattern that names nothing, among others that do: it gets its row in the ledger, and is looked at again each time."""
+    """A pattern that names nothing, among others that do.
+
+    It gets its row in the ledger, and is looked at again each time.
+    """
     problem = str(error).removeprefix(f"{pattern!r} ").removeprefix(f"{pattern}: ")
     name = storable(pattern)
     return Source(
@@ -148,23 +132,26 @@ def list_file(uri: str) -> Source:
     """
     scheme = _scheme(uri)
     if scheme and scheme != "file":
-        found = _list_remote(uri, scheme)
-        if len(found) != 1:
-            raise ConfigError(f"{uri}: is {len(found)} files; name one")
-        return found[0]
+        files = _list_remote(uri, scheme)
+        if len(files) != 1:
+            raise ConfigError(f"{uri}: is {len(files)} files; name one")
+        return files[0]
     path = Path(_path_of(uri) if scheme else uri)
-    if _is_absent(path):
+    if is_absent(path):
         raise ConfigError(f"{path}: there is no such file")
-    if os.path.isdir(path):  # noqa: PTH112 - unlike Path.is_dir() it is no error where access is denied
+    # Unlike Path.is_dir() it is no error where access is denied.
+    if os.path.isdir(path):  # noqa: PTH112
         raise ConfigError(f"{path}: is a folder; name one file")
-    return _local_source(path, inside=None)
+    return local_source(path)
 
 
 @contextmanager
 def open_local(
     source: Source, *, near: Path | None = None, stall_s: float = FETCH_STALL_S
 ) -> Iterator[Path]:
-    """Lend a local path to the file for the length of a `with` block; a remote file is fetched into a temporary one.
+    """Lend a local path to the file for the length of a `with` block.
+
+    A remote file is fetched into a temporary one.
 
     Args:
         near: The workspace, in whose scratch folder a remote file is put.
@@ -194,16 +181,16 @@ def open_local(
         except Exception as error:  # every store raises exceptions of its own
             raise explain_store(source.uri, error) from error
         if 0 <= source.size_bytes != path.stat().st_size:
-            raise TransientError(
-                f"{source.uri}: {path.stat().st_size} bytes arrived instead of {source.size_bytes}; ingest again"
-            )
+            arrived = f"{path.stat().st_size} bytes arrived instead of {source.size_bytes}"
+            raise TransientError(f"{source.uri}: {arrived}; ingest again")
         yield path
 
 
 def _patience(scheme: str, stall_s: float) -> dict[str, Any]:
-    """Options by which a store's client gives up when nothing comes for so long, and not before; others in fsspec's own files stay.
+    """Options by which a store's client gives up when nothing comes for so long, and not before.
 
-    A client of the web would give up after five minutes, whatever came.
+    Others in fsspec's own files stay. A client of the web would give up after five minutes,
+    whatever came.
     """
     if scheme == "s3":
         return {
@@ -232,8 +219,8 @@ def _patience(scheme: str, stall_s: float) -> dict[str, Any]:
 
 
 def _configured(scheme: str, option: str) -> dict[str, Any]:
-    found: dict[str, Any] = conf.get(scheme, {}).get(option, {})
-    return found
+    options: dict[str, Any] = conf.get(scheme, {}).get(option, {})
+    return options
 
 
 def _plain_suffix(name: str) -> str:
@@ -243,134 +230,11 @@ def _plain_suffix(name: str) -> str:
 
 
 def in_their_words(text: str, source: Source, path: Path) -> str:
-    """A message about a source, under its URI: not the copy it was fetched into, nor a name that is no UTF-8."""
+    """A message about a source, under its URI.
+
+    It names neither the copy that it was fetched into, nor a name that is no UTF-8.
+    """
     return storable(text.replace(str(path), source.uri))
-
-
-def _is_absent(path: Path) -> bool:
-    """Whether there is no such name; one that may not be looked at is there, as far as we know."""
-    try:
-        path.lstat()
-    except (FileNotFoundError, NotADirectoryError, ValueError):
-        return True
-    except OSError:
-        return False
-    return False
-
-
-def _list_local(text: str, pattern: str) -> list[Source]:
-    if not text.strip():
-        raise ConfigError(f"{pattern!r} names no file; give a path or URL")
-    try:
-        path = Path(text).expanduser()
-        matches = [str(path)]
-        if _is_absent(path):
-            # pathlib knows no pattern that is absolute.
-            matches = glob.glob(str(path), recursive=True, include_hidden=True)  # noqa: PTH207
-    except (ValueError, RuntimeError) as error:  # such as "~nobody"
-        raise ConfigError(f"{pattern!r} is not a path ({error})") from error
-    if not matches:
-        raise ConfigError(f"{pattern!r} matches no file; check the path")
-    return [source for match in matches for source in _list_below(Path(match))]
-
-
-def _list_below(path: Path) -> list[Source]:
-    # Unlike Path.is_dir() it is no error where access is denied.
-    return _walk(path) if os.path.isdir(path) else [_local_source(path, inside=None)]  # noqa: PTH112
-
-
-def _walk(root: Path) -> list[Source]:
-    inside = root.resolve()
-    problems: list[OSError] = []
-    out: list[Source] = []
-    for folder, folders, files in os.walk(root, onerror=problems.append):
-        out += [_local_source(Path(folder) / name, inside=inside) for name in files]
-        # Unlike Path.is_symlink() it is no error where a path is longer than the system allows.
-        links = [path for name in folders if os.path.islink(path := Path(folder) / name)]  # noqa: PTH114
-        # A link to a folder inside is not followed: the walk reaches its files by their own names.
-        out += [_local_source(link, inside=inside) for link in links if _leads_out(link, inside)]
-    for problem in problems:
-        source = _local_source(Path(os.fsdecode(problem.filename)), inside=None)
-        _blame_machine(problem)
-        words = f"the folder cannot be read ({problem.strerror}); grant access or move it"
-        out.append(_with_problem(source, words, reason=DropReason.NOT_READABLE))
-    return out
-
-
-def _leads_out(link: Path, inside: Path) -> bool:
-    """Whether a link ends outside a folder, or nowhere."""
-    try:
-        return not link.resolve().is_relative_to(inside)
-    except (OSError, RuntimeError):  # changed while it was looked at, into one that leads to itself
-        return True
-
-
-def _local_source(path: Path, *, inside: Path | None) -> Source:
-    absolute = path.absolute()
-    if ".." in absolute.parts:
-        # One name for one file; the last part stays as it is, since it may be a link.
-        absolute = absolute.parent.resolve() / absolute.name
-    try:
-        str(absolute).encode()
-        uri = str(absolute)
-    except UnicodeEncodeError:
-        uri = absolute.as_uri()
-    name = os.fsencode(absolute.name).decode(errors="replace")
-    try:
-        info = absolute.stat()
-    except OSError as error:
-        _blame_machine(error)
-        gone = isinstance(error, FileNotFoundError) or error.errno == errno.ELOOP
-        reason = DropReason.MISSING if gone else DropReason.NOT_READABLE
-        problem = (
-            "a link that leads nowhere"
-            if gone and absolute.is_symlink()
-            else f"cannot be read ({error.strerror})"
-        )
-        return Source(
-            uri=uri,
-            name=name,
-            size_bytes=-1,
-            modified_ns=0,
-            path=absolute,
-            problem=problem,
-            problem_reason=reason,
-        )
-    source = Source(
-        uri=uri, name=name, size_bytes=info.st_size, modified_ns=info.st_mtime_ns, path=absolute
-    )
-    if inside is not None and absolute.is_symlink() and _leads_out(absolute, inside):
-        return _with_problem(
-            source,
-            "a link that leads out of its folder; name its target to ingest it",
-            reason=DropReason.OUTSIDE,
-        )
-    if not stat.S_ISREG(info.st_mode) and not stat.S_ISDIR(info.st_mode):
-        return _with_problem(
-            source, "not a regular file (a pipe, socket or device)", reason=DropReason.NOT_AUDIO
-        )
-    return source
-
-
-def _blame_machine(error: OSError) -> None:
-    """Raise what is the machine's fault, such as too many open files; the rest is said of the file."""
-    fault = find_fault(error)
-    if fault is not None:
-        raise fault from error
-
-
-def _with_problem(
-    source: Source, problem: str, *, reason: DropReason = DropReason.MISSING
-) -> Source:
-    return Source(
-        uri=source.uri,
-        name=source.name,
-        size_bytes=source.size_bytes,
-        modified_ns=source.modified_ns,
-        path=source.path,
-        problem=problem,
-        problem_reason=reason,
-    )
 
 
 def _list_remote(pattern: str, scheme: str) -> list[Source]:
@@ -390,9 +254,8 @@ def _list_remote(pattern: str, scheme: str) -> list[Source]:
         else:
             entries = {}
     except FileNotFoundError as error:
-        cause = (
-            error.__cause__
-        )  # for http, whatever went wrong: only some of it means that the file is not there
+        # For http, whatever went wrong: only some of it means that the file is not there.
+        cause = error.__cause__
         if (
             isinstance(cause, Exception)
             and not isinstance(cause, FileNotFoundError)
@@ -411,10 +274,10 @@ def _list_remote(pattern: str, scheme: str) -> list[Source]:
 def _stay_inside(source: Source, key: str) -> Source:
     """A store may list what it likes; a name that climbs out of its folder is not opened."""
     if ".." in key.split("/") or "\0" in key:
-        return _with_problem(
+        return replace(
             source,
-            "its name climbs out of the folder that the store lists; rename it there",
-            reason=DropReason.OUTSIDE,
+            problem="its name climbs out of the folder that the store lists; rename it there",
+            problem_reason=DropReason.OUTSIDE,
         )
     return source
 

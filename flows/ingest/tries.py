@@ -1,13 +1,14 @@
-"""Files that hung, were killed or took too much memory: when they are tried again, and what is said of them."""
+"""Files that hung, were killed or swelled: when they are tried again, and what is said of them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
+import polars as pl
 from duckdb import DuckDBPyConnection
 
-from flows.ingest.sources import Source, list_file
+from flows.ingest.listed import Listing, Source, list_all
+from flows.ingest.sources import list_file
 from flows.workers import days
 from flows.workspace import Say, Workspace
 from voxdata.audio import decoder_version
@@ -36,11 +37,12 @@ def version_of(source: Source) -> str:
     return f"{source.size_bytes} {source.modified_ns} {decoder_version()}"
 
 
-def find_tries(con: DuckDBPyConnection, sources: Sequence[Source]) -> dict[str, Tries]:
+def find_tries(con: DuckDBPyConnection, listing: Listing) -> dict[str, Tries]:
     """URI of a file -> how often it was tried in vain as it is now."""
-    known = list_tries(con)
-    keys = {source.uri: (INGEST, source.uri, version_of(source)) for source in sources}
-    return {uri: known[key] for uri, key in keys.items() if key in known}
+    in_vain = list_tries(con, stage=INGEST)
+    tried = listing.only(pl.col("uri").is_in([subject for _, subject, _ in in_vain]))
+    keys = {source.uri: (INGEST, source.uri, version_of(source)) for source in tried}
+    return {uri: in_vain[key] for uri, key in keys.items() if key in in_vain}
 
 
 def note_try(
@@ -77,12 +79,12 @@ def find_retry(workspace: Workspace, reason: DropReason | None) -> Retry:
         return Retry(reason=reason, uris=frozenset(refused_files(con, reason)))
 
 
-def list_refused(retry: Retry, *, say: Say) -> list[Source]:
-    """The files of a retry that are still there, sorted; of the others it is said that they are not."""
-    found = []
+def list_refused(retry: Retry, *, say: Say) -> Listing:
+    """The files of a retry that are still there; of the others it is said that they are not."""
+    refused = []
     for uri in sorted(retry.uris):
         try:
-            found.append(list_file(uri))
+            refused.append(list_file(uri))
         except (ConfigError, TransientError) as error:
             say(f"ingest: not tried again: {error}")
-    return found
+    return list_all(refused)

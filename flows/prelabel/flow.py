@@ -1,6 +1,4 @@
-"""Pre-label: who spoke when, what was said, how good the audio is, what is private, and a proposal
-under each scheme.
-"""
+"""Pre-label: who spoke when, what was said, audio quality, private data, and proposed labels."""
 
 from __future__ import annotations
 
@@ -16,7 +14,7 @@ from prefect import flow
 
 from flows.models import LabelerSpec, build_models, labeler_specs
 from flows.prelabel.link_voices import link_voices
-from flows.prelabel.plan import PlannedRecording, PrelabelPlan, plan_prelabel
+from flows.prelabel.plan import PlannedRecording, PrelabelPlan, list_pending, plan_prelabel
 from flows.prelabel.store import store_outcome
 from flows.prelabel.worker import (
     Failure,
@@ -57,6 +55,7 @@ from voxdata.increment import (
     SCAN,
     SECOND_OPINION,
     TRANSCRIBE,
+    Standing,
     pack_units,
 )
 from voxdata.prelabel import Models, RecordingWork
@@ -65,7 +64,6 @@ from voxdata.tally import add_up
 from warehouse.attempts import record_attempt
 from warehouse.batches import staged_rows
 from warehouse.erase import is_forgotten
-from warehouse.rows import read_rows
 from warehouse.stages import reuse_results
 from warehouse.utterances import list_cut, list_transcripts, list_turns
 
@@ -109,21 +107,24 @@ def prelabel_pending(workspace: Workspace, *, say: Say) -> PrelabelSummary:
     specs = labeler_specs(workspace)
     models = build_models(workspace, specs)
     plan = plan_prelabel(workspace, models)
-    summary = PrelabelSummary(reused=_reuse(workspace, plan))
+    pending = list_pending(workspace, plan)
+    summary = PrelabelSummary()
+    if not (again := plan.again).is_empty():
+        with workspace.warehouse() as con:
+            reused = reuse_results(con, again, run_id=workspace.run_id)
+        summary = PrelabelSummary(reused=reused)
     _tell_cut_again(workspace, plan, say=say)
-    progress = _Progress(
-        total_ms=sum(r.stored.recording.duration_ms for r in plan.pending), say=say
-    )
+    progress = _Progress(total_ms=sum(group.duration_ms for group in plan.pending), say=say)
     unreadable: list[Outcome] = []
     held: list[Outcome] = []
     trouble = ""
     short: list[str] = []
     for unit, worked in run_units(
-        workspace, make_units(workspace, plan, models, specs, unreadable)
+        workspace, make_units(workspace, plan, pending, models, specs, unreadable)
     ):
-        finished = _note_shortages(workspace, plan, worked)
-        short += [f"recording {o.work.recording_id}: {o.shortage}" for o in finished if o.shortage]
-        outcomes = [outcome for outcome in finished if not outcome.shortage]
+        noted = _note_shortages(workspace, plan, pending, worked)
+        short += [f"recording {o.work.recording_id}: {o.shortage}" for o in noted if o.shortage]
+        outcomes = [outcome for outcome in noted if not outcome.shortage]
         if not outcomes:
             continue
         failures = [
@@ -133,43 +134,31 @@ def prelabel_pending(workspace: Workspace, *, say: Say) -> PrelabelSummary:
         ]
         trouble = trouble or (failures[0].detail if failures else "")
         if len(failures) == len(outcomes) and not summary.recordings:
-            # A model that refuses everything is no recording's fault: nothing is written down until
-            # one succeeds.
+            # A model that refuses everything is no recording's fault: nothing is written down
+            # until one succeeds.
             held += outcomes
-            if len(held) < min(HOPELESS, len(plan.pending)):
+            if len(held) < min(HOPELESS, len(pending)):
                 continue
             raise BackendError(f"nothing can be pre-labelled: {trouble}")
-        part = call(store_unit, workspace, plan, models, [*held, *outcomes])
+        part = call(store_unit, workspace, plan, pending, models, [*held, *outcomes])
         held = []
         summary = add_up(summary, part)
         progress.advance(unit, summary)
     if unreadable:
-        summary = add_up(summary, call(store_unit, workspace, plan, models, unreadable))
+        summary = add_up(summary, call(store_unit, workspace, plan, pending, models, unreadable))
         lost = counted(len(unreadable), "recording has lost its", "recordings have lost their")
         say(f"prelabel: {lost} canonical audio; `voxdata ingest` decodes it again")
     link_voices(workspace, say=say)
     _tell_summary(summary, models, say=say)
     show_table("prelabel", [asdict(summary)], description="Pre-labelling of this run")
     if short:
-        raise ShortageError(
-            f"{counted(len(short), 'recording was', 'recordings were')} not pre-labelled, "
-            f"the others were: {short[0]}"
-        )
+        left = counted(len(short), "recording was", "recordings were")
+        raise ShortageError(f"{left} not pre-labelled, the others were: {short[0]}")
     if trouble:
         raise BackendError(
             f"a model failed, the rest was done; run again once it is fixed: {trouble}"
         )
     return summary
-
-
-def _reuse(workspace: Workspace, plan: PrelabelPlan) -> int:
-    """Take results over that were computed before; returns how many."""
-    again: set[tuple[str, str, str]] = set()
-    for planned in plan.recordings:
-        key = planned.stored.recording.recording_id
-        again |= {(key, stage, plan.keys[stage]) for stage in planned.again}
-    with workspace.warehouse() as con:
-        return reuse_results(con, again, run_id=workspace.run_id) if again else 0
 
 
 def _tell_summary(summary: PrelabelSummary, models: Models, *, say: Say) -> None:
@@ -178,21 +167,19 @@ def _tell_summary(summary: PrelabelSummary, models: Models, *, say: Say) -> None
     proposals = counted(summary.predictions, "proposal")
     say(f"prelabel: {done}, {summary.failed} failed, {proposals} by {named}")
     if summary.abstentions:
-        say(
-            f"prelabel: {summary.abstentions} of these proposals abstain, "
-            "since the model cannot decide: they tick nothing on the screen"
-        )
+        why = "since the model cannot decide: they tick nothing on the screen"
+        say(f"prelabel: {summary.abstentions} of these proposals abstain, {why}")
 
 
 def _note_shortages(
-    workspace: Workspace, plan: PrelabelPlan, outcomes: Sequence[Outcome]
+    workspace: Workspace,
+    plan: PrelabelPlan,
+    pending: Mapping[str, PlannedRecording],
+    outcomes: Sequence[Outcome],
 ) -> list[Outcome]:
-    """Note recordings for which memory was short, and let those rest for which it was so on several
-    days.
-    """
+    """Note recordings for which memory was short, and let those rest that had it so often."""
     if not any(outcome.shortage for outcome in outcomes):
         return list(outcomes)
-    stored = {r.stored.recording.recording_id: r.stored for r in plan.recordings}
     noted = []
     with workspace.warehouse() as con:
         for outcome in outcomes:
@@ -201,7 +188,7 @@ def _note_shortages(
                 tries = record_attempt(
                     con,
                     stage=stage,
-                    subject=stored[name].uri,
+                    subject=pending[name].stored.uri,
                     recording_id=name,
                     key=plan.keys[stage],
                     reason=outcome.shortage_reason,
@@ -216,23 +203,16 @@ def _note_shortages(
 
 
 def _tell_cut_again(workspace: Workspace, plan: PrelabelPlan, *, say: Say) -> None:
-    """Say that utterances are cut anew: what people said about one with other bounds stays with the
-    old one.
+    """Say that utterances are cut anew.
+
+    What people said about one with other bounds stays with the old one.
     """
-    wanted = {r.stored.recording.recording_id for r in plan.recordings if CUT in r.wanted}
-    with workspace.warehouse() as con:
-        cut_before = {
-            str(row["recording_id"])
-            for row in read_rows(
-                con, "select distinct recording_id from stage_result where stage = 'cut'"
-            )
-        }
-    if again := wanted & cut_before:
+    stale = (group for group in plan.groups if group.standing.get(CUT) is Standing.STALE)
+    if again := sum(group.size for group in stale):
         cutting = workspace.settings.utterance
         say(
-            f"prelabel: {counted(len(again), 'recording is', 'recordings are')} cut again, "
-            "since [utterance] "
-            f"(pause_ms {cutting.pause_ms}, min_ms {cutting.min_ms}, "
+            f"prelabel: {counted(again, 'recording is', 'recordings are')} cut again, "
+            f"since [utterance] (pause_ms {cutting.pause_ms}, min_ms {cutting.min_ms}, "
             f"max_ms {cutting.max_ms}) or what the cut reads has changed; "
             f"answers to utterances whose bounds change stay with the old ones"
         )
@@ -241,6 +221,7 @@ def _tell_cut_again(workspace: Workspace, plan: PrelabelPlan, *, say: Say) -> No
 def make_units(
     workspace: Workspace,
     plan: PrelabelPlan,
+    pending: Mapping[str, PlannedRecording],
     models: Models,
     specs: Mapping[str, LabelerSpec],
     unreadable: list[Outcome],
@@ -252,7 +233,6 @@ def make_units(
     Args:
         unreadable: Recordings whose canonical audio cannot be opened are put here.
     """
-    pending = {r.stored.recording.recording_id: r for r in plan.pending}
     sizes = {name: r.stored.recording.duration_ms for name, r in pending.items()}
     settings_key = digest("settings", canonical_json(workspace.settings.model_dump(mode="json")))
     guard = open_guard(workspace, pending)
@@ -365,7 +345,11 @@ def _patience_s(workspace: Workspace, unit: Unit) -> float:
 
 @step("prelabel-unit")
 def store_unit(
-    workspace: Workspace, plan: PrelabelPlan, models: Models, outcomes: Sequence[Outcome]
+    workspace: Workspace,
+    plan: PrelabelPlan,
+    pending: Mapping[str, PlannedRecording],
+    models: Models,
+    outcomes: Sequence[Outcome],
 ) -> PrelabelSummary:
     """Store what became of a unit: results and failures, a transaction a recording.
 
@@ -377,26 +361,26 @@ def store_unit(
         workspace.require_folders("audio", "models")
     try:
         with workspace.warehouse() as con:
-            return _store(con, workspace, plan, models, outcomes)
+            return _store(con, workspace, plan, pending, models, outcomes)
     except LockedError as error:
         tell(f"prelabel: {error}; the results are left as a batch, which the next writer merges")
         with staged_rows(
             workspace.batches_dir, run_id=workspace.run_id, places=workspace.places
         ) as con:
-            return _store(con, workspace, plan, models, outcomes)
+            return _store(con, workspace, plan, pending, models, outcomes)
 
 
 def _store(
     con: DuckDBPyConnection,
     workspace: Workspace,
     plan: PrelabelPlan,
+    pending: Mapping[str, PlannedRecording],
     models: Models,
     outcomes: Sequence[Outcome],
 ) -> PrelabelSummary:
-    stored = {r.stored.recording.recording_id: r.stored for r in plan.recordings}
     summary = PrelabelSummary()
     for outcome in outcomes:
-        recording = stored[outcome.work.recording_id]
+        recording = pending[outcome.work.recording_id].stored
         store_outcome(con, workspace, plan, models, recording, outcome)
         if is_forgotten(con, outcome.work.recording_id) is not None:
             continue  # while it was worked on; the gate has refused its rows

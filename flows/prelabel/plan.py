@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
+import polars as pl
 from duckdb import DuckDBPyConnection
 
 from flows.workers.days import waits
@@ -27,9 +28,14 @@ from voxdata.increment import (
 )
 from voxdata.prelabel import Models
 from warehouse.attempts import Tries, list_tries
-from warehouse.ledger import list_drops
-from warehouse.recordings import StoredRecording, list_recordings, orphaned_recordings
-from warehouse.stages import StageResults, list_stage_results, stage_rates
+from warehouse.ledger import list_failures, silent_recordings
+from warehouse.recordings import (
+    StoredRecording,
+    frame_uris,
+    list_recordings,
+    orphaned_recordings,
+)
+from warehouse.stages import StageResults, frame_signatures, read_signature, stage_rates
 
 TYPICAL_RATES: Mapping[str, float] = {
     DIARIZE: 0.05,
@@ -40,26 +46,40 @@ TYPICAL_RATES: Mapping[str, float] = {
     SCAN: 0.005,
     LABEL: 0.05,
 }
-"""Seconds of one core for a second of audio, used until this workspace has figures of its own (docs/benchmarks.md)."""
+"""Seconds of one core for a second of audio (docs/benchmarks.md).
+
+Used until this workspace has figures of its own.
+"""
 
 
 RESTING = frozenset({DropReason.CRASHED})
-"""A recording that did this to a worker is skipped until a key changes; one that hung, was killed or took too much memory, after its days.
-What can be fixed, a missing model or a lost file, is tried again."""
+"""A recording that did this to a worker is skipped until a key changes.
+
+One that hung, was killed or took too much memory is skipped after its days. What can be fixed, a
+missing model or a lost file, is tried again.
+"""
+
+ORPHANED = -1
+"""Stands for the group of those that no source holds any more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PlannedRecording:
-    """How one recording stands.
+class Group:
+    """Recordings that stand alike.
 
     Attributes:
+        number: Which group of the plan, or ORPHANED.
+        size: How many there are.
+        duration_ms: Their length in all.
         standing: Stage -> how its result stands.
         reasons: Stage that is to be run -> why.
     """
 
-    stored: StoredRecording
-    standing: Mapping[str, Standing]
-    reasons: Mapping[str, str]
+    number: int
+    size: int
+    duration_ms: int
+    standing: Mapping[str, Standing] = field(default_factory=dict)
+    reasons: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def wanted(self) -> frozenset[str]:
@@ -75,80 +95,157 @@ class PlannedRecording:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedRecording:
+    """A recording with something to run.
+
+    Attributes:
+        wanted: Stages to run.
+    """
+
+    stored: StoredRecording
+    wanted: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PrelabelPlan:
     """What a pre-labelling would do.
 
     Attributes:
         specs: The stages in order of execution.
         keys: Stage -> key of its present computation.
-        recordings: All that are neither silent nor orphaned, oldest first.
-        orphaned: Recordings that no source holds any more; they keep their results and get no new ones.
+        groups: All recordings that are neither silent nor orphaned, by how they stand.
+        orphaned: Those that no source holds any more; they keep their results and get no new ones.
+        members: `recording_id` and `group`, oldest first: who is in which.
         rates: Stage -> seconds of one core for a second of audio.
     """
 
     specs: tuple[StageSpec, ...]
     keys: Mapping[str, str]
-    recordings: tuple[PlannedRecording, ...]
-    orphaned: tuple[StoredRecording, ...]
+    groups: tuple[Group, ...]
+    orphaned: Group
+    members: pl.DataFrame
     rates: Mapping[str, float]
 
     @property
-    def pending(self) -> tuple[PlannedRecording, ...]:
+    def pending(self) -> tuple[Group, ...]:
         """Those with something to run."""
-        return tuple(r for r in self.recordings if r.wanted)
+        return tuple(group for group in self.groups if group.wanted)
 
-    def minutes(self, recording: PlannedRecording, stages: Sequence[str]) -> float:
-        """Estimate of one core's work on some stages of a recording, in minutes."""
-        return (
-            sum(self.rates[stage] for stage in stages)
-            * recording.stored.recording.duration_ms
-            / 60_000
-        )
+    @property
+    def again(self) -> pl.DataFrame:
+        """Results that come into force again: `recording_id`, `stage` and `key`."""
+        rows = [
+            (group.number, stage, self.keys[stage])
+            for group in self.groups
+            for stage in group.again
+        ]
+        columns = {"group": pl.Int64, "stage": pl.String, "key": pl.String}
+        results = pl.DataFrame(rows, schema=columns, orient="row")
+        return self.members.join(results, on="group").drop("group")
 
 
 def plan_prelabel(workspace: Workspace, models: Models) -> PrelabelPlan:
-    """Compare what is wanted with what is on record."""
+    """Compare what is wanted with what is on record.
+
+    Recordings that stand alike are judged once, so that a million of them that are done cost what
+    the database takes to find that out.
+    """
     specs = models.specs(scheme_versions=workspace.scheme_versions)
     keys = stage_keys(specs)
+    model_keys = list(dict.fromkeys(spec.model.key for spec in specs if spec.model is not None))
     with workspace.warehouse() as con:
-        results = list_stage_results(con)
-        failed, silent = _failures(con)
-        gone = orphaned_recordings(con)
-        stored = list_recordings(con)
+        recordings = frame_signatures(con, keys, model_keys)
+        failed = _list_failed(con, keys)
+        silent, gone = _ids(silent_recordings(con)), _ids(orphaned_recordings(con))
         rates = stage_rates(con)
-    planned = [
-        _plan_recording(
-            s,
+
+    failures = list(dict.fromkeys([frozenset[tuple[str, str]](), *failed.values()]))
+    places = {stages: place for place, stages in enumerate(failures)}
+    failing = pl.DataFrame(
+        [(recording_id, places[stages]) for recording_id, stages in failed.items()],
+        schema={"recording_id": pl.String, "failures": pl.Int64},
+        orient="row",
+    )
+    orphaned = recordings.join(gone, on="recording_id", how="semi", maintain_order="left")
+    judged = (
+        recordings.join(gone, on="recording_id", how="anti", maintain_order="left")
+        .join(silent, on="recording_id", how="anti", maintain_order="left")
+        .join(failing, on="recording_id", how="left", maintain_order="left")
+        .with_columns(pl.col("failures").fill_null(0))
+    )
+    alike = (
+        judged.group_by("signature", "failures", maintain_order=True)
+        .agg(pl.len().alias("size"), pl.col("duration_ms").sum())
+        .with_row_index("group")
+        .with_columns(pl.col("group").cast(pl.Int64))
+    )
+    groups = [
+        _judge(
+            Group(number=number, size=size, duration_ms=duration_ms),
             specs,
             keys,
-            results.get(s.recording.recording_id, StageResults()),
-            failed[s.recording.recording_id],
+            read_signature(signature, keys, model_keys),
+            failures[place],
         )
-        for s in stored
-        if s.recording.recording_id not in silent and s.recording.recording_id not in gone
+        for number, signature, place, size, duration_ms in alike.iter_rows()
     ]
+    members = judged.join(alike, on=("signature", "failures"), maintain_order="left")
+    orphans = orphaned.with_columns(pl.lit(ORPHANED, pl.Int64).alias("group"))
+    columns = ("recording_id", "group")
     return PrelabelPlan(
         specs=specs,
         keys=keys,
-        recordings=tuple(planned),
-        orphaned=tuple(s for s in stored if s.recording.recording_id in gone),
+        groups=tuple(groups),
+        orphaned=Group(
+            number=ORPHANED, size=orphaned.height, duration_ms=int(orphaned["duration_ms"].sum())
+        ),
+        members=pl.concat([members.select(columns), orphans.select(columns)]),
         rates={spec.name: _rate(spec, rates) for spec in specs},
     )
 
 
-def _failures(con: DuckDBPyConnection) -> tuple[defaultdict[str, set[tuple[str, str]]], set[str]]:
-    """Recording id -> (stage, key) at which it is skipped; and the silent recordings."""
+def list_pending(workspace: Workspace, plan: PrelabelPlan) -> dict[str, PlannedRecording]:
+    """Recording id -> recording with something to run, oldest first."""
+    wanted = {group.number: group.wanted for group in plan.pending}
+    pending = plan.members.filter(pl.col("group").is_in(list(wanted)))
+    stages = {recording_id: wanted[group] for recording_id, group in pending.iter_rows()}
+    with workspace.warehouse() as con:
+        stored = list_recordings(con, stages)
+    return {
+        one.recording.recording_id: PlannedRecording(
+            stored=one, wanted=stages[one.recording.recording_id]
+        )
+        for one in stored
+    }
+
+
+def list_group_uris(workspace: Workspace, plan: PrelabelPlan) -> dict[int, list[str]]:
+    """Number of a group with something to say -> where its recordings come from."""
+    done = [
+        group.number for group in plan.groups if set(group.standing.values()) == {Standing.DONE}
+    ]
+    members = plan.members.filter(~pl.col("group").is_in(done))
+    with workspace.warehouse() as con:
+        uris = frame_uris(con)
+    named = members.join(uris, on="recording_id").group_by("group").agg("uri")
+    return dict(named.iter_rows())
+
+
+def _ids(recording_ids: Iterable[str]) -> pl.DataFrame:
+    return pl.DataFrame({"recording_id": list(recording_ids)}, schema={"recording_id": pl.String})
+
+
+def _list_failed(
+    con: DuckDBPyConnection, keys: Mapping[str, str]
+) -> dict[str, frozenset[tuple[str, str]]]:
+    """Recording id -> (stage, key) at which it is skipped."""
     failed: defaultdict[str, set[tuple[str, str]]] = defaultdict(set)
-    silent: set[str] = set()
     tries = list_tries(con)
-    for drop in list_drops(con):
-        if drop.recording_id is None:
-            continue
-        if drop.stage == "ingest" and drop.reason is DropReason.SILENT:
-            silent.add(drop.recording_id)
-        elif drop.reason in RESTING or _rests(tries.get((drop.stage, drop.subject, drop.key))):
-            failed[drop.recording_id].add((drop.stage, drop.key))
-    return failed, silent
+    for failure in list_failures(con, keys, reasons=RESTING):
+        attempt = (failure.stage, failure.subject, failure.key)
+        if failure.reason in RESTING or _rests(tries.get(attempt)):
+            failed[failure.recording_id].add((failure.stage, failure.key))
+    return {recording_id: frozenset(stages) for recording_id, stages in failed.items()}
 
 
 def _rests(tries: Tries | None) -> bool:
@@ -156,22 +253,24 @@ def _rests(tries: Tries | None) -> bool:
     return tries is not None and (tries.rests or waits(tries))
 
 
-def _plan_recording(
-    stored: StoredRecording,
+def _judge(
+    group: Group,
     specs: Sequence[StageSpec],
     keys: Mapping[str, str],
-    found: StageResults,
-    failed: set[tuple[str, str]],
-) -> PlannedRecording:
-    standing = judge_stages(specs, keys, known=found.known, current=found.current, failed=failed)
+    results: StageResults,
+    failed: Collection[tuple[str, str]],
+) -> Group:
+    standing = judge_stages(
+        specs, keys, known=results.known, current=results.current, failed=failed
+    )
     stale = {stage for stage, how in standing.items() if how in (Standing.NEW, Standing.STALE)}
     reasons = {}
     for spec in specs:
         if standing[spec.name] is Standing.NEW:
             reasons[spec.name] = "never done"
         elif standing[spec.name] is Standing.STALE:
-            reasons[spec.name] = explain_stale(spec, stale=stale, known_models=found.models)
-    return PlannedRecording(stored=stored, standing=standing, reasons=reasons)
+            reasons[spec.name] = explain_stale(spec, stale=stale, known_models=results.models)
+    return replace(group, standing=standing, reasons=reasons)
 
 
 def _rate(spec: StageSpec, rates: Mapping[tuple[str, str | None], float]) -> float:
@@ -181,55 +280,59 @@ def _rate(spec: StageSpec, rates: Mapping[tuple[str, str | None], float]) -> flo
     return rates.get((spec.name, key), same_stage[-1] if same_stage else typical)
 
 
-def plan_rows(plan: PrelabelPlan) -> list[dict[str, object]]:
-    """The plan in rows for people: one for each stage, standing and reason, with minutes of audio and of one core's work."""
-    groups: defaultdict[tuple[str, str, str], list[PlannedRecording]] = defaultdict(list)
-    for recording in plan.recordings:
-        for stage, how in recording.standing.items():
+def plan_rows(
+    plan: PrelabelPlan, uris: Mapping[int, Sequence[str]] | None = None
+) -> list[dict[str, object]]:
+    """The plan in rows for people: one for each stage, standing and reason.
+
+    Each has minutes of audio and of one core's work.
+
+    Args:
+        uris: Number of a group -> where its recordings come from, to be in `subjects`.
+    """
+    alike: defaultdict[tuple[str, str, str], list[Group]] = defaultdict(list)
+    for group in plan.groups:
+        for stage, how in group.standing.items():
             if how is not Standing.DONE:
-                groups[stage, how.value, recording.reasons.get(stage, _RESTS.get(how, ""))].append(
-                    recording
-                )
+                why = group.reasons.get(stage, _RESTS.get(how, ""))
+                alike[stage, how.value, why].append(group)
     order = {spec.name: number for number, spec in enumerate(plan.specs)}
     rows: list[dict[str, object]] = []
-    for (stage, standing, why), members in sorted(
-        groups.items(), key=lambda group: (order[group[0][0]], group[0])
-    ):
+    for key, groups in sorted(alike.items(), key=lambda one: (order[one[0][0]], one[0])):
+        stage, standing, _ = key
         runs = standing in (Standing.NEW, Standing.STALE)
-        rows.append(
-            {
-                "stage": stage,
-                "standing": standing,
-                "why": why,
-                "recordings": len(members),
-                "audio_minutes": round(
-                    sum(m.stored.recording.duration_ms for m in members) / 60_000, 2
-                ),
-                "work_minutes": round(sum(plan.minutes(m, [stage]) for m in members), 2)
-                if runs
-                else 0.0,
-                "subjects": sorted(m.stored.uri for m in members),
-            }
-        )
-    if plan.orphaned:
-        rows.append(
-            {
-                "stage": "all",
-                "standing": "orphaned",
-                "why": "no source holds this recording any more; its results stay",
-                "recordings": len(plan.orphaned),
-                "audio_minutes": round(
-                    sum(s.recording.duration_ms for s in plan.orphaned) / 60_000, 2
-                ),
-                "work_minutes": 0.0,
-                "subjects": sorted(s.uri for s in plan.orphaned),
-            }
-        )
+        rows.append(_plan_row(key, groups, plan.rates[stage] if runs else 0.0, uris))
+    if plan.orphaned.size:
+        why = "no source holds this recording any more; its results stay"
+        rows.append(_plan_row(("all", "orphaned", why), [plan.orphaned], 0.0, uris))
     return rows
+
+
+def _plan_row(
+    key: tuple[str, str, str],
+    groups: Sequence[Group],
+    rate: float,
+    uris: Mapping[int, Sequence[str]] | None,
+) -> dict[str, object]:
+    stage, standing, why = key
+    audio_minutes = sum(group.duration_ms for group in groups) / 60_000
+    row: dict[str, object] = {
+        "stage": stage,
+        "standing": standing,
+        "why": why,
+        "recordings": sum(group.size for group in groups),
+        "audio_minutes": round(audio_minutes, 2),
+        "work_minutes": round(rate * audio_minutes, 2),
+    }
+    if uris is not None:
+        row["subjects"] = sorted(uri for group in groups for uri in uris[group.number])
+    return row
 
 
 _RESTS = {
     Standing.AGAIN: "computed earlier; comes into force again without being run",
-    Standing.FAILED: "failed under these settings, or is tried again another day; see `voxdata ledger`",
+    Standing.FAILED: (
+        "failed under these settings, or is tried again another day; see `voxdata ledger`"
+    ),
     Standing.BLOCKED: "what it reads failed",
 }

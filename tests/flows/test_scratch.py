@@ -53,7 +53,8 @@ compact._copy(workspace.warehouse_path, workspace.warehouse_path)
 """,
     "a source that was fetched": """
 import fsspec
-from flows.ingest.sources import Source, open_local
+from flows.ingest.listed import Source
+from flows.ingest.sources import open_local
 fsspec.filesystem("memory").pipe_file("/calls/a.wav", b"RIFF")
 source = Source(uri="memory:///calls/a.wav", name="a.wav", size_bytes=4, modified_ns=0)
 with open_local(source, near=workspace.root) as path:

@@ -6,6 +6,7 @@ from datetime import date
 from pathlib import Path
 
 import duckdb
+import polars as pl
 
 from voxdata.errors import DropReason
 from voxdata.testing import make_recording
@@ -14,7 +15,8 @@ from warehouse.batches import merge_batches, staged_rows
 from warehouse.connection import MIGRATIONS, open_warehouse
 from warehouse.erase import begin_erasure, erase_rows, plan_erasure
 from warehouse.ledger import list_drops, record_drop
-from warehouse.places import Places, move_place
+from warehouse.listed_files import move_places
+from warehouse.places import Places
 from warehouse.recordings import add_recording, add_source
 from warehouse.rows import read_rows
 
@@ -99,7 +101,7 @@ def test_attempts_move_with_their_workspace_and_come_with_batches(tmp_path: Path
         attempt(con, f"{tmp_path}/a.wav", MONDAY)
         merge_batches(con, tmp_path / "batches", run_id="t")
         assert len(read_rows(con, "select * from attempt where subject = './a.wav'")) == 1
-        move_place(con, "./a.wav", "./b.wav")
+        move_places(con, pl.DataFrame({"stored": ["./a.wav"], "kept": ["./b.wav"]}))
         assert list(list_tries(con)) == [("ingest", f"{tmp_path}/b.wav", "v1")]
 
 

@@ -15,7 +15,8 @@ from typer.testing import CliRunner
 
 from flows.cli.main import app
 from flows.ingest.flow import ingest_batch
-from flows.ingest.sources import Source, list_sources, open_local
+from flows.ingest.listed import Source
+from flows.ingest.sources import list_sources, open_local
 from flows.ingest.worker import decode_file
 from flows.place import FILE_NAME
 from flows.settings import template
@@ -158,14 +159,8 @@ def test_list_sources_lists_every_file_of_a_folder(folder):
 
 def test_list_sources_lists_each_file_once_for_overlapping_patterns(folder, monkeypatch):
     monkeypatch.chdir(folder)
-    patterns = [
-        str(folder),
-        "b.wav",
-        str(folder / "*.wav"),
-        (folder / "b.wav").as_uri(),
-        "**/*",
-    ]
-    assert list_sources(patterns) == list_sources([str(folder)])
+    patterns = [str(folder), "b.wav", str(folder / "*.wav"), (folder / "b.wav").as_uri(), "**/*"]
+    assert list(list_sources(patterns)) == list(list_sources([str(folder)]))
 
 
 def test_list_sources_expands_globs_but_takes_existing_names_literally(folder):
@@ -190,7 +185,7 @@ def test_list_sources_names_a_pattern_that_matches_nothing(tmp_path, monkeypatch
 
 
 def test_list_sources_gives_nothing_for_an_empty_inbox(tmp_path):
-    assert list_sources([str(tmp_path)]) == []
+    assert list(list_sources([str(tmp_path)])) == []
 
 
 def test_list_sources_flags_links_that_lead_out_and_broken_ones(folder, tmp_path):
@@ -233,7 +228,7 @@ def test_list_sources_gives_a_url_for_a_name_that_is_not_utf8(tmp_path):
     source.name.encode()
     with open_local(source) as path:
         assert path.read_bytes() == b"x"
-    assert list_sources([source.uri]) == [source]
+    assert list(list_sources([source.uri])) == [source]
 
 
 def test_list_sources_reads_an_object_store(tmp_path):
