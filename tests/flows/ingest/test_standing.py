@@ -182,7 +182,7 @@ def test_read_standing_says_of_many_what_is_true_of_each(tmp_path: Path, seed: i
     assert standing.num_known == sum(how == "known" for how in wanted.values())
     again = read_standing(workspace, listing, retry)
     assert (again.num_known, again.waiting) == (standing.num_known, standing.waiting)
-    assert len(set(wanted.values())) == 3
+    assert {"known", "pending"} <= set(wanted.values())
 
 
 def ingested(root: Path, *, num_files: int) -> Workspace:
