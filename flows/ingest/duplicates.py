@@ -45,7 +45,9 @@ class DuplicateSummary:
 
 
 def find_duplicates(workspace: Workspace, *, say: Say) -> DuplicateSummary:
-    """Compare every recording that was not compared yet; interrupted at any point, the next search goes on where this one stopped.
+    """Compare every recording that was not compared yet.
+
+    Interrupted at any point, the next search goes on where this one stopped.
 
     Without Chromaprint on the machine nothing is searched, which is said.
     """
@@ -65,14 +67,16 @@ def find_duplicates(workspace: Workspace, *, say: Say) -> DuplicateSummary:
         compared += len(batch)
         if len(waiting) > BATCH_SIZE:
             say(
-                f"near-duplicates: {compared}/{len(waiting)} recordings compared, {counted(pairs, 'pair')}"
+                f"near-duplicates: {compared}/{len(waiting)} recordings compared, "
+                f"{counted(pairs, 'pair')}"
             )
     with workspace.warehouse() as con:
         groups = len(set(duplicate_groups(con).values()))
     if pairs:
         shared = counted(pairs, "new pair shares its sound", "new pairs share their sound")
         say(
-            f"near-duplicates: {shared}; {counted(groups, 'group stays in one split', 'groups stay in one split each')}"
+            f"near-duplicates: {shared}; "
+            f"{counted(groups, 'group stays in one split', 'groups stay in one split each')}"
         )
     return DuplicateSummary(compared=compared, pairs=pairs, groups=groups)
 
@@ -80,7 +84,10 @@ def find_duplicates(workspace: Workspace, *, say: Say) -> DuplicateSummary:
 def _compare_batch(
     workspace: Workspace, fingerprinter: Fingerprinter, batch: Sequence[StoredRecording]
 ) -> list[NearDuplicate]:
-    """Fingerprint some recordings and store, in one transaction, their codes and what they share with all others."""
+    """Fingerprint some recordings.
+
+    Their codes, and what they share with all others, are stored in one transaction.
+    """
     key = fingerprinter.model.key
     codes: dict[str, Codes] = {}
     broken: dict[str, AudioError] = {}
@@ -135,7 +142,10 @@ def _compare_batch(
 
 
 def _is_heard(paths: Sequence[Path], starts_ms: Sequence[float], length_ms: float) -> bool:
-    """Whether the stretch is heard in both recordings; where one cannot be read its codes alone decide, and both stay in one split."""
+    """Whether the stretch is heard in both recordings.
+
+    Where one cannot be read its codes alone decide, and both stay in one split.
+    """
     rate = MODEL_RATE_HZ / 1000
     try:
         first, second = (

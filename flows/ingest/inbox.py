@@ -23,8 +23,8 @@ def watch_inbox(
 ) -> Iterator[list[str]]:
     """Watch folders, and give them back whenever something in them changed; ends with Ctrl-C.
 
-    The caller ingests the folders as a whole, leaving out files younger than STILL_S: so a file is treated as it would be without
-    watching, whatever it is and however it came.
+    The caller ingests the folders as a whole, leaving out files younger than STILL_S: so a file is
+    treated as it would be without watching, whatever it is and however it came.
 
     Args:
         patterns: Local folders; without any, the inbox of voxdata.toml.
@@ -36,7 +36,8 @@ def watch_inbox(
     for folder in folders:
         if not Path(folder).is_dir():
             raise ConfigError(
-                f"{folder}: only folders on this machine can be watched; a store is read by the schedule of `voxdata up`"
+                f"{folder}: only folders on this machine can be watched; "
+                "a store is read by the schedule of `voxdata up`"
             )
     say(f"ingest: watching {', '.join(folders)}; Ctrl-C ends it")
     logging.getLogger("watchfiles").setLevel(logging.ERROR)

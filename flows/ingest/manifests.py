@@ -36,12 +36,13 @@ def read_manifest(
     """Read a manifest of recordings; a bad row costs itself only.
 
     Args:
-        path: See `voxdata.tables.read.read_file`. Relative paths are relative to the manifest's folder, or to the audio root.
+        path: See `voxdata.tables.read.read_file`. Relative paths are relative to the manifest's
+            folder, or to the audio root.
         reach: Where relative paths lead; whether they may be read is asked by who reads them.
 
     Returns:
-        Rows and bad rows; with what rows repeat they are all rows of the file. A recording named again with the same values is one row;
-        with other values the later row is bad.
+        Rows and bad rows; with what rows repeat they are all rows of the file. A recording named
+        again with the same values is one row; with other values the later row is bad.
 
     Raises:
         ConfigError: The file cannot be read, or has no column that says where the recordings lie.
@@ -108,12 +109,13 @@ def check_has_audio(table: Table) -> None:
         divided = "; its header is divided by ';': write a line `sep=;` before it"
     raise ConfigError(
         f"{table.origin}: no column names the recordings{divided}. "
-        f"Call it one of {', '.join(NAMES['audio'])} (a .csv is separated by commas, a .tsv by tabs)"
+        f"Call it one of {', '.join(NAMES['audio'])} "
+        "(a .csv is separated by commas, a .tsv by tabs)"
     )
 
 
 def describe_times(table: Table) -> list[str]:
-    """What to say about columns that tell of parts of recordings, since ingestion takes whole ones."""
+    """What to say about columns of parts of recordings, since ingestion takes whole ones."""
     columns = table.columns
     starts = [name for key in ("start", "end") for name in columns.of.get(key, ())]
     lengths = list(columns.of.get("duration", ())) if starts else []
@@ -125,7 +127,8 @@ def describe_times(table: Table) -> list[str]:
     if not named:
         return []
     return [
-        f"not used: {', '.join(named)}; whole recordings are ingested, and `voxdata import` takes parts of them"
+        f"not used: {', '.join(named)}; whole recordings are ingested, "
+        "and `voxdata import` takes parts of them"
     ]
 
 

@@ -169,7 +169,7 @@ def _add_source(
 
 
 def _list_sound(workspace: Workspace, dealt_with: pl.DataFrame) -> pl.DataFrame:
-    """Which recordings have their canonical audio: it is there and, as far as its size tells, whole.
+    """Which recordings have their canonical audio, whole as far as its size tells.
 
     The size is compared with that of the digest on record, and nothing is opened: to open a million
     files costs minutes, and what changed inside a file is found elsewhere, since every read of a

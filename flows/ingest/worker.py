@@ -1,4 +1,4 @@
-"""The part of ingestion that runs in a worker: one file in, canonical audio on disk or a reason out."""
+"""The part of ingestion that runs in a worker: one file in, canonical audio or a reason out."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Refused:
 
 
 Decode = Callable[[Path, Path, int], Canonical | Refused]
-"""What a worker does with a file, the folder for its canonical audio and the longest duration in ms."""
+"""What a worker does with a file, the folder for its canonical audio and the longest duration."""
 
 
 def audio_file_of(recording: Recording) -> str:
@@ -36,7 +36,8 @@ def decode_file(path: Path, audio_dir: Path, max_duration_ms: int) -> Canonical 
     """Ingest one local file; what goes wrong with it is an answer, not an error.
 
     Raises:
-        MachineError: This machine could not do it: a disk is full, too many files are open, memory is short.
+        MachineError: This machine could not do it: a disk is full, too many files are open, memory
+            is short.
     """
     return decode_to(path, lambda recording: audio_dir / audio_file_of(recording), max_duration_ms)
 
@@ -44,7 +45,7 @@ def decode_file(path: Path, audio_dir: Path, max_duration_ms: int) -> Canonical 
 def decode_to(
     path: Path, target: Callable[[Recording], Path], max_duration_ms: int
 ) -> Canonical | Refused:
-    """Decode one local file to where `target` says that its recording goes; otherwise as `decode_file`."""
+    """Decode one local file to where `target` says; otherwise as `decode_file`."""
     try:
         return canonicalise(path, target, max_duration_ms=max_duration_ms)
     except AudioError as error:
@@ -63,7 +64,10 @@ def decode_to(
 def decode_and_hash(
     decode: Decode, path: Path, audio_dir: Path, max_duration_ms: int
 ) -> tuple[Canonical | Refused, str]:
-    """Ingest one local file, and say what its bytes are, so that they are known again when a copy has lost its time of change."""
+    """Ingest one local file, and say what its bytes are.
+
+    So they are known again when a copy has lost its time of change.
+    """
     found = decode(path, audio_dir, max_duration_ms)
     return found, content_of(path) if isinstance(found, Canonical) else ""
 
