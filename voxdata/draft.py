@@ -262,10 +262,11 @@ def build_examples(
 def _ties(labelled: pl.DataFrame, kin: pl.DataFrame | None) -> pl.DataFrame:
     """What may not be divided, and the voices and speakers of it, as `group_ties` takes them."""
     speakers = labelled.select("recording_id", "speaker", "voice").unique()
+    recognised = speakers.filter(pl.col("voice") != pl.col("speaker"))
     own = pl.format("speaker {}", "speaker")
     parts = [
-        speakers.select(shared=own, voice="voice"),
-        speakers.select(shared=own, voice="speaker"),
+        recognised.select(shared=own, voice="voice"),
+        recognised.select(shared=own, voice="speaker"),
         speakers.select(shared=pl.format("recording {}", "recording_id"), voice="speaker"),
     ]
     if kin is not None:

@@ -18,6 +18,8 @@ Row = dict[str, object]
 FRAME = "incoming_rows"
 OWN_FRAME = "rows_of_the_gate"
 
+_ROWS_AT_ONCE = 100_000
+
 Parameters = Sequence[object] | Mapping[str, object]
 
 
@@ -35,9 +37,15 @@ def read_rows(
 
 
 def read_frame(con: DuckDBPyConnection, sql: str, parameters: Parameters = ()) -> pl.DataFrame:
-    """Run a query and fetch it whole as a frame."""
-    frame: pl.DataFrame = con.sql(sql, params=parameters or None).pl()
-    return frame
+    """Run a query and fetch it whole as a frame.
+
+    It is fetched in batches: DuckDB would hold all of it in its own memory beside the frame.
+    """
+    import polars as pl
+
+    reader = con.sql(sql, params=parameters or None).to_arrow_reader(_ROWS_AT_ONCE)
+    parts = [pl.DataFrame(batch) for batch in reader]
+    return pl.concat(parts) if parts else pl.DataFrame(reader.schema.empty_table())
 
 
 def frame_of(con: DuckDBPyConnection, table: str, rows: Sequence[Row]) -> pl.DataFrame:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 
@@ -55,15 +55,11 @@ def draft_version(
         AnnotationError: Votes would silently be lost.
     """
     schemes = [s for s in workspace.schemes if s.name in recipe.schemes or not recipe.schemes]
-    golds: list[pl.DataFrame] = []
     alphas: dict[str, float | None] = {}
     with open_answers(con, workspace.histories) as answers:
         require_no_orphans(answers.orphans)
-        for scheme in schemes:
-            gold, alphas[scheme.name] = _settle(answers, scheme, recipe)
-            golds.append(gold)
+        labelled = _join(_settle(answers, scheme, recipe, alphas) for scheme in schemes)
         simulated = _simulated(con, answers)
-    labelled = _join(golds)
     if labelled.is_empty():
         raise NotFoundError(
             f"nothing to release: no utterance has {counted(recipe.min_votes, 'vote')} yet; "
@@ -97,11 +93,15 @@ def newest_version(con: DuckDBPyConnection, name: str) -> DatasetVersion | None:
 
 
 def _settle(
-    answers: StandingAnswers, scheme: Scheme, recipe: Recipe
-) -> tuple[pl.DataFrame, float | None]:
-    """Every utterance with a gold label under a scheme, and how far the annotators agree.
+    answers: StandingAnswers, scheme: Scheme, recipe: Recipe, alphas: dict[str, float | None]
+) -> pl.DataFrame:
+    """Every utterance with a gold label under a scheme.
 
-    The frame has the columns utterance_id, those of `voxdata.draft`, and what a condition may name.
+    Args:
+        alphas: Told how far the annotators agree.
+
+    Returns:
+        The columns utterance_id, those of `voxdata.draft`, and what a condition may name.
     """
     method = as_method(recipe.consensus)
     ballots = answers.cast_ballots(scheme.name, alike=method == "majority")
@@ -126,7 +126,8 @@ def _settle(
         decided = _gold_frame(decide(by_vote, decisions, scheme), scheme.name)
         others = gold.filter(~pl.col("utterance_id").is_in(ids))
         gold = pl.concat([others, decided.select(others.columns)])
-    return gold, krippendorff_alpha(ballots.votes, times=ballots.times)
+    alphas[scheme.name] = krippendorff_alpha(ballots.votes, times=ballots.times)
+    return gold
 
 
 def _gold_frame(golds: Mapping[str, Gold], scheme: str) -> pl.DataFrame:
@@ -146,10 +147,10 @@ def _gold_frame(golds: Mapping[str, Gold], scheme: str) -> pl.DataFrame:
     return pl.concat([gold_columns(golds, scheme), about], how="horizontal")
 
 
-def _join(golds: Sequence[pl.DataFrame]) -> pl.DataFrame:
+def _join(golds: Iterable[pl.DataFrame]) -> pl.DataFrame:
     """All utterances with a gold label under any scheme."""
-    joined = golds[0]
-    for gold in golds[1:]:
+    joined = pl.DataFrame(schema={"utterance_id": pl.String})
+    for gold in golds:
         joined = joined.join(gold, on="utterance_id", how="full", coalesce=True)
     return joined
 
