@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from duckdb import DuckDBPyConnection
 
-from warehouse.rows import FRAME
+from warehouse.guards import unguarded
+from warehouse.rows import FRAME, read_rows
 
 if TYPE_CHECKING:
     import polars as pl
@@ -129,11 +130,20 @@ def move_places(con: DuckDBPyConnection, places: pl.DataFrame) -> None:
             ("source", "uri"),
             ("ledger", "subject"),
             ("attempt", "subject"),
-            ("remark", "subject"),
         ):
-            con.execute(
-                f"""update {table} set {column} = moved.kept from {FRAME} moved
-                where {table}.{column} = moved.stored"""
-            )
+            _exchange(con, table, column)
+        if read_rows(
+            con, f"select 1 from remark join {FRAME} moved on subject = moved.stored limit 1"
+        ):
+            # What is remarked stays as it is; where the file lies is no part of that.
+            with unguarded(con, "remark"):
+                _exchange(con, "remark", "subject")
     finally:
         con.unregister(FRAME)
+
+
+def _exchange(con: DuckDBPyConnection, table: str, column: str) -> None:
+    con.execute(
+        f"""update {table} set {column} = moved.kept from {FRAME} moved
+        where {table}.{column} = moved.stored"""
+    )

@@ -14,9 +14,12 @@ from flows.workspace import Workspace, open_workspace
 from tests.flows.conftest import ingest
 from tests.flows.ingest.test_machine_faults import make_workspace
 from voxdata.errors import NotFoundError
+from voxdata.remark import Remark, RemarkKind
+from warehouse.guards import unguarded
 from warehouse.ledger import list_drops
 from warehouse.lineage import explain
 from warehouse.recordings import list_recordings
+from warehouse.remarks import record_remarks
 from warehouse.rows import read_rows
 
 
@@ -33,6 +36,8 @@ def as_older_releases_wrote(workspace: Workspace) -> None:
     with workspace.warehouse() as con:
         for table, column in (("source", "uri"), ("ledger", "subject")):
             con.execute(f"update {table} set {column} = placed({column})")
+        with unguarded(con, "remark"):
+            con.execute("update remark set subject = placed(subject)")
 
 
 def move(workspace: Workspace, target: Path) -> Workspace:
@@ -113,6 +118,17 @@ def test_a_moved_workspace_shows_its_files_where_they_are_now(tmp_path: Path) ->
 def test_ingest_sources_writes_places_of_older_releases_relative(tmp_path: Path) -> None:
     workspace = make_workspace(tmp_path / "w", num_files=2)
     ingest(workspace)
+    remark = Remark(kind=RemarkKind.GAP, detail="a gap", amount_ms=9)
+    with workspace.warehouse() as con:
+        (first, _) = list_recordings(con)
+        record_remarks(
+            con,
+            [remark],
+            recording_id=first.recording.recording_id,
+            stage="ingest",
+            subject="./inbox/0.wav",
+            run_id="t",
+        )
     as_older_releases_wrote(workspace)
     with workspace.warehouse() as con:
         assert all(
@@ -125,6 +141,8 @@ def test_ingest_sources_writes_places_of_older_releases_relative(tmp_path: Path)
             "./inbox/0.wav",
             "./inbox/1.wav",
         }
+        (shown,) = read_rows(con, "select subject, detail from remark")
+        assert shown == {"subject": "./inbox/0.wav", "detail": "a gap"}
 
 
 def test_ingest_sources_keeps_an_inbox_beside_the_workspace_relative(tmp_path: Path) -> None:

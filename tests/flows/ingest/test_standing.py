@@ -151,7 +151,7 @@ def stands(workspace: Workspace, source: Source) -> str:
 
 
 def _is_sound(workspace: Workspace, recording_id: str) -> bool:
-    """Whether canonical audio is whole, as far as it was asked about and its digest is on record."""
+    """Whether canonical audio is whole, as far as that was asked and a digest is on record."""
     with workspace.warehouse() as con:
         path = workspace.audio_dir / get_recording(con, recording_id).audio_file
         digest = list_audio_digests(con).get(recording_id)
