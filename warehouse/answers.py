@@ -32,21 +32,23 @@ ANSWERS = "standing_answer"
 
 _READINGS = "answer_readings"
 _CHOICES = "answer_choices"
+_PEOPLE = "answer_people"
 
 _MAKE = f"""
   create or replace temp table {ANSWERS} as
   with purposes as (
     select project_id, arg_max(purpose, seq) as purpose from annotation_project group by project_id)
-  select a.utterance_id, a.annotator, a.skipped, a.updated_at, a.project_id, a.annotation_id,
+  select a.utterance_id, n.person, a.skipped, a.updated_at, a.project_id, a.annotation_id,
     r.reading, coalesce(p.purpose = 'adjudicate', false) as is_decision,
     a.utterance_id in (select key from check_clip) as is_check
   from current_annotation a
   join {_READINGS} r
     on r.labels = a.labels::varchar and r.scheme_versions = a.scheme_versions::varchar
+  join {_PEOPLE} n using (annotator)
   left join purposes p using (project_id)
   where not a.deleted"""
 
-_PERSON = "utterance_id, annotator, is_decision, is_check"
+_PERSON = "utterance_id, person, is_decision, is_check"
 _KEEP_NEWEST = f"""
   delete from {ANSWERS} where rowid in (
     select rowid from (
@@ -96,6 +98,7 @@ class StandingAnswers:
 
     Attributes:
         counts: All that stand; in the table only the newest of each person is left.
+        people: Login names, sorted; a person is known by the place in it.
         readings: What annotations say, by number; a scheme whose vote is undecided, or whose label
             nobody knows, is left out.
         orphans: (scheme, label) in use that the scheme no longer has, without a word about it ->
@@ -104,6 +107,7 @@ class StandingAnswers:
 
     con: DuckDBPyConnection
     counts: AnswerCounts
+    people: Sequence[str]
     readings: Sequence[Labels]
     orphans: Mapping[tuple[str, str], int]
 
@@ -116,7 +120,7 @@ class StandingAnswers:
         """
         choices = self._register(scheme)
         table = f'"ballot_{scheme}"'
-        text = "string_agg(annotator || chr(31) || choice, chr(30) order by annotator)"
+        text = "string_agg(person || ':' || choice, ' ' order by person)"
         name = text if alike else "utterance_id"
         self.con.execute(
             f"""create or replace temp table cast_vote as
@@ -143,11 +147,11 @@ class StandingAnswers:
         self.con.execute("drop table cast_ballot")
         votes = []
         for row in rows:
-            for part in row["cast_as"].split("\x1e"):
-                annotator, _, choice = part.rpartition("\x1f")
+            for part in row["cast_as"].split():
+                person, _, choice = part.partition(":")
                 vote = Vote(
                     utterance_id=str(row["ballot"]),
-                    annotator=annotator,
+                    annotator=self.people[int(person)],
                     labels=choices[int(choice)],
                 )
                 votes.append(vote)
@@ -162,15 +166,15 @@ class StandingAnswers:
         choices = self._register(scheme)
         rows: list[dict[str, Any]] = read_rows(
             self.con,
-            f"""select utterance_id, annotator, choice
+            f"""select utterance_id, person, choice
             from {ANSWERS} join {_CHOICES} using (reading)
             where not skipped and is_decision and choice is not null
-            order by utterance_id, annotator""",
+            order by utterance_id, person""",
         )
         return [
             Vote(
                 utterance_id=row["utterance_id"],
-                annotator=row["annotator"],
+                annotator=self.people[row["person"]],
                 labels=choices[row["choice"]],
             )
             for row in rows
@@ -195,9 +199,9 @@ class StandingAnswers:
         """Login names of all whose answers count, skips among them."""
         rows = read_rows(
             self.con,
-            f"select distinct annotator from {ANSWERS} where is_decision or not is_check",
+            f"select distinct person from {ANSWERS} where is_decision or not is_check",
         )
-        return {str(row["annotator"]) for row in rows}
+        return {self.people[int(str(row["person"]))] for row in rows}
 
     def _register(self, scheme: str) -> list[tuple[str, ...]]:
         """Number what is chosen under a scheme; readings without a choice are no votes."""
@@ -236,14 +240,29 @@ def open_answers(
         ],
         schema={"labels": pl.String, "scheme_versions": pl.String, "reading": pl.Int32},
     )
+    named = read_rows(
+        con,
+        """select distinct annotator from current_annotation
+        where not deleted order by annotator""",
+    )
+    people = [str(row["annotator"]) for row in named]
     con.register(_READINGS, frame)
+    con.register(
+        _PEOPLE,
+        pl.DataFrame(
+            {"annotator": people, "person": range(len(people))},
+            schema={"annotator": pl.String, "person": pl.Int32},
+        ),
+    )
     try:
         con.execute(_MAKE)
         counts = _count(con)
         con.execute(_KEEP_NEWEST)
-        yield StandingAnswers(con=con, counts=counts, readings=readings, orphans=orphans)
+        yield StandingAnswers(
+            con=con, counts=counts, people=people, readings=readings, orphans=orphans
+        )
     finally:
-        for view in (_READINGS, _CHOICES):
+        for view in (_READINGS, _PEOPLE, _CHOICES):
             con.unregister(view)
         con.execute(f"drop table if exists {ANSWERS}")
 

@@ -44,7 +44,7 @@ answers = st.lists(
     st.builds(
         dict,
         utterance=st.sampled_from(["u1", "u2", "u3", "check"]),
-        annotator=st.sampled_from(["a", "b", "c", "d"]),
+        annotator=st.sampled_from(["a", "b", "\x1e\x1f:1 2", "丁"]),
         project=st.sampled_from([1, 2]),
         labels=st.lists(
             st.sampled_from(["ask", "tell", "money", "refund", "both", "orphan"]),
