@@ -54,7 +54,7 @@ _KEEP_NEWEST = f"""
     select rowid from (
       select rowid, row_number() over (
         partition by {_PERSON}
-        order by updated_at desc, project_id desc, annotation_id desc) as place
+        order by updated_at desc, annotation_id desc, project_id desc) as place
       from {ANSWERS} where hash({_PERSON}) in (
         select hash({_PERSON}) from {ANSWERS} group by all having count(*) > 1))
     where place > 1)"""
@@ -264,6 +264,11 @@ def open_answers(
     finally:
         for view in (_READINGS, _PEOPLE, _CHOICES):
             con.unregister(view)
+        for row in read_rows(
+            con,
+            "select table_name from duckdb_tables() where temporary and table_name like 'ballot_%'",
+        ):
+            con.execute(f'drop table "{row["table_name"]}"')
         con.execute(f"drop table if exists {ANSWERS}")
 
 

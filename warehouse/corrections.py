@@ -30,7 +30,8 @@ _CORRECTED = """
     and (coalesce(is_decision, false) or a.utterance_id not in (select key from check_clip))
   qualify row_number() over (
     partition by a.utterance_id
-    order by a.updated_at desc, a.annotation_id desc, coalesce(is_decision, false) desc) = 1"""
+    order by a.updated_at desc, a.annotation_id desc, coalesce(is_decision, false) desc,
+      a.project_id desc) = 1"""
 
 
 def list_corrections(con: DuckDBPyConnection) -> pl.DataFrame:

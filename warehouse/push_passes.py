@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -44,8 +44,12 @@ _IN_QUESTION = """
     select utterance_id from current_annotation where not deleted and not skipped)
   union
   select recording_id from clip_standing
-  where utterance_id in (select utterance_id from check_clip)"""
-"""What came since, what may go out, what people are still to hear, and what is heard twice."""
+  where utterance_id in (select utterance_id from check_clip)
+  union
+  select recording_id from clip_standing
+  where not is_present and recording_id in (select unnest($to_clear::varchar[]))"""
+"""What came since, what may go out, what people are still to hear, what is heard twice, and what
+lies there cut though it may not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,6 +121,7 @@ def divide_clips(
     masked: bool,
     min_clip_ms: int,
     barred: pl.DataFrame,
+    to_clear: Sequence[str] = (),
 ) -> tuple[list[str], Passed]:
     """Divide the recordings: those that a push has to look at, and what it may pass over.
 
@@ -124,6 +129,7 @@ def divide_clips(
         through_seq: Of the last pass.
         masked: Clips wait until somebody has looked for personal data in them.
         barred: Columns recording_id and why.
+        to_clear: Those of them of which clips are cut.
 
     Returns:
         Ids of the recordings in question, sorted, and the clips of all others.
@@ -136,7 +142,7 @@ def divide_clips(
         questioned = read_frame(
             con,
             f"select recording_id from ({_IN_QUESTION}) order by recording_id",
-            {"through_seq": through_seq},
+            {"through_seq": through_seq, "to_clear": list(to_clear)},
         )
         con.register(_QUESTIONED, questioned)
         passed = _count_passed(con)

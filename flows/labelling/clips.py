@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+import os
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from flows.labelling.clip_names import clip_key
@@ -102,3 +103,16 @@ def _list_clips(folder: Path, recordings: Collection[str] | None) -> list[Path]:
     for recording_id in sorted(recordings):
         clips += sorted((folder / recording_id).glob("*.wav"))
     return clips
+
+
+def list_cut_recordings(media_dir: Path, recording_ids: Iterable[str]) -> list[str]:
+    """Those of some recordings of which clips lie in the media folder, sorted."""
+    folder = media_dir / "clips"
+    if not folder.is_dir():
+        return []
+    named = {entry.name for entry in os.scandir(folder)}
+    return sorted(
+        recording_id
+        for recording_id in named.intersection(recording_ids)
+        if any((folder / recording_id).glob("*.wav"))
+    )

@@ -182,8 +182,9 @@ def push_while_alone(
     if plan.outgoing:
         mend_clips(project, say=say)
     _clear_clips(workspace, state, plan, say=say)
-    with workspace.warehouse() as con:
-        record_pass(con, passing, project_id=project_id, run_id=workspace.run_id)
+    if not guard.refused:  # else what could not be cut would be passed over once it can
+        with workspace.warehouse() as con:
+            record_pass(con, passing, project_id=project_id, run_id=workspace.run_id)
     note_bad(workspace, guard.refused, stage="push")
     for error in guard.refused.values():
         say(f"push: its clips are not given out: {error}")

@@ -12,6 +12,7 @@ from annotation.budget import LeadTimeModel, fit_lead_times
 from annotation.settle import Settled, require_no_orphans, settle_all
 from flows.labelling.answers import read_answers
 from flows.labelling.choose import Embedding, learn_lead_times
+from flows.labelling.clips import list_cut_recordings
 from flows.settings import AnnotationSettings
 from flows.workspace import Workspace
 from voxdata.check import CheckClip
@@ -128,6 +129,7 @@ def read_push_state(
             masked=masked,
             min_clip_ms=settings.min_clip_ms,
             barred=barred,
+            to_clear=list_cut_recordings(workspace.media_dir, barred["recording_id"]),
         )
     settled: Mapping[str, Settled] = {}
     if settings.check_share:

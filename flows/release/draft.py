@@ -14,9 +14,10 @@ from flows.workspace import Workspace
 from voxdata.consent import CONSENT
 from voxdata.counted import counted
 from voxdata.draft import GOLD, LABEL, Draft, build_examples, gold_columns, separate_by_phrase
-from voxdata.errors import NotFoundError
+from voxdata.errors import ConfigError, NotFoundError
 from voxdata.label import Gold
 from voxdata.losses import SplitCounts, count_by_split, find_losses
+from voxdata.measure import MEASURES
 from voxdata.recipe import Recipe, encode_recipe
 from voxdata.reliability import krippendorff_alpha
 from voxdata.scheme import Scheme
@@ -29,7 +30,7 @@ from warehouse.diffs import count_splits
 from warehouse.duplicates import duplicate_groups
 from warehouse.metadata import list_call_groups
 from warehouse.rows import read_frame
-from warehouse.selection import select_utterances
+from warehouse.selection import PLAIN, select_utterances
 from warehouse.utterances import utterance_frame
 from warehouse.versions import DatasetVersion, list_versions, load_examples, split_assignments
 from warehouse.voices import current_voices, divided_voices
@@ -166,17 +167,7 @@ def _build(
     """The draft by itself, not yet compared with the version before."""
     labels = [name for name in labelled.columns if name.startswith(LABEL)]
     schemes = [name.removeprefix(LABEL) for name in labels]
-    named = labelled.select(
-        "utterance_id",
-        *(
-            column
-            for scheme in sorted(schemes)
-            for column in (
-                pl.col(LABEL + scheme).alias(scheme),
-                *(pl.col(f"{scheme}_{about}") for about in _ABOUT),
-            )
-        ),
-    )
+    named = labelled.select(_named_columns(schemes))
     barred = barred_frame(con, purpose=recipe.purpose, policy=recipe.consent, today=today)
     seconds = workspace.settings.warehouse.query_seconds
     judged = select_utterances(con, recipe, named, barred=barred, seconds=seconds)
@@ -205,7 +196,8 @@ def _build(
     draft = build_examples(
         rows, fixed=_fixed(con), ratios=recipe.ratios, seed=recipe.seed, kin=_kin(con)
     )
-    left_out = dict(judged.filter(pl.col("reason") != "").group_by("reason").len().iter_rows())
+    staying = judged.filter(pl.col("reason") != "").group_by("reason").len().sort("reason")
+    left_out = dict(staying.iter_rows())
     if len(draft.rows) < len(taken):
         left_out["split"] = len(taken) - len(draft.rows)
     no_consent = judged.filter(pl.col("reason") == CONSENT).join(barred, on="recording_id")
@@ -214,11 +206,31 @@ def _build(
         left_out=left_out,
         barred=dict(barred.iter_rows()),
         num_labelled=len(judged),
-        no_consent=dict(no_consent.group_by("why").len().iter_rows()),
+        no_consent=dict(no_consent.group_by("why").len().sort("why").iter_rows()),
     )
     for scheme in recipe.phrases:
         draft = separate_by_phrase(draft, scheme, recipe, split_assignments(con))
     return draft
+
+
+def _named_columns(schemes: Sequence[str]) -> list[pl.Expr]:
+    """What a recipe's condition may name of the gold labels, by those names.
+
+    Raises:
+        ConfigError: A scheme has the name of something else that a condition may name.
+    """
+    columns = {"utterance_id": pl.col("utterance_id")}
+    taken = {*PLAIN, *MEASURES}
+    for scheme in sorted(schemes):
+        about = {f"{scheme}_{part}": pl.col(f"{scheme}_{part}") for part in _ABOUT}
+        for name, column in {scheme: pl.col(LABEL + scheme), **about}.items():
+            if name in taken or name in columns:
+                raise ConfigError(
+                    f"scheme {scheme!r}: a recipe's condition means something else by {name!r}; "
+                    "give the scheme another name in voxdata.toml"
+                )
+            columns[name] = column.alias(name)
+    return list(columns.values())
 
 
 def _compare(con: DuckDBPyConnection, draft: Draft, name: str, schemes: Sequence[Scheme]) -> Draft:

@@ -95,12 +95,16 @@ def cut_draft(
 
 def _read_moment(con: DuckDBPyConnection) -> dict[str, object]:
     """What must not have changed since a version was drafted: versions, splits, and who may not be
-    in any; what people say meanwhile waits for the next version."""
+    in any, as was forgotten or as a manifest says.
+
+    What people say meanwhile waits for the next version.
+    """
     (row,) = read_rows(
         con,
         """select (select max(seq) from dataset_version) as version,
           (select max(seq) from split_assignment) as place,
-          (select max(seq) from forgotten) as ban""",
+          (select max(seq) from forgotten) as ban,
+          (select max(seq) from recording_metadata) as consent""",
     )
     return row
 

@@ -160,6 +160,54 @@ def read_served(workspace: Workspace, queue: FakeQueue, utterance: Utterance) ->
     return samples
 
 
+def answer_everything(workspace: Workspace, queue: FakeQueue) -> None:
+    """Somebody labels both clips, so that a push may pass over them."""
+    for utterance in (CALL, THANKS):
+        queue.answer(
+            utterance.utterance_id, {"intent": ("ask",)}, annotator="person-1@voxdata.local"
+        )
+    pull_annotations.fn(open_project(workspace, queue))
+
+
+def test_push_masks_later_what_it_could_not_cut_before(
+    workspace: Workspace, queue: FakeQueue
+) -> None:
+    cut(workspace, [CALL, THANKS])
+    scan(workspace, {CALL.utterance_id: [], THANKS.utterance_id: []})
+    push_pending(workspace, queue=queue, say=quiet)
+    answer_everything(workspace, queue)
+    assert push_pending(workspace, queue=queue, say=quiet).unchanged == 2
+
+    scan(workspace, {CALL.utterance_id: [SECRET], THANKS.utterance_id: []}, key="s2")
+    audio = workspace.audio_dir / "call.flac"
+    whole = audio.read_bytes()
+    audio.unlink()
+    assert push_pending(workspace, queue=queue, say=quiet).bad_audio == 1
+    assert "555" in queue.entries[CALL.utterance_id].text
+    audio.write_bytes(whole)
+    assert push_pending(workspace, queue=queue, say=quiet).replaced == 1
+    assert "555" not in queue.entries[CALL.utterance_id].text
+
+
+def test_push_removes_the_clip_of_a_lost_task_whose_consent_has_ended(
+    workspace: Workspace, queue: FakeQueue
+) -> None:
+    cut(workspace, [CALL, THANKS])
+    scan(workspace, {CALL.utterance_id: [], THANKS.utterance_id: []})
+    push_pending(workspace, queue=queue, say=quiet)
+    answer_everything(workspace, queue)
+    push_pending(workspace, queue=queue, say=quiet)
+    clips = workspace.media_dir / "clips"
+    assert len(list(clips.rglob("*.wav"))) == 2
+
+    queue.remove_clip(CALL.utterance_id)
+    with workspace.warehouse() as con:
+        store_metadata(con, RECORDING.recording_id, {"consent": "no"}, manifest="m", run_id="t")
+    assert push_pending(workspace, queue=queue, say=quiet).no_consent == 1
+    (kept,) = clips.rglob("*.wav")
+    assert kept.name.startswith(THANKS.utterance_id)
+
+
 def test_push_masks_the_text_and_the_file_name(workspace: Workspace, queue: FakeQueue) -> None:
     cut(workspace, [CALL, THANKS])
     scan(workspace, {CALL.utterance_id: [SECRET]})
