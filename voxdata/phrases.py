@@ -9,11 +9,13 @@ import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
-
-import polars as pl
+from typing import TYPE_CHECKING
 
 from voxdata.dataset import Split
 from voxdata.identity import digest
+
+if TYPE_CHECKING:
+    import polars as pl
 
 PHRASE_WORDS = 4
 """What is shorter is said by everybody.
@@ -60,6 +62,8 @@ def separate_phrases(
         ratios: Wanted shares.
         seed: Decides among equals.
     """
+    import polars as pl
+
     texts = rows["text"].unique()
     phrases = pl.DataFrame(
         {"text": texts, "phrase": [_name(text, scheme) for text in texts]},

@@ -22,7 +22,7 @@ from duckdb import DuckDBPyConnection
 from voxdata.agreement import Vote
 from voxdata.label import Annotation
 from voxdata.scheme_history import SchemeHistory, find_orphans, migrate, without_orphans
-from warehouse.rows import read_rows
+from warehouse.rows import make_lookup, read_rows
 
 Labels = Mapping[str, tuple[str, ...]]
 """Scheme -> labels, the main one first."""
@@ -205,18 +205,14 @@ class StandingAnswers:
 
     def _register(self, scheme: str) -> list[tuple[str, ...]]:
         """Number what is chosen under a scheme; readings without a choice are no votes."""
-        import polars as pl
-
         choices = sorted({labels[scheme] for labels in self.readings if labels.get(scheme)})
         number_of = {choice: number for number, choice in enumerate(choices)}
-        frame = pl.DataFrame(
-            [
-                {"reading": number, "choice": number_of.get(labels.get(scheme, ()))}
-                for number, labels in enumerate(self.readings)
-            ],
-            schema={"reading": pl.Int32, "choice": pl.Int32},
+        chosen = [number_of.get(labels.get(scheme, ())) for labels in self.readings]
+        make_lookup(
+            self.con,
+            _CHOICES,
+            {"reading": ("integer", range(len(chosen))), "choice": ("integer", chosen)},
         )
-        self.con.register(_CHOICES, frame)
         return choices
 
 
@@ -229,30 +225,27 @@ def open_answers(
     Args:
         histories: Scheme name -> history; schemes without one are left as they are.
     """
-    import polars as pl
-
     texts = _list_texts(con)
     readings, orphans = _read_texts(texts, histories)
-    frame = pl.DataFrame(
-        [
-            {"labels": row["labels"], "scheme_versions": row["scheme_versions"], "reading": number}
-            for number, row in enumerate(texts)
-        ],
-        schema={"labels": pl.String, "scheme_versions": pl.String, "reading": pl.Int32},
-    )
     named = read_rows(
         con,
         """select distinct annotator from current_annotation
         where not deleted order by annotator""",
     )
     people = [str(row["annotator"]) for row in named]
-    con.register(_READINGS, frame)
-    con.register(
+    make_lookup(
+        con,
+        _READINGS,
+        {
+            "labels": ("varchar", [row["labels"] for row in texts]),
+            "scheme_versions": ("varchar", [row["scheme_versions"] for row in texts]),
+            "reading": ("integer", range(len(texts))),
+        },
+    )
+    make_lookup(
+        con,
         _PEOPLE,
-        pl.DataFrame(
-            {"annotator": people, "person": range(len(people))},
-            schema={"annotator": pl.String, "person": pl.Int32},
-        ),
+        {"annotator": ("varchar", people), "person": ("integer", range(len(people)))},
     )
     try:
         con.execute(_MAKE)
@@ -262,8 +255,8 @@ def open_answers(
             con=con, counts=counts, people=people, readings=readings, orphans=orphans
         )
     finally:
-        for view in (_READINGS, _PEOPLE, _CHOICES):
-            con.unregister(view)
+        for lookup in (_READINGS, _PEOPLE, _CHOICES):
+            con.execute(f"drop table if exists {lookup}")
         for row in read_rows(
             con,
             "select table_name from duckdb_tables() where temporary and table_name like 'ballot_%'",

@@ -4,14 +4,16 @@ forgotten."""
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import date
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from duckdb import DuckDBPyConnection
 
 from voxdata.consent import NAMES, Policy, read_consent, why_not
 from warehouse.gate import anybody_forgotten, forgotten_among
-from warehouse.rows import read_frame, read_rows
+from warehouse.rows import make_lookup, read_frame, read_rows
 
 if TYPE_CHECKING:
     import polars as pl
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 FORGOTTEN = "it was forgotten"
 
 _STATEMENTS = "consent_statements"
+_BARRED = "barred_by_consent"
 _STATED = """
   select r.recording_id, coalesce(s.statement, '[]') as statement
   from recording r left join (
@@ -33,39 +36,46 @@ def find_barred(
     con: DuckDBPyConnection, *, purpose: str, policy: Policy, today: date
 ) -> dict[str, str]:
     """Recording id -> why it may not be used; only those that may not."""
-    return dict(barred_frame(con, purpose=purpose, policy=policy, today=today).iter_rows())
+    with barred_table(con, purpose=purpose, policy=policy, today=today) as table:
+        rows = read_rows(con, f"from {table} order by recording_id")
+    return {str(row["recording_id"]): str(row["why"]) for row in rows}
 
 
 def barred_frame(
     con: DuckDBPyConnection, *, purpose: str, policy: Policy, today: date
 ) -> pl.DataFrame:
-    """The same as a frame with the columns recording_id and why, sorted by recording.
+    """The same as a frame with the columns recording_id and why, sorted by recording."""
+    with barred_table(con, purpose=purpose, policy=policy, today=today) as table:
+        return read_frame(con, f"from {table} order by recording_id")
+
+
+@contextmanager
+def barred_table(
+    con: DuckDBPyConnection, *, purpose: str, policy: Policy, today: date
+) -> Iterator[str]:
+    """The same as a temporary table, while it is wanted. Yields its name.
 
     Recordings about which manifests say the same are judged once.
     """
-    import polars as pl
-
     names = {"names": _consent_names(con)}
-    rows: list[dict[str, Any]] = read_rows(
-        con, f"select distinct statement from ({_STATED})", names
-    )
+    rows = read_rows(con, f"select distinct statement from ({_STATED})", names)
     statements = [str(row["statement"]) for row in rows]
     whys = [_why_not(text, purpose=purpose, policy=policy, today=today) for text in statements]
-    frame = pl.DataFrame(
-        {"statement": statements, "why": whys},
-        schema={"statement": pl.String, "why": pl.String},
-    )
-    con.register(_STATEMENTS, frame)
+    columns = {"statement": ("varchar", statements), "why": ("varchar", whys)}
+    make_lookup(con, _STATEMENTS, columns)
     try:
-        query = f"""
-          select recording_id, why from ({_STATED}) join {_STATEMENTS} using (statement)
-          where why <> '' order by recording_id"""
-        barred = read_frame(con, query, names)
+        con.execute(
+            f"""create or replace temp table {_BARRED} as
+            select recording_id, why from ({_STATED}) join {_STATEMENTS} using (statement)
+            where why <> ''""",
+            names,
+        )
+        if anybody_forgotten(con):
+            _add_forgotten(con)
+        yield _BARRED
     finally:
-        con.unregister(_STATEMENTS)
-    if anybody_forgotten(con):
-        barred = _add_forgotten(con, barred)
-    return barred
+        for table in (_STATEMENTS, _BARRED):
+            con.execute(f"drop table if exists {table}")
 
 
 def _consent_names(con: DuckDBPyConnection) -> list[str]:
@@ -79,14 +89,12 @@ def _why_not(statement: str, *, purpose: str, policy: Policy, today: date) -> st
     return why_not(read_consent(metadata), purpose=purpose, today=today, policy=policy)
 
 
-def _add_forgotten(con: DuckDBPyConnection, barred: pl.DataFrame) -> pl.DataFrame:
-    import polars as pl
-
-    rows = read_rows(con, "select recording_id from recording order by recording_id")
+def _add_forgotten(con: DuckDBPyConnection) -> None:
+    rows = read_rows(con, "select recording_id from recording")
     forgotten = forgotten_among(con, [str(row["recording_id"]) for row in rows])
-    named = pl.DataFrame(
-        {"recording_id": sorted(forgotten), "why": [FORGOTTEN] * len(forgotten)},
-        schema={"recording_id": pl.String, "why": pl.String},
+    values = {"ids": sorted(forgotten), "why": FORGOTTEN}
+    con.execute(
+        f"delete from {_BARRED} where recording_id in (select unnest($ids::varchar[]))",
+        {"ids": values["ids"]},
     )
-    others = barred.filter(~pl.col("recording_id").is_in(sorted(forgotten)))
-    return pl.concat([named, others]).sort("recording_id")
+    con.execute(f"insert into {_BARRED} select unnest($ids::varchar[]), $why", values)

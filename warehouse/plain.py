@@ -48,6 +48,22 @@ def read_frame(con: DuckDBPyConnection, sql: str, parameters: Parameters = ()) -
     return pl.concat(parts) if parts else pl.DataFrame(reader.schema.empty_table())
 
 
+def make_lookup(
+    con: DuckDBPyConnection, name: str, columns: Mapping[str, tuple[str, Sequence[object]]]
+) -> None:
+    """Make a small temporary table, without a frame: to import polars takes a quick command longer
+    than all the rest.
+
+    Args:
+        columns: Name -> its type and values, one for each row.
+    """
+    parts = ", ".join(
+        f"unnest(${column}::{kind}[]) as {column}" for column, (kind, _) in columns.items()
+    )
+    values = {column: list(given) for column, (_, given) in columns.items()}
+    con.execute(f"create or replace temp table {name} as select {parts}", values)
+
+
 def frame_of(con: DuckDBPyConnection, table: str, rows: Sequence[Row]) -> pl.DataFrame:
     """Rows, all with the same columns, as a frame with the types of a table."""
     import polars as pl

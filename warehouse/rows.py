@@ -10,7 +10,15 @@ from datetime import UTC, datetime
 from duckdb import DuckDBPyConnection
 
 from warehouse.gate import open_gate, refuse
-from warehouse.plain import FRAME, Parameters, Row, frame_of, read_frame, read_rows
+from warehouse.plain import (
+    FRAME,
+    Parameters,
+    Row,
+    frame_of,
+    make_lookup,
+    read_frame,
+    read_rows,
+)
 
 __all__ = [
     "FRAME",
@@ -18,6 +26,7 @@ __all__ = [
     "insert_new",
     "insert_query",
     "insert_rows",
+    "make_lookup",
     "read_frame",
     "read_rows",
     "utc_aware",

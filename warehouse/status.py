@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from duckdb import DuckDBPyConnection
 
 from warehouse.answers import StandingAnswers
 from warehouse.rows import read_rows
-
-if TYPE_CHECKING:
-    import polars as pl
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,14 +109,13 @@ class Waiting:
     held_back: int
 
 
-_BARRED = "barred_recordings"
 _VOTES = "utterance_votes"
 
-_HEARD = f"""
+_HEARD = """
   create or replace temp table heard_utterance as
   select hash(utterance_id) as utterance, recording_id,
     end_ms - start_ms >= $min_clip_ms as is_long, b.why is not null as is_barred
-  from current_utterance left join {_BARRED} b using (recording_id)"""
+  from current_utterance left join {barred} b using (recording_id)"""
 
 _WAITING = f"""
   with given_out as (
@@ -157,22 +153,20 @@ def count_waiting(
     schemes: Sequence[str],
     votes_wanted: int,
     min_clip_ms: int,
-    barred: pl.DataFrame,
+    barred: str,
 ) -> Waiting:
     """Count what waits for models, for a push and for people.
 
     Args:
         schemes: All of the workspace; votes are counted under the first.
-        barred: Columns recording_id and why: consent keeps it away.
+        barred: A table with the columns recording_id and why: consent keeps it away.
     """
     answers.count_votes(schemes[0], table=_VOTES)
-    con.register(_BARRED, barred)
     try:
-        con.execute(_HEARD, {"min_clip_ms": min_clip_ms})
+        con.execute(_HEARD.format(barred=barred), {"min_clip_ms": min_clip_ms})
         values = {"schemes": list(schemes), "votes_wanted": votes_wanted}
         (row,) = read_rows(con, _WAITING, values)
     finally:
-        con.unregister(_BARRED)
         con.execute(f"drop table if exists {_VOTES}")
         con.execute("drop table if exists heard_utterance")
     return Waiting(**{name: int(str(count)) for name, count in row.items()})

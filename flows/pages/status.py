@@ -9,7 +9,7 @@ from flows.forget.work import FINISH, list_work
 from flows.workspace import Workspace
 from warehouse.answers import open_answers
 from warehouse.batches import list_batches
-from warehouse.consent import barred_frame
+from warehouse.consent import barred_table
 from warehouse.outbox import list_outbox
 from warehouse.runs import list_training_runs, promoted_run
 from warehouse.status import count_rows, count_waiting
@@ -31,8 +31,10 @@ def read_status(workspace: Workspace) -> dict[str, object]:
     today = datetime.now(UTC).date()
     with workspace.warehouse() as con:
         counts = count_rows(con)
-        barred = barred_frame(con, purpose=terms.purpose, policy=terms.consent, today=today)
-        with open_answers(con, workspace.histories) as answers:
+        with (
+            barred_table(con, purpose=terms.purpose, policy=terms.consent, today=today) as barred,
+            open_answers(con, workspace.histories) as answers,
+        ):
             waiting = count_waiting(
                 con,
                 answers,

@@ -327,7 +327,14 @@ def as_an_earlier_release(path: Path) -> None:
     """Take away the id and whatever came after it."""
     with duckdb.connect(path) as con:
         con.execute("drop view current_audio_digest")
-        for table in ("identity", "attempt", "audio_digest", "private_leak", "erasure_proof"):
+        for table in (
+            "identity",
+            "attempt",
+            "audio_digest",
+            "private_leak",
+            "erasure_proof",
+            "push_pass",
+        ):
             con.execute(f"drop table {table}")
         con.execute("delete from schema_version where version >= 14")
 

@@ -307,7 +307,8 @@ def test_decode_audio_raises_nothing_but_audio_error_on_damaged_bytes(tmp_path, 
 @pytest.mark.corpus
 def test_decode_audio_judges_every_file_of_the_bad_audio_corpus(corpora):
     folder = corpora / "bad_audio"
-    rows = list(csv.DictReader((folder / "MANIFEST.tsv").open(encoding="utf-8"), delimiter="\t"))
+    with (folder / "MANIFEST.tsv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file, delimiter="\t"))
     reasons: dict[str, DropReason] = {}
     for row in rows:
         try:

@@ -21,7 +21,7 @@ from flows.place import FILE_NAME
 from flows.release.flow import release_version
 from flows.settings import template
 from flows.workspace import Workspace, open_workspace
-from tests.flows.conftest import ingest, quiet, release_calls
+from tests.flows.conftest import ingest, quiet, release_calls, run
 from training.feature_files import PADDING_POLICY
 from voxdata.dataset import leaf_hash
 from voxdata.errors import ConfigError, DropReason, NotFoundError, VoxdataError
@@ -394,7 +394,7 @@ def test_release_signs_a_version_whose_signing_did_not_come_about(workspace: Wor
 
 
 def test_forget_command_says_one_thing_and_asks_first(workspace: Workspace) -> None:
-    def run(*arguments: str, answer: str | None = None) -> Any:
+    def forget(*arguments: str, answer: str | None = None) -> Any:
         return CliRunner().invoke(
             app,
             ["--dir", str(workspace.root), "forget", *arguments],
@@ -402,16 +402,16 @@ def test_forget_command_says_one_thing_and_asks_first(workspace: Workspace) -> N
         )
 
     recording_id, _ = first(workspace)
-    assert "give one of" in str(run().exception)
-    assert "give one of" in str(run("--recording", "a", "--finish").exception)
-    assert "give one of" in str(run("--recording", "a", "--voice", "b").exception)
-    content = json.loads(run("--recording", recording_id, "--dry-run", "--json").stdout)
+    assert "give one of" in str(forget().exception)
+    assert "give one of" in str(forget("--recording", "a", "--finish").exception)
+    assert "give one of" in str(forget("--recording", "a", "--voice", "b").exception)
+    content = json.loads(forget("--recording", recording_id, "--dry-run", "--json").stdout)
     assert content["versions"] == {"calls@1": 1}
-    declined = run("--recording", recording_id, answer="n\n")
+    declined = forget("--recording", recording_id, answer="n\n")
     assert declined.exit_code == 1
     assert "nothing was forgotten" in declined.stderr
-    assert run("--recording", recording_id, answer="").exit_code == 1  # nobody there to answer
-    done = run("--recording", recording_id, "--yes", "--json")
+    assert forget("--recording", recording_id, answer="").exit_code == 1  # nobody there to answer
+    done = forget("--recording", recording_id, "--yes", "--json")
     assert done.exit_code == 0
     assert json.loads(done.stdout)["hits"] == []
     assert "forget: 1 recording, 1 utterance; receipt" in done.stderr
@@ -421,7 +421,7 @@ def test_forget_command_says_one_thing_and_asks_first(workspace: Workspace) -> N
     assert json.loads(run(workspace, "verify", "--json").stdout)["versions"][0][
         "root is"
     ].startswith("signed by ")
-    (listed,) = json.loads(run("--list", "--json").stdout)
+    (listed,) = json.loads(forget("--list", "--json").stdout)
     assert listed["versions"] == "calls@1"
     assert listed["proven"][:2] == "20"
 

@@ -52,6 +52,7 @@ import os, signal, sys
 from pathlib import Path
 import flows.forget.flow as flow, flows.forget.erase_steps as steps, flows.forget.work as work
 import flows.forget.copies as copies
+import voxdata.durable as durable
 import warehouse.erase as erase
 from flows.workspace import open_workspace
 
@@ -98,7 +99,7 @@ def arm(seam, ticked):
         "wipe: inside": lambda: inside(flow, "wipe_work", work, "write_file"),
         "wipe: after": lambda: after(flow, "wipe_work"),
         "proof: after": lambda: after(flow, "note_proof"),
-        "end: inside": lambda: inside(flow, "end_work", work.shutil, "rmtree"),
+        "end: inside": lambda: inside(flow, "end_work", durable.shutil, "rmtree"),
     }[seam]()
 
 def main():
