@@ -67,11 +67,10 @@ def barred_table(
         con.execute(
             f"""create or replace temp table {_BARRED} as
             select recording_id, why from ({_STATED}) join {_STATEMENTS} using (statement)
-            where why <> ''""",
-            names,
+            where why <> '' and recording_id not in (select unnest($forgotten::varchar[]))
+            union all select unnest($forgotten::varchar[]), $it_was""",
+            {**names, "forgotten": _list_forgotten(con), "it_was": FORGOTTEN},
         )
-        if anybody_forgotten(con):
-            _add_forgotten(con)
         yield _BARRED
     finally:
         for table in (_STATEMENTS, _BARRED):
@@ -89,12 +88,8 @@ def _why_not(statement: str, *, purpose: str, policy: Policy, today: date) -> st
     return why_not(read_consent(metadata), purpose=purpose, today=today, policy=policy)
 
 
-def _add_forgotten(con: DuckDBPyConnection) -> None:
+def _list_forgotten(con: DuckDBPyConnection) -> list[str]:
+    if not anybody_forgotten(con):
+        return []
     rows = read_rows(con, "select recording_id from recording")
-    forgotten = forgotten_among(con, [str(row["recording_id"]) for row in rows])
-    values = {"ids": sorted(forgotten), "why": FORGOTTEN}
-    con.execute(
-        f"delete from {_BARRED} where recording_id in (select unnest($ids::varchar[]))",
-        {"ids": values["ids"]},
-    )
-    con.execute(f"insert into {_BARRED} select unnest($ids::varchar[]), $why", values)
+    return sorted(forgotten_among(con, [str(row["recording_id"]) for row in rows]))
