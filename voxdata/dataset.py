@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -135,11 +135,6 @@ def _micro(distribution: Distribution) -> dict[str, int]:
 
 def _shares(stored: Mapping[str, int]) -> dict[str, float]:
     return {str(name): int(share) / MICRO for name, share in stored.items()}
-
-
-def stored_form(example: Example) -> Example:
-    """An example as it comes back from storage: shares in whole millionths."""
-    return replace(example, gold=decode_gold(encode_gold(example.gold)))
 
 
 def canonical_row(example: Example) -> str:
