@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,10 @@ from flows.prelabel.flow import prelabel_pending
 from flows.release.flow import release_version
 from flows.retrain.finetune import train_version
 from flows.workspace import Workspace, open_workspace
-from tests.flows.conftest import ingest, quiet, run
+from tests.flows.conftest import quiet, run
+from tests.flows.results import make_result
+from training.judge import Decision
+from training.result import ModelCard, encode_result
 from voxdata.context import CONTEXT_FILE, ContextRow, TextSource, read_context, read_context_header
 from voxdata.label import Annotation
 from voxdata.manifest import Manifest, read_manifest
@@ -30,7 +35,6 @@ from voxdata.testing.backends import FakeDiarizer, FakeTranscriber
 from voxdata.utterance import Utterance
 from voxdata.voice import VoiceLink
 from warehouse.annotations import add_annotations
-from warehouse.exchange.context import write_version_context
 from warehouse.exchange.handoff import write_handoff
 from warehouse.metadata import store_metadata
 from warehouse.rows import read_rows
@@ -120,6 +124,7 @@ def build(root: Path) -> Workspace:
     workspace = open_workspace(root)
     done = run(workspace, "ingest", "--manifest", root / "calls.csv")
     assert done.exit_code == 0, done.output
+    (root / "calls.csv").unlink()  # it names everybody
     prelabel_pending(workspace, say=quiet)
     with workspace.warehouse() as con:
         _answer(con)
@@ -161,20 +166,28 @@ def _link(con: Any) -> None:
 
 
 class Launcher:
-    """Trains nothing; says that it has made a model."""
+    """Trains nothing; says that it has made a model, which is no better."""
 
     def __init__(self, **_: Any) -> None:
         return
 
     def launch(self, job: TrainingJob) -> dict[str, object]:
-        return {"model": {"key": "k", "name": "n"}, "decision": {"promote": True, "reason": "ok"}}
+        model = ModelCard(name="n", revision="r", params={}, key="k")
+        made = make_result(model=model)
+        decision = Decision(promote=False, reason="no better")
+        return encode_result(replace(made, verdict=replace(made.verdict, decision=decision)))
 
 
-def train(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Train, and give the folder of the run."""
-    monkeypatch.setattr(flows.retrain.finetune, "LocalLauncher", Launcher)
-    monkeypatch.setattr(flows.retrain.finetune, "find_shortage", lambda *_, **__: "")
-    (done,) = train_version(workspace, ["intent"], "calls", say=quiet)
+def train(workspace: Workspace, patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(flows.retrain.finetune, "LocalLauncher", Launcher)
+    patch.setattr(flows.retrain.finetune, "find_shortage", lambda *_, **__: "")
+    train_version(workspace, ["intent"], "calls", say=quiet)
+
+
+def run_folder(workspace: Workspace) -> Path:
+    """The folder of the only training run."""
+    with workspace.warehouse() as con:
+        (done,) = list_training_runs(con)
     return (workspace.root / done.checkpoint_dir).parent
 
 
@@ -185,14 +198,40 @@ def rows_of(folder: Path) -> list[ContextRow]:
     return rows
 
 
-@pytest.fixture
-def workspace(tmp_path: Path) -> Workspace:
-    return build(tmp_path / "w")
+def write(workspace: Workspace, ref: str, folder: Path) -> None:
+    """Write what a training run on a version finds."""
+    with workspace.warehouse() as con:
+        write_handoff(
+            con,
+            find_version(con, ref).version_id,
+            audio_root=workspace.audio_dir,
+            histories=workspace.histories,
+            folder=folder,
+            today=TODAY,
+            run_id="t",
+        )
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """A workspace with a version and a training run."""
+    workspace = build(tmp_path_factory.mktemp("handoff") / "w")
+    with pytest.MonkeyPatch.context() as patch:
+        train(workspace, patch)
+    return workspace
 
 
 @pytest.fixture
-def folder(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> Path:
-    return train(workspace, monkeypatch)
+def workspace(trained: Workspace, tmp_path: Path) -> Workspace:
+    """A copy of it."""
+    shutil.copytree(trained.root, tmp_path / "w")
+    return open_workspace(tmp_path / "w")
+
+
+@pytest.fixture
+def folder(workspace: Workspace) -> Path:
+    """What its training run found."""
+    return run_folder(workspace)
 
 
 @pytest.fixture
@@ -251,19 +290,6 @@ def test_pseudonyms_differ_between_versions(workspace: Workspace, folder: Path) 
     assert people[0].isdisjoint(people[1])
 
 
-def write(workspace: Workspace, ref: str, folder: Path) -> Path:
-    with workspace.warehouse() as con:
-        return write_handoff(
-            con,
-            find_version(con, ref).version_id,
-            audio_root=workspace.audio_dir,
-            histories=workspace.histories,
-            folder=folder,
-            today=TODAY,
-            run_id="t",
-        )
-
-
 def test_training_run_finds_measures_and_what_the_manifest_states(folder: Path) -> None:
     for row in rows_of(folder):
         assert row.measures["snr_db"] > 0
@@ -313,12 +339,10 @@ def test_context_is_the_same_whatever_came_after_the_release(
         spoken = [u for u in list_utterances(con) if u.speaker == "S0"]
         later = annotate(300, spoken[0], annotator="cleo", text="something else altogether")
         add_annotations(con, [later], run_id="t")
-        store_metadata(
-            con, spoken[0].recording_id, {"gender": "male"}, manifest="m", run_id="t"
-        )
+        store_metadata(con, spoken[0].recording_id, {"gender": "male"}, manifest="m", run_id="t")
     settings = workspace.root / FILE_NAME
     other = settings.read_text(encoding="utf-8").replace(
-        "[transcriber]", "[utterance]\npad_ms = 20\n[transcriber]\nrevision = \"2\""
+        "[transcriber]", '[utterance]\nmin_ms = 0\npause_ms = 60\n[transcriber]\nrevision = "2"'
     )
     settings.write_text(other, encoding="utf-8")
     changed = open_workspace(workspace.root)
