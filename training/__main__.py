@@ -15,6 +15,7 @@ from pathlib import Path
 from training.config import read_config
 from training.result import TrainingResult
 from training.run import read_incumbent, run_training, write_outcome
+from training.text.heard import read_machine_texts
 from voxdata.durable import remove, writing
 from voxdata.errors import ManifestError, TrainingError, VoxdataError
 from voxdata.machine import EXIT_CODE, find_fault
@@ -60,7 +61,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--manifest",
         type=Path,
         required=True,
-        help="the dataset version, JSON lines",
+        help="the dataset version, JSON lines; context.jsonl beside it is read where it is there",
     )
     parser.add_argument(
         "--incumbent",
@@ -90,6 +91,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 def _run(chosen: argparse.Namespace) -> TrainingResult:
     config = read_config(chosen.config)
     manifest = read_manifest(chosen.manifest)
+    machine_texts = read_machine_texts(chosen.manifest) if config.text.enabled else None
     incumbent = read_incumbent(chosen.incumbent)
     with writing(chosen.output):
         chosen.output.mkdir(parents=True, exist_ok=True)
@@ -100,6 +102,7 @@ def _run(chosen: argparse.Namespace) -> TrainingResult:
         incumbent,
         cache_dir=chosen.cache or chosen.output / "features",
         device=chosen.device,
+        machine_texts=machine_texts,
         say=_say,
     )
     write_outcome(chosen.output, outcome)

@@ -14,13 +14,13 @@ from time import monotonic
 
 import numpy as np
 
-from training.checkpoint import Checkpoint, save_checkpoint
+from training.checkpoint import AudioPart, Checkpoint, TextPart, save_checkpoint
 from training.config import TrainingConfig, encode_config
 from training.encoder import Encoder, load_encoder
 from training.feature_files import PADDING_POLICY
 from training.features import FeatureSet, load_features
 from training.judge import Verdict, reach_verdict
-from training.loop import Fit, fit_head, predict
+from training.loop import Fit, can_validate, fit_head, predict
 from training.metrics import Floats
 from training.result import (
     EncoderCard,
@@ -30,6 +30,11 @@ from training.result import (
     encode_result,
     model_card,
 )
+from training.text.head import Heard, TextHead, TextReader, fit_text_head
+from training.text.heard import MachineTexts, hear, note_source
+from training.text.join import Join, choose_join, default_join, join_parts
+from training.text.normal import TEXT_POLICY
+from training.text.vectors import sentence_model
 from voxdata.audio_digest import AudioGuard
 from voxdata.dataset import Example, Split
 from voxdata.durable import write_file, writing
@@ -40,7 +45,8 @@ from voxdata.malformed import FAULTS, Readers, in_words, name_fault, parse_json
 from voxdata.manifest import Manifest, select
 
 LIBRARIES = ("torch", "transformers", "numpy", "voxdata")
-"""Their versions are kept with a checkpoint."""
+READING_LIBRARIES = ("numpy", "scikit-learn", "voxdata")
+"""Their versions are kept with a checkpoint that listens, and with one that reads."""
 
 Say = Callable[[str], None]
 
@@ -51,13 +57,11 @@ class Outcome:
 
     Attributes:
         result: The content of result.json, but for the identity of the model.
-        fit: The head and its curves.
         predictions: Test utterance id -> distribution.
         checkpoint: Ready to be saved.
     """
 
     result: TrainingResult
-    fit: Fit
     predictions: dict[str, dict[str, float]]
     checkpoint: Checkpoint
 
@@ -108,6 +112,7 @@ def run_training(
     cache_dir: Path,
     device: str = "cpu",
     encoder: Encoder | None = None,
+    machine_texts: MachineTexts | None = None,
     say: Say | None = None,
 ) -> Outcome:
     """Features, training, judgement.
@@ -116,31 +121,70 @@ def run_training(
         incumbent: The answers of the model to beat for every test example.
         cache_dir: Folder of cached features.
         encoder: Already loaded; None: `config.encoder`.
+        machine_texts: What the transcriber heard; None: the text of the manifest is read instead.
 
     Raises:
-        TrainingError: Unknown scheme, leaking split, too few labels, missing audio or missing
-            answers.
+        TrainingError: Unknown scheme, leaking split, too few labels, missing audio, missing
+            answers, or nothing to read.
     """
     tell = say or _say_nothing
     lesson = _prepare(config, manifest, incumbent)
     watch = _Stopwatch()
-    encoder = encoder or load_encoder(config.encoder, device=device)
-    watch.lap("load")
-    features = _encode_parts(lesson, encoder, cache_dir=cache_dir, say=tell)
-    watch.lap("features")
-    fit = _fit(lesson, features, say=tell)
+    sound = text = None
+    if config.audio.enabled:
+        encoder = encoder or load_encoder(config.encoder, device=device)
+        watch.lap("load")
+        features = _encode_parts(lesson, encoder, cache_dir=cache_dir, say=tell)
+        watch.lap("features")
+        fit = _fit(lesson, features, say=tell)
+        sound = _Sound(encoder=encoder, features=features, fit=fit)
+    if config.text.enabled:
+        text = _read_text(lesson, machine_texts, say=tell)
+    trained = _join(lesson, sound, text, say=tell)
     watch.lap("train")
-    answers = predict(fit.head, features[Split.TEST].values)
+    answers = _answer(trained, Split.TEST)
     verdict = _judge(lesson, answers)
     watch.lap("judge")
 
-    seconds = _add_up(watch, features)
+    seconds = _add_up(watch, trained)
     return Outcome(
-        result=_make_result(lesson, encoder, fit, verdict, seconds),
-        fit=fit,
+        result=_make_result(lesson, trained, verdict, seconds),
         predictions=_name_answers(lesson, answers),
-        checkpoint=_make_checkpoint(lesson, encoder, fit, features[Split.TRAIN]),
+        checkpoint=_make_checkpoint(lesson, trained),
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Sound:
+    """What was learnt from the sound."""
+
+    encoder: Encoder
+    features: Mapping[Split, FeatureSet]
+    fit: Fit
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Text:
+    """What was learnt from the text.
+
+    Attributes:
+        head: None when the texts say nothing that could be learnt.
+        note: What the reader must know of the texts; "" when there is nothing.
+    """
+
+    heard: Mapping[Split, Heard]
+    head: TextHead | None
+    note: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Trained:
+    """The heads of a model, and how their answers are joined when there are two."""
+
+    sound: _Sound | None
+    text: _Text | None
+    join: Join | None
+    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -307,6 +351,65 @@ def _fit(lesson: _Lesson, features: Mapping[Split, FeatureSet], *, say: Say) -> 
     )
 
 
+def _read_text(lesson: _Lesson, machine_texts: MachineTexts | None, *, say: Say) -> _Text:
+    """Fit the text head.
+
+    Raises:
+        TrainingError: There is nothing to read, and no sound is listened to.
+    """
+    heard: dict[Split, Heard] = {}
+    for split, examples in lesson.parts.items():
+        heard[split] = hear(examples, machine_texts)
+    learnt_from = heard[Split.TRAIN]
+    say(f"text: {learnt_from.is_readable.sum()} of {len(learnt_from.texts)} clips can be read")
+    head = fit_text_head(learnt_from, _targets(lesson, Split.TRAIN), lesson.config)
+    note = note_source(list(chain.from_iterable(lesson.parts.values())), machine_texts)
+    if head is None:
+        why = "fewer than two labels have a training example with a word in its transcript"
+        if not lesson.config.audio.enabled:
+            raise TrainingError(f"{why}; transcribe the recordings, or set audio.enabled = true")
+        note = f"{why}: the model listens and does not read"
+    return _Text(heard=heard, head=head, note=note)
+
+
+def _join(lesson: _Lesson, sound: _Sound | None, text: _Text | None, *, say: Say) -> _Trained:
+    """Weigh the heads by the validation voices, where these can tell."""
+    notes: list[str] = []
+    if sound is not None:
+        notes.append(sound.fit.note)
+    if text is not None:
+        notes.append(text.note)
+    trained = _Trained(sound=sound, text=text, join=None, notes=tuple(filter(None, notes)))
+    if sound is None or text is None or text.head is None:
+        return trained
+    targets = _targets(lesson, Split.VALIDATION)
+    if not can_validate(targets):
+        return replace(trained, join=default_join(lesson.config.text))
+    heard = _listen(sound, Split.VALIDATION)
+    read = _read(text, text.head, Split.VALIDATION)
+    join = choose_join(heard, read, targets)
+    say(f"join: audio ** {join.audio:.2f} * text ** {join.text:.2f}")
+    return replace(trained, join=join)
+
+
+def _answer(trained: _Trained, split: Split) -> Floats:
+    """(num_examples, num_labels) probabilities."""
+    heard = read = None
+    if trained.sound is not None:
+        heard = _listen(trained.sound, split)
+    if trained.text is not None and trained.text.head is not None:
+        read = _read(trained.text, trained.text.head, split)
+    return join_parts(trained.join, heard, read)
+
+
+def _listen(sound: _Sound, split: Split) -> Floats:
+    return predict(sound.fit.head, sound.features[split].values)
+
+
+def _read(text: _Text, head: TextHead, split: Split) -> Floats:
+    return TextReader(head).answer(text.heard[split])
+
+
 def _targets(lesson: _Lesson, split: Split) -> Floats:
     """(num_examples, num_labels): the shares of the votes, or one-hot."""
     config, labels = lesson.config, lesson.labels
@@ -350,10 +453,11 @@ def _in_order(distribution: Distribution, labels: Sequence[str]) -> list[float]:
     return [float(distribution.get(label, 0.0)) for label in labels]
 
 
-def _add_up(watch: _Stopwatch, features: Mapping[Split, FeatureSet]) -> Seconds:
+def _add_up(watch: _Stopwatch, trained: _Trained) -> Seconds:
+    features = {} if trained.sound is None else trained.sound.features
     return Seconds(
-        load=watch.laps["load"],
-        features=watch.laps["features"],
+        load=watch.laps.get("load", 0.0),
+        features=watch.laps.get("features", 0.0),
         train=watch.laps["train"],
         judge=watch.laps["judge"],
         audio_encoded=sum(part.computed_seconds for part in features.values()),
@@ -361,8 +465,9 @@ def _add_up(watch: _Stopwatch, features: Mapping[Split, FeatureSet]) -> Seconds:
 
 
 def _make_result(
-    lesson: _Lesson, encoder: Encoder, fit: Fit, verdict: Verdict, seconds: Seconds
+    lesson: _Lesson, trained: _Trained, verdict: Verdict, seconds: Seconds
 ) -> TrainingResult:
+    sound = trained.sound
     counts: dict[str, int] = {}
     voices: dict[str, int] = {}
     for split, examples in lesson.parts.items():
@@ -376,15 +481,23 @@ def _make_result(
         counts=counts,
         voices=voices,
         verdict=verdict,
-        curves=fit.curves,
-        best_epoch=fit.best_epoch,
-        note=fit.note,
-        encoder=EncoderCard(
-            name=encoder.name,
-            revision=encoder.revision,
-            padding_policy=PADDING_POLICY,
-        ),
+        curves=() if sound is None else sound.fit.curves,
+        best_epoch=0 if sound is None else sound.fit.best_epoch,
+        note="; ".join(trained.notes),
+        encoder=NO_ENCODER if sound is None else _describe(sound.encoder),
         seconds=seconds,
+    )
+
+
+NO_ENCODER = EncoderCard(name="", revision="", padding_policy="")
+"""Of a model that only reads."""
+
+
+def _describe(encoder: Encoder) -> EncoderCard:
+    return EncoderCard(
+        name=encoder.name,
+        revision=encoder.revision,
+        padding_policy=PADDING_POLICY,
     )
 
 
@@ -397,24 +510,48 @@ def _name_answers(lesson: _Lesson, answers: Floats) -> dict[str, dict[str, float
     return named
 
 
-def _make_checkpoint(
-    lesson: _Lesson, encoder: Encoder, fit: Fit, features: FeatureSet
-) -> Checkpoint:
-    _, num_layers, dim = features.values.shape
+def _make_checkpoint(lesson: _Lesson, trained: _Trained) -> Checkpoint:
+    audio = None if trained.sound is None else _audio_part(trained.sound)
+    text = None if trained.text is None else _text_part(trained.text)
+    libraries = {
+        *(LIBRARIES if audio is not None else ()),
+        *(READING_LIBRARIES if text is not None else ()),
+    }
     return Checkpoint(
-        head=fit.head,
         config=lesson.config,
         labels=lesson.labels,
-        encoder_revision=encoder.revision,
-        padding_policy=PADDING_POLICY,
         version_id=lesson.manifest.version_id,
-        versions={name: version(name) for name in LIBRARIES},
+        versions={name: version(name) for name in sorted(libraries)},
+        audio=audio,
+        text=text,
+        join=trained.join,
+    )
+
+
+def _audio_part(sound: _Sound) -> AudioPart:
+    _, num_layers, dim = sound.features[Split.TRAIN].values.shape
+    return AudioPart(
+        head=sound.fit.head,
+        encoder_revision=sound.encoder.revision,
+        padding_policy=PADDING_POLICY,
         shape=(num_layers, dim),
+    )
+
+
+def _text_part(text: _Text) -> TextPart | None:
+    if text.head is None:
+        return None
+    return TextPart(
+        head=text.head,
+        policy=TEXT_POLICY,
+        sentence_model=sentence_model(text.head.config),
     )
 
 
 def write_outcome(output: Path, outcome: Outcome) -> ModelRef:
     """Write checkpoint/, predictions.jsonl, curves.csv, TensorBoard events and, last, result.json.
+
+    A model that only reads has no curves.
 
     Raises:
         MachineError: They cannot be written.
@@ -422,8 +559,9 @@ def write_outcome(output: Path, outcome: Outcome) -> ModelRef:
     with writing(output):
         model = save_checkpoint(output / "checkpoint", outcome.checkpoint)
         _write_predictions(output / "predictions.jsonl", outcome.predictions)
-        _write_curves(output / "curves.csv", outcome.fit.curves)
-        _write_events(output / "tensorboard", outcome.fit.curves)
+        if outcome.result.curves:
+            _write_curves(output / "curves.csv", outcome.result.curves)
+            _write_events(output / "tensorboard", outcome.result.curves)
         result = replace(outcome.result, model=model_card(model))
         row = encode_result(result)
         content = json.dumps(row, ensure_ascii=False, indent=2) + "\n"
