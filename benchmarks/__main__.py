@@ -16,6 +16,7 @@ NAMES = (
     "audio_digests",
     "digits",
     "emotion",
+    "text_branch",
     "duplicates",
     "splits",
     "consensus",
