@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from training.checkpoint import AudioPart, TextPart, load_checkpoint
+from training.compute import ON_CPU, Compute
 from training.feature_files import PADDING_POLICY
 from training.metrics import Floats
 from training.text.head import Heard, TextReader
@@ -31,7 +32,7 @@ class TrainedLabeler:
     Args:
         checkpoint_dir: What `python -m training` wrote to `output/checkpoint`.
         cache_dir: Where hub downloads of the encoder go.
-        device: A torch device for the encoder.
+        compute: Where the encoder runs; the head runs on the CPU.
 
     Raises:
         TrainingError: The checkpoint is missing or damaged, or made under another padding policy,
@@ -39,7 +40,7 @@ class TrainedLabeler:
     """
 
     def __init__(
-        self, checkpoint_dir: Path, *, cache_dir: Path | None = None, device: str = "cpu"
+        self, checkpoint_dir: Path, *, cache_dir: Path | None = None, compute: Compute = ON_CPU
     ) -> None:
         self._checkpoint, self._model = load_checkpoint(checkpoint_dir)
         if self._checkpoint.audio is not None:
@@ -47,7 +48,7 @@ class TrainedLabeler:
         if self._checkpoint.text is not None:
             _check_text(self._checkpoint.text, checkpoint_dir)
         self._cache_dir = cache_dir
-        self._device = device
+        self._compute = compute
         self._encoder: Encoder | None = None
         self._reader: TextReader | None = None
 
@@ -68,6 +69,7 @@ class TrainedLabeler:
 
         Raises:
             TrainingError: The encoder's weights are not those the head was trained on.
+            ConfigError: This machine has no such device.
         """
         if not clips:
             return []
@@ -91,7 +93,7 @@ class TrainedLabeler:
 
         if self._encoder is None:
             name = self._checkpoint.config.encoder
-            encoder = load_encoder(name, device=self._device, cache_dir=self._cache_dir)
+            encoder = load_encoder(name, compute=self._compute, cache_dir=self._cache_dir)
             if encoder.revision != part.encoder_revision:
                 raise TrainingError(
                     f"encoder {name!r} has other weights than the head was trained on; "

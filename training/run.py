@@ -13,9 +13,12 @@ from pathlib import Path
 from time import monotonic
 
 import numpy as np
+import torch
 
 from training.checkpoint import AudioPart, Checkpoint, TextPart, save_checkpoint
+from training.compute import ON_CPU, Compute
 from training.config import TrainingConfig, encode_config
+from training.device import open_device
 from training.encoder import Encoder, load_encoder
 from training.feature_files import PADDING_POLICY
 from training.features import FeatureSet, load_features
@@ -30,10 +33,10 @@ from training.result import (
     encode_result,
     model_card,
 )
-from training.text.head import Heard, TextHead, TextReader, fit_text_head
-from training.text.heard import MachineTexts, hear, note_source
+from training.text.heard import MachineTexts
 from training.text.join import Join, choose_join, default_join, join_parts
 from training.text.normal import TEXT_POLICY
+from training.text.reading import Reading, learn_from_validation, learn_to_read, read_split
 from training.text.vectors import sentence_model
 from voxdata.audio_digest import AudioGuard
 from voxdata.dataset import Example, Split
@@ -110,7 +113,7 @@ def run_training(
     incumbent: Mapping[str, Distribution],
     *,
     cache_dir: Path,
-    device: str = "cpu",
+    compute: Compute = ON_CPU,
     encoder: Encoder | None = None,
     machine_texts: MachineTexts | None = None,
     say: Say | None = None,
@@ -120,27 +123,30 @@ def run_training(
     Args:
         incumbent: The answers of the model to beat for every test example.
         cache_dir: Folder of cached features.
+        compute: Where the encoder runs, unless it is loaded, and the head learns.
         encoder: Already loaded; None: `config.encoder`.
         machine_texts: What the transcriber heard; None: the text of the manifest is read instead.
 
     Raises:
         TrainingError: Unknown scheme, leaking split, too few labels, missing audio, missing
             answers, or nothing to read.
+        ConfigError: This machine has no such device.
     """
     tell = say or _say_nothing
     lesson = _prepare(config, manifest, incumbent)
     watch = _Stopwatch()
-    sound = text = None
+    sound = reading = None
     if config.audio.enabled:
-        encoder = encoder or load_encoder(config.encoder, device=device)
+        encoder = encoder or load_encoder(config.encoder, compute=compute)
         watch.lap("load")
         features = _encode_parts(lesson, encoder, cache_dir=cache_dir, say=tell)
         watch.lap("features")
-        fit = _fit(lesson, features, say=tell)
+        fit = _fit(lesson, features, device=open_device(compute), say=tell)
         sound = _Sound(encoder=encoder, features=features, fit=fit)
     if config.text.enabled:
-        text = _read_text(lesson, machine_texts, say=tell)
-    trained = _join(lesson, sound, text, say=tell)
+        targets = {split: _targets(lesson, split) for split in Split}
+        reading = learn_to_read(lesson.parts, targets, machine_texts, config)
+    trained = _weigh(lesson, sound, reading, say=tell)
     watch.lap("train")
     answers = _answer(trained, Split.TEST)
     verdict = _judge(lesson, answers)
@@ -164,27 +170,22 @@ class _Sound:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Text:
-    """What was learnt from the text.
-
-    Attributes:
-        head: None when the texts say nothing that could be learnt.
-        note: What the reader must know of the texts; "" when there is nothing.
-    """
-
-    heard: Mapping[Split, Heard]
-    head: TextHead | None
-    note: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class _Trained:
     """The heads of a model, and how their answers are joined when there are two."""
 
     sound: _Sound | None
-    text: _Text | None
-    join: Join | None
-    notes: tuple[str, ...]
+    reading: Reading | None
+    join: Join | None = None
+
+    @property
+    def note(self) -> str:
+        """What the reader must know; "" when there is nothing."""
+        notes: list[str] = []
+        if self.sound is not None:
+            notes.append(self.sound.fit.note)
+        if self.reading is not None:
+            notes.append(self.reading.note)
+        return "; ".join(filter(None, notes))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -334,7 +335,9 @@ def _say_of(split: Split, say: Say) -> Say:
     return say_with_split
 
 
-def _fit(lesson: _Lesson, features: Mapping[Split, FeatureSet], *, say: Say) -> Fit:
+def _fit(
+    lesson: _Lesson, features: Mapping[Split, FeatureSet], *, device: torch.device, say: Say
+) -> Fit:
     def say_epoch(row: Epoch) -> None:
         validation = ""
         if row.validation_uar is not None:
@@ -347,67 +350,41 @@ def _fit(lesson: _Lesson, features: Mapping[Split, FeatureSet], *, say: Say) -> 
         validation_features=features[Split.VALIDATION].values,
         validation_targets=_targets(lesson, Split.VALIDATION),
         config=lesson.config,
+        device=device,
         progress=say_epoch,
     )
 
 
-def _read_text(lesson: _Lesson, machine_texts: MachineTexts | None, *, say: Say) -> _Text:
-    """Fit the text head.
-
-    Raises:
-        TrainingError: There is nothing to read, and no sound is listened to.
-    """
-    heard: dict[Split, Heard] = {}
-    for split, examples in lesson.parts.items():
-        heard[split] = hear(examples, machine_texts)
-    learnt_from = heard[Split.TRAIN]
-    say(f"text: {learnt_from.is_readable.sum()} of {len(learnt_from.texts)} clips can be read")
-    head = fit_text_head(learnt_from, _targets(lesson, Split.TRAIN), lesson.config)
-    note = note_source(list(chain.from_iterable(lesson.parts.values())), machine_texts)
-    if head is None:
-        why = "fewer than two labels have a training example with a word in its transcript"
-        if not lesson.config.audio.enabled:
-            raise TrainingError(f"{why}; transcribe the recordings, or set audio.enabled = true")
-        note = f"{why}: the model listens and does not read"
-    return _Text(heard=heard, head=head, note=note)
-
-
-def _join(lesson: _Lesson, sound: _Sound | None, text: _Text | None, *, say: Say) -> _Trained:
-    """Weigh the heads by the validation voices, where these can tell."""
-    notes: list[str] = []
-    if sound is not None:
-        notes.append(sound.fit.note)
-    if text is not None:
-        notes.append(text.note)
-    trained = _Trained(sound=sound, text=text, join=None, notes=tuple(filter(None, notes)))
-    if sound is None or text is None or text.head is None:
+def _weigh(lesson: _Lesson, sound: _Sound | None, reading: Reading | None, *, say: Say) -> _Trained:
+    """Join the heads as the validation voices would have it, where these can tell."""
+    trained = _Trained(sound=sound, reading=reading)
+    if reading is None or reading.head is None:
         return trained
-    targets = _targets(lesson, Split.VALIDATION)
-    if not can_validate(targets):
-        return replace(trained, join=default_join(lesson.config.text))
-    heard = _listen(sound, Split.VALIDATION)
-    read = _read(text, text.head, Split.VALIDATION)
-    join = choose_join(heard, read, targets)
-    say(f"join: audio ** {join.audio:.2f} * text ** {join.text:.2f}")
-    return replace(trained, join=join)
+    say(f"text: {reading.count}")
+    if sound is not None:
+        join = _choose_join(lesson, sound, reading)
+        say(f"join: audio ** {join.audio:.2f} * text ** {join.text:.2f}")
+        trained = replace(trained, join=join)
+    return replace(trained, reading=learn_from_validation(reading, lesson.config))
+
+
+def _choose_join(lesson: _Lesson, sound: _Sound, reading: Reading) -> Join:
+    targets = reading.targets[Split.VALIDATION]
+    read = read_split(reading, Split.VALIDATION)
+    if read is None or not can_validate(targets):
+        return default_join(lesson.config.text)
+    return choose_join(_listen(sound, Split.VALIDATION), read, targets)
 
 
 def _answer(trained: _Trained, split: Split) -> Floats:
     """(num_examples, num_labels) probabilities."""
-    heard = read = None
-    if trained.sound is not None:
-        heard = _listen(trained.sound, split)
-    if trained.text is not None and trained.text.head is not None:
-        read = _read(trained.text, trained.text.head, split)
+    heard = None if trained.sound is None else _listen(trained.sound, split)
+    read = None if trained.reading is None else read_split(trained.reading, split)
     return join_parts(trained.join, heard, read)
 
 
 def _listen(sound: _Sound, split: Split) -> Floats:
     return predict(sound.fit.head, sound.features[split].values)
-
-
-def _read(text: _Text, head: TextHead, split: Split) -> Floats:
-    return TextReader(head).answer(text.heard[split])
 
 
 def _targets(lesson: _Lesson, split: Split) -> Floats:
@@ -483,7 +460,7 @@ def _make_result(
         verdict=verdict,
         curves=() if sound is None else sound.fit.curves,
         best_epoch=0 if sound is None else sound.fit.best_epoch,
-        note="; ".join(trained.notes),
+        note=trained.note,
         encoder=NO_ENCODER if sound is None else _describe(sound.encoder),
         seconds=seconds,
     )
@@ -512,7 +489,7 @@ def _name_answers(lesson: _Lesson, answers: Floats) -> dict[str, dict[str, float
 
 def _make_checkpoint(lesson: _Lesson, trained: _Trained) -> Checkpoint:
     audio = None if trained.sound is None else _audio_part(trained.sound)
-    text = None if trained.text is None else _text_part(trained.text)
+    text = None if trained.reading is None else _text_part(trained.reading)
     libraries = {
         *(LIBRARIES if audio is not None else ()),
         *(READING_LIBRARIES if text is not None else ()),
@@ -538,13 +515,14 @@ def _audio_part(sound: _Sound) -> AudioPart:
     )
 
 
-def _text_part(text: _Text) -> TextPart | None:
-    if text.head is None:
+def _text_part(reading: Reading) -> TextPart | None:
+    head = reading.head
+    if head is None:
         return None
     return TextPart(
-        head=text.head,
+        head=head,
         policy=TEXT_POLICY,
-        sentence_model=sentence_model(text.head.config),
+        sentence_model=sentence_model(head.config),
     )
 
 

@@ -143,7 +143,7 @@ def test_defaults_of_the_schema_stay_as_they_are_numbered() -> None:
             "shortest": 1,
             "longest": 4,
             "num_columns": 65_536,
-            "penalty": 0.03,
+            "penalty": 0.01,
             "sentence_model": True,
             "share": 0.5,
         },

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import soundfile
 
@@ -34,8 +35,8 @@ SAID = {
     "refund": ("I want my money back", "please refund me", "我想退款", "give me a refund"),
 }
 SPLITS = (Split.TRAIN, Split.TRAIN, Split.TRAIN, Split.VALIDATION, Split.TEST)
-SOUND = tone(400, frequency_hz=300)
-"""Every clip sounds alike."""
+SOUND = (np.round(tone(400, frequency_hz=300) * 32_768) / 32_768).astype(np.float32)
+"""Every clip sounds alike, in steps of 16 bits, so that a file gives back the same."""
 
 CONFIG = TrainingConfig(
     scheme="intent",

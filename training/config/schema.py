@@ -70,7 +70,7 @@ class TextConfig:
     shortest: int = 1
     longest: int = 4
     num_columns: int = 65_536
-    penalty: float = 0.03
+    penalty: float = 0.01
     sentence_model: bool = True
     share: float = 0.5
 

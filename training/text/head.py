@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -57,7 +57,16 @@ class Heard:
     @property
     def is_readable(self) -> npt.NDArray[np.bool_]:
         """(num_clips,): whether there is a letter or digit in the text."""
-        return np.array([bool(normalise_text(text)) for text in self.texts], dtype=bool)
+        words = list(map(normalise_text, self.texts))
+        return np.array(words, dtype=object) != ""
+
+    def take(self, places: Iterable[int]) -> Heard:
+        """Some of the clips."""
+        chosen = list(places)
+        return Heard(
+            texts=[self.texts[place] for place in chosen],
+            languages=[self.languages[place] for place in chosen],
+        )
 
 
 def fit_text_head(heard: Heard, targets: Floats, config: TrainingConfig) -> TextHead | None:
@@ -69,31 +78,44 @@ def fit_text_head(heard: Heard, targets: Floats, config: TrainingConfig) -> Text
     Returns:
         None when the readable texts have fewer than two labels.
     """
-    read = np.flatnonzero(heard.is_readable)
-    texts = [heard.texts[place] for place in read]
-    languages = [heard.languages[place] for place in read]
-    shares = targets[read]
-    present = np.flatnonzero(shares.sum(axis=0) > 0)
+    places = np.flatnonzero(heard.is_readable)
+    shares = targets[places]
+    mass = shares.sum(axis=0)
+    present = np.flatnonzero(mass)
     if len(present) < 2:
         return None
 
+    readable = heard.take(places)
     vectors = TextVectors(config.text)
-    rarity = _inverse_frequency(vectors, texts)
-    inputs = vectors.weigh(texts, languages, rarity.astype(float))
+    rarity = _inverse_frequency(vectors, readable.texts)
+    inputs = vectors.weigh(
+        readable.texts,
+        readable.languages,
+        rarity.astype(float),
+    )
     coefficients, intercepts = _fit_logistic(inputs, shares[:, present], config)
-    weights = np.zeros((targets.shape[1], inputs.shape[1]), np.float32)
-    bias = np.full(targets.shape[1], UNHEARD_BIAS, np.float32)
+
+    num_labels = len(mass)
+    num_inputs = inputs.shape[1]
+    weights = np.zeros((num_labels, num_inputs), np.float32)
     weights[present] = coefficients
+    bias = np.full(num_labels, UNHEARD_BIAS, np.float32)
     bias[present] = intercepts
-    return TextHead(config=config.text, rarity=rarity, weights=weights, bias=bias)
+    return TextHead(
+        config=config.text,
+        rarity=rarity,
+        weights=weights,
+        bias=bias,
+    )
 
 
 def _inverse_frequency(vectors: TextVectors, texts: Sequence[str]) -> Singles:
     """(num_columns,) 1 + log((n + 1) / (texts with it + 1)), as scikit-learn smooths it."""
     occurs = vectors.count(texts) > 0
-    num_texts_with = np.asarray(occurs.sum(axis=0)).ravel()
-    frequency = (1 + num_texts_with) / (1 + len(texts))
-    return (1 - np.log(frequency)).astype(np.float32)
+    num_with = np.asarray(occurs.sum(axis=0))
+    frequency = (num_with + 1) / (len(texts) + 1)
+    rarity = 1 - np.log(frequency.ravel())
+    return rarity.astype(np.float32)
 
 
 def _fit_logistic(
@@ -111,14 +133,17 @@ def _fit_logistic(
     texts, labels = np.nonzero(shares)
     importance = shares[texts, labels]
     if config.fit.class_weights:
-        importance = importance * _balance(shares)[labels]
-    model = LogisticRegression(C=1 / config.text.penalty, max_iter=MAX_STEPS)
+        importance *= _balance(shares)[labels]
+    strength = 1 / config.text.penalty
+    model = LogisticRegression(C=strength, max_iter=MAX_STEPS)
     model.fit(inputs[texts], labels, sample_weight=importance)
-    if len(model.coef_) > 1:
-        return model.coef_, model.intercept_
-    # Of two labels scikit-learn keeps what speaks for the second.
-    zeros = np.zeros_like(model.coef_)
-    return np.vstack([zeros, model.coef_]), np.append(0.0, model.intercept_)
+    weights: Floats = model.coef_
+    bias: Floats = model.intercept_
+    if len(weights) == 1:
+        # Of two labels scikit-learn keeps what speaks for the second.
+        weights = np.vstack([np.zeros_like(weights), weights])
+        bias = np.append(0.0, bias)
+    return weights, bias
 
 
 def _balance(shares: Floats) -> Floats:
@@ -143,18 +168,21 @@ class TextReader:
 
     def answer(self, heard: Heard) -> Floats:
         """(num_clips, num_labels) probabilities; all equal where there is no letter or digit."""
+        num_clips = len(heard.texts)
         num_labels = len(self._head.bias)
-        answers = np.full((len(heard.texts), num_labels), 1 / num_labels)
+        answers = np.full((num_clips, num_labels), 1 / num_labels)
         for place in np.flatnonzero(heard.is_readable):
-            row = self._vectors.weigh(
-                [heard.texts[place]],
-                [heard.languages[place]],
-                self._rarity,
-            )
-            scores = (row @ self._weights)[0] + self._head.bias
-            odds = np.exp(scores - scores.max())
-            answers[place] = odds / odds.sum()
+            answers[place] = self._answer(heard.take([place]))
         return answers
+
+    def _answer(self, heard: Heard) -> Floats:
+        """(num_labels,) probabilities for one clip."""
+        row = self._vectors.weigh(heard.texts, heard.languages, self._rarity)
+        (scores,) = row @ self._weights
+        scores += self._head.bias
+        odds = np.exp(scores - scores.max())
+        shares: Floats = odds / odds.sum()
+        return shares
 
 
 def encode_text_head(head: TextHead) -> dict[str, npt.NDArray[np.float32]]:
@@ -177,6 +205,8 @@ def decode_text_head(
         weights=tensors["weights"],
         bias=tensors["bias"],
     )
-    if len(head.rarity) != config.num_columns or len(head.weights) != len(head.bias):
+    num_labels = len(head.bias)
+    fits = len(head.rarity) == config.num_columns and len(head.weights) == num_labels
+    if not fits:
         raise ValueError(f"a text head of {head.weights.shape} does not fit its configuration")
     return head

@@ -12,7 +12,7 @@ from training.config import TextConfig
 from training.metrics import Floats
 from voxdata.errors import TrainingError
 
-_EXPONENTS = (0.0, *(2.0 ** (half / 2) for half in range(-6, 7)))
+_EXPONENTS = (0, 0.125, 0.18, 0.25, 0.35, 0.5, 0.7, 1, 1.4, 2, 2.8, 4, 5.6, 8)
 _LEAST = 1e-9
 PULL = 1.0
 """How many nats the validation clips must gain for a step away from equal shares."""
@@ -34,8 +34,11 @@ class Join:
     text: float
 
 
-_PAIRS = [pair for pair in product(_EXPONENTS, repeat=2) if any(pair)]
-_JOINS = tuple(Join(audio=audio, text=text) for audio, text in _PAIRS)
+_JOINS = [
+    Join(audio=audio, text=text)
+    for audio, text in product(_EXPONENTS, repeat=2)
+    if audio + text > 0
+]
 
 
 def default_join(config: TextConfig) -> Join:
@@ -58,29 +61,40 @@ def choose_join(audio: Floats, text: Floats, targets: Floats) -> Join:
     costs: list[float] = []
     for join in _JOINS:
         answers = join_answers(join, audio, text)
-        costs.append(_loss(answers, targets, weights) + PULL * _distance(join))
-    return _JOINS[int(np.argmin(costs))]
+        loss = _loss(answers, targets, weights)
+        costs.append(loss + PULL * _distance(join))
+    best = int(np.argmin(costs))
+    return _JOINS[best]
 
 
 def _distance(join: Join) -> float:
     """How far exponents are from equal shares: twofold sharper, or one head alone, is 1."""
     total = join.audio + join.text
-    return abs(math.log2(total)) + abs(join.audio - join.text) / total
+    difference = join.audio - join.text
+    sharpness = math.log2(total)
+    return abs(sharpness) + abs(difference) / total
 
 
 def _weigh_clips(targets: Floats) -> Floats:
     """(num_clips,): what makes each label count alike; they add up to the number of clips."""
     mass = targets.sum(axis=0)
-    per_label = np.divide(1.0, mass, out=np.zeros_like(mass), where=mass > 0)
-    weights = targets @ per_label
-    balanced: Floats = weights * len(weights) / weights.sum()
-    return balanced
+    per_label = np.zeros_like(mass)
+    np.divide(1.0, mass, out=per_label, where=mass > 0)
+    weights: Floats = targets @ per_label
+    weights *= len(weights) / weights.sum()
+    return weights
 
 
 def _loss(answers: Floats, targets: Floats, weights: Floats) -> float:
     """Weighted cross-entropy."""
-    logarithms = np.log(np.maximum(answers, _LEAST))
-    return float(-weights @ (targets * logarithms).sum(axis=1))
+    losses = -(targets * _logarithms(answers)).sum(axis=1)
+    return float(weights @ losses)
+
+
+def _logarithms(probabilities: Floats) -> Floats:
+    """Finite also where a label is impossible."""
+    floored = np.maximum(probabilities, _LEAST)
+    return np.log(floored)
 
 
 def join_parts(join: Join | None, audio: Floats | None, text: Floats | None) -> Floats:
@@ -110,8 +124,9 @@ def join_answers(join: Join, audio: Floats, text: Floats) -> Floats:
 
     Where the text says nothing, all its labels being equal, the sound alone decides.
     """
-    scores = join.audio * np.log(np.maximum(audio, _LEAST))
-    scores = scores + join.text * np.log(np.maximum(text, _LEAST))
-    odds = np.exp(scores - scores.max(axis=1, keepdims=True))
+    scores = join.audio * _logarithms(audio)
+    scores += join.text * _logarithms(text)
+    scores -= scores.max(axis=1, keepdims=True)
+    odds = np.exp(scores)
     joined: Floats = odds / odds.sum(axis=1, keepdims=True)
     return joined

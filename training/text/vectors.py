@@ -45,7 +45,8 @@ class TextVectors:
             norm=None,
             lowercase=False,
         )
-        self._sentences = _load_sentence_model() if config.sentence_model else None
+        self._reads_sentences = config.sentence_model
+        self._sentences: SentenceModel | None = None
 
     def count(self, texts: Sequence[str]) -> csr_matrix:
         """(num_texts, num_columns): 1 + the logarithm of how often each n-gram occurs."""
@@ -66,13 +67,20 @@ class TextVectors:
 
         weighed = self.count(texts).multiply(rarity).tocsr()
         ngrams = normalize(weighed)
-        if self._sentences is None:
+        if not self._reads_sentences:
             return ngrams
         sentences = np.zeros((len(texts), SENTENCE_DIM))
         for row, text, language in zip(sentences, texts, languages, strict=True):
             if language == SENTENCE_LANGUAGE and normalise_text(text):
-                row[:] = self._sentences.embed([text])[0]
+                row[:] = self._embed(text)
         return hstack([ngrams, csr_matrix(sentences)], format="csr")
+
+    def _embed(self, text: str) -> Floats:
+        """(SENTENCE_DIM,) of length 1. The model is loaded with the first text that it reads."""
+        if self._sentences is None:
+            self._sentences = _load_sentence_model()
+        (vector,) = self._sentences.embed([text])
+        return vector.astype(float)
 
 
 def sentence_model(config: TextConfig) -> str:
