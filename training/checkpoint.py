@@ -24,7 +24,7 @@ from voxdata.errors import TrainingError
 from voxdata.identity import ModelRef, canonical_json
 
 if TYPE_CHECKING:
-    from training.model import Head
+    from training.models.head import Head
 
 T = TypeVar("T")
 
@@ -217,7 +217,7 @@ def _decode_audio(
 ) -> AudioPart:
     import safetensors.torch
 
-    from training.model import Head
+    from training.models.head import Head
 
     num_layers, dim = card["shape"]
     head = Head(

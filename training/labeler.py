@@ -22,7 +22,8 @@ from voxdata.label import Distribution
 from voxdata.ports import Clip
 
 if TYPE_CHECKING:
-    from training.encoder import Encoder
+    from training.models.backbone import Backbone
+    from training.models.pool import Features
 
 
 class TrainedLabeler:
@@ -49,7 +50,7 @@ class TrainedLabeler:
             _check_text(self._checkpoint.text, checkpoint_dir)
         self._cache_dir = cache_dir
         self._compute = compute
-        self._encoder: Encoder | None = None
+        self._encoder: Backbone | None = None
         self._reader: TextReader | None = None
 
     @property
@@ -80,15 +81,16 @@ class TrainedLabeler:
         return [dict(zip(self.labels, row, strict=True)) for row in answers.tolist()]
 
     def _listen(self, part: AudioPart, clips: Sequence[Clip]) -> Floats:
-        from training.features import pool_clip
         from training.loop import predict
 
         encoder = self._load(part)
         pooling = self._checkpoint.config.audio.pooling
-        features = np.stack([pool_clip(encoder, clip.samples, pooling=pooling) for clip in clips])
-        return predict(part.head, features)
+        rows: list[Features] = []
+        for clip in clips:
+            rows += encoder.extract([clip.samples], pooling=pooling)
+        return predict(part.head, np.stack(rows))
 
-    def _load(self, part: AudioPart) -> Encoder:
+    def _load(self, part: AudioPart) -> Backbone:
         from training.encoder import load_encoder
 
         if self._encoder is None:

@@ -19,12 +19,13 @@ from training.checkpoint import AudioPart, Checkpoint, TextPart, save_checkpoint
 from training.compute import ON_CPU, Compute
 from training.config import TrainingConfig, encode_config
 from training.device import open_device
-from training.encoder import Encoder, load_encoder
+from training.encoder import load_encoder
 from training.feature_files import PADDING_POLICY
 from training.features import FeatureSet, load_features
 from training.judge import Verdict, reach_verdict
 from training.loop import Fit, can_validate, fit_head, predict
 from training.metrics import Floats
+from training.models.backbone import Backbone
 from training.result import (
     EncoderCard,
     Epoch,
@@ -114,7 +115,7 @@ def run_training(
     *,
     cache_dir: Path,
     compute: Compute = ON_CPU,
-    encoder: Encoder | None = None,
+    encoder: Backbone | None = None,
     machine_texts: MachineTexts | None = None,
     say: Say | None = None,
 ) -> Outcome:
@@ -164,7 +165,7 @@ def run_training(
 class _Sound:
     """What was learnt from the sound."""
 
-    encoder: Encoder
+    encoder: Backbone
     features: Mapping[Split, FeatureSet]
     fit: Fit
 
@@ -296,7 +297,7 @@ def _check_incumbent(lesson: _Lesson) -> None:
 
 
 def _encode_parts(
-    lesson: _Lesson, encoder: Encoder, *, cache_dir: Path, say: Say
+    lesson: _Lesson, encoder: Backbone, *, cache_dir: Path, say: Say
 ) -> dict[Split, FeatureSet]:
     """Features of every split; a split without examples has none, of the same shape."""
     guard = AudioGuard(lesson.manifest.audio)
@@ -470,7 +471,7 @@ NO_ENCODER = EncoderCard(name="", revision="", padding_policy="")
 """Of a model that only reads."""
 
 
-def _describe(encoder: Encoder) -> EncoderCard:
+def _describe(encoder: Backbone) -> EncoderCard:
     return EncoderCard(
         name=encoder.name,
         revision=encoder.revision,
