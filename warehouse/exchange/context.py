@@ -14,15 +14,14 @@ from typing import Any
 import polars as pl
 from duckdb import DuckDBPyConnection
 
-from voxdata.context import (
+from voxdata.context import ContextHeader, write_context
+from voxdata.context_row import (
     SPEECH_MS,
     WORD_PROBABILITY,
     CastVote,
-    ContextHeader,
     ContextRow,
     OriginalSound,
     TextSource,
-    write_context,
 )
 from voxdata.dataset import Split
 from voxdata.increment import TRANSCRIBE

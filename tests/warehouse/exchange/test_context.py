@@ -12,7 +12,8 @@ from duckdb import DuckDBPyConnection
 
 import warehouse.exchange.context
 from tests.warehouse.conftest import Heard
-from voxdata.context import CastVote, ContextRow, TextSource, read_context, read_context_header
+from voxdata.context import read_context, read_context_header
+from voxdata.context_row import CastVote, ContextRow, TextSource
 from voxdata.dataset import Example, GoldLabel, Split
 from voxdata.errors import MachineError, NotFoundError
 from voxdata.identity import digest
