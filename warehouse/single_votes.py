@@ -9,7 +9,7 @@ from typing import Any
 
 from duckdb import DuckDBPyConnection
 
-from voxdata.context import CastVote
+from voxdata.context_row import CastVote
 from voxdata.identity import digest
 from voxdata.scheme_history import SchemeHistory
 from warehouse.moment import Moment, answers_through

@@ -99,7 +99,8 @@ def current_voices(con: DuckDBPyConnection, *, before: int | None = None) -> dic
         row["recording_id"]: row["key"]
         for row in read_rows(
             con,
-            f"select recording_id, key from ({results_before(before)}) where stage = 'diarize'",
+            f"""select recording_id, key from ({results_before(before)})
+            where stage = 'diarize' and recording_id in (select recording_id from voice_event)""",
         )
     }
     return {

@@ -10,17 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from voxdata.context import (
+from voxdata.context import context_path, read_context, read_context_header, write_context
+from voxdata.context_row import (
     CastVote,
     ContextRow,
     OriginalSound,
     TextSource,
-    context_path,
     decode_row,
     encode_row,
-    read_context,
-    read_context_header,
-    write_context,
 )
 from voxdata.dataset import Split
 from voxdata.errors import ManifestError

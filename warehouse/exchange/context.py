@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
+from contextlib import closing
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 from duckdb import DuckDBPyConnection
 
-from voxdata.context import (
+from voxdata.context import ContextHeader, write_context
+from voxdata.context_row import (
     SPEECH_MS,
     WORD_PROBABILITY,
     CastVote,
-    ContextHeader,
     ContextRow,
     OriginalSound,
     TextSource,
-    write_context,
 )
 from voxdata.dataset import Split
 from voxdata.increment import TRANSCRIBE
@@ -47,14 +48,21 @@ _AT_ONCE = 1_000
 _NAMES = "stated_names"
 
 _ROWS = f"""
-  with chosen as (
+  with heard as (
+    select utterance_id, language, text as machine_text, marks,
+      list_sum(list_transform(spoken, lambda w: (w->>2)::bigint - (w->>1)::bigint))::bigint
+        as {SPEECH_MS},
+      round(list_avg(list_transform(spoken, lambda w: (w->>3)::double)), 4) as {WORD_PROBABILITY}
+    from (select *, words::json::json[] as spoken from {UTTERANCES})
+  ),
+  chosen as (
     select utterance_id, recording_id, channel, start_ms, end_ms, voice, "group", audio_file, split,
       language, text, true as is_labelled
     from {EXAMPLES}
     union all
     select n.utterance_id, n.recording_id, n.channel, n.start_ms, n.end_ms, n.voice, n."group",
       n.audio_file, n.split, u.language, null as text, false as is_labelled
-    from {UNLABELLED} n join {UTTERANCES} u using (utterance_id)
+    from {UNLABELLED} n join heard u using (utterance_id)
   ),
   vote as (
     select utterance_id, list([annotator, is_decision::varchar, saying::varchar]
@@ -65,16 +73,16 @@ _ROWS = f"""
     select recording_id, count(distinct voice) as num_voices from {HEARD} group by recording_id
   ),
   said as (
-    select recording_id, map(list(name order by name), list(value order by name)) as said
+    select recording_id, list([name, value] order by name) as said
     from {METADATA} semi join {_NAMES} on lower(name) = {_NAMES}.stated_name
     group by recording_id
   ),
   transcriber as (select recording_id, model_key from {RESULTS} where stage = '{TRANSCRIBE}')
-  select c.*, u.text as machine_text, u.words, u.marks, k.corrected, v.votes, t.model_key,
-    w.num_voices, s.said, r.codec, r.sample_rate_hz, r.num_channels,
+  select c.*, u.machine_text, u.marks, u.{SPEECH_MS}, u.{WORD_PROBABILITY}, k.corrected, v.votes,
+    t.model_key, w.num_voices, s.said, r.codec, r.sample_rate_hz, r.num_channels,
     {", ".join(f"m.{name}" for name in MEASURES)}
   from chosen c
-  left join {UTTERANCES} u using (utterance_id)
+  left join heard u using (utterance_id)
   left join {CORRECTED} k using (utterance_id)
   left join {MEASURED} m using (utterance_id)
   left join vote v using (utterance_id)
@@ -121,24 +129,25 @@ def write_version_context(
             sayings = list_single_votes(con, moment, histories, salt=salt)
             left_out = find_unlabelled(con, moment, today=today, seconds=seconds)
             make_lookup(con, _NAMES, {"stated_name": ("varchar", sorted(NAMES))})
-            rows = _read_rows(con, sayings)
-            return write_context(path, rows, version_id=version_id, left_out=left_out)
+            with closing(_read_rows(con, sayings)) as rows:
+                return write_context(path, rows, version_id=version_id, left_out=left_out)
         finally:
             for table in (VOTES, UNLABELLED, _NAMES):
                 con.execute(f"drop table if exists {table}")
 
 
-def _read_rows(con: DuckDBPyConnection, sayings: Sayings) -> Iterator[ContextRow]:
-    """The rows, some at a time, so that nobody holds all of them."""
-    cursor = con.execute(_ROWS)
-    names = [column[0] for column in cursor.description or ()]
-    while found := cursor.fetchmany(_AT_ONCE):
-        for values in found:
-            yield _context_row(dict(zip(names, values, strict=True)), sayings)
+def _read_rows(con: DuckDBPyConnection, sayings: Sayings) -> Generator[ContextRow]:
+    """The rows, some at a time, so that nobody holds all of them.
+
+    The connection can do nothing else until it is closed.
+    """
+    with closing(con.sql(_ROWS).to_arrow_reader(_AT_ONCE)) as reader:
+        for batch in reader:
+            for row in pl.DataFrame(batch).iter_rows(named=True):
+                yield _context_row(row, sayings)
 
 
 def _context_row(row: Mapping[str, Any], sayings: Sayings) -> ContextRow:
-    words = json.loads(row["words"] or "[]")
     return ContextRow(
         utterance_id=row["utterance_id"],
         recording_id=row["recording_id"],
@@ -156,9 +165,9 @@ def _context_row(row: Mapping[str, Any], sayings: Sayings) -> ContextRow:
         marks=tuple(json.loads(row["marks"] or "[]")),
         person_text=row["corrected"],
         votes=_votes(row["votes"] or (), sayings),
-        measures={**_measures(row), **_measure_words(words)},
+        measures=_measures(row),
         num_voices=row["num_voices"] or 0,
-        stated=read_stated(row["said"] or {}),
+        stated=read_stated(dict(row["said"] or ())),
         sound=_sound(row),
     )
 
@@ -190,20 +199,11 @@ def _vote_order(vote: CastVote) -> tuple[str, str, bool]:
 
 def _measures(row: Mapping[str, Any]) -> dict[str, float]:
     found: dict[str, float] = {}
-    for name in MEASURES:
+    for name in (*MEASURES, SPEECH_MS, WORD_PROBABILITY):
         value = row[name]
         if value is not None and math.isfinite(value):
             found[name] = value
     return found
-
-
-def _measure_words(words: list[Any]) -> dict[str, float]:
-    """How long the words of a transcript last, and how sure the transcriber was of them."""
-    if not words:
-        return {}
-    lengths_ms = [end_ms - start_ms for _, start_ms, end_ms, _ in words]
-    sure = [probability for *_, probability in words]
-    return {SPEECH_MS: sum(lengths_ms), WORD_PROBABILITY: round(sum(sure) / len(sure), 4)}
 
 
 def _sound(row: Mapping[str, Any]) -> OriginalSound | None:

@@ -24,7 +24,8 @@ from tests.flows.conftest import quiet, run
 from tests.flows.results import make_result
 from training.judge import Decision
 from training.result import ModelCard, encode_result
-from voxdata.context import CONTEXT_FILE, ContextRow, TextSource, read_context, read_context_header
+from voxdata.context import CONTEXT_FILE, read_context, read_context_header
+from voxdata.context_row import ContextRow, TextSource
 from voxdata.label import Annotation
 from voxdata.manifest import Manifest, read_manifest
 from voxdata.ports import Diarization, Sound, SpeakerSegment, TrainingJob

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 from duckdb import DuckDBPyConnection
 
+import warehouse.exchange.context
 from tests.warehouse.conftest import Heard
-from voxdata.context import CastVote, ContextRow, TextSource, read_context, read_context_header
+from voxdata.context import read_context, read_context_header
+from voxdata.context_row import CastVote, ContextRow, TextSource
 from voxdata.dataset import Example, GoldLabel, Split
-from voxdata.errors import NotFoundError
+from voxdata.errors import MachineError, NotFoundError
 from voxdata.identity import digest
 from voxdata.label import Annotation
 from voxdata.measure import Quality
@@ -319,3 +321,21 @@ def test_write_version_context_keeps_the_salt_of_a_version(
     write(con, version, tmp_path / "b")
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
     assert len(read_rows(con, "from pseudonym_salt")) == 1
+
+
+def test_write_version_context_names_the_fault_that_stopped_it(
+    con: DuckDBPyConnection,
+    calls: list[Utterance],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fill_disk(_path: Path, rows: Iterator[ContextRow], **_: object) -> None:
+        next(rows)
+        raise MachineError("the disk is full")
+
+    version = cut(con, calls)
+    with monkeypatch.context() as patch:
+        patch.setattr(warehouse.exchange.context, "write_context", fill_disk)
+        with pytest.raises(MachineError, match="the disk is full"):
+            write(con, version, tmp_path / "c.jsonl")
+    assert len(write(con, version, tmp_path / "c.jsonl")) == len(calls)
