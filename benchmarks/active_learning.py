@@ -132,7 +132,13 @@ def fold_corpus(corpus: CachedFeatures, held_out: Sequence[str]) -> Fold:
     )
 
 
-def play(fold: Fold, strategy: str, plan: Plan, *, seed: int) -> list[tuple[int, float]]:
+def play(
+    fold: Fold,
+    strategy: str,
+    plan: Plan,
+    *,
+    seed: int,
+) -> list[tuple[int, float]]:
     """Label, train and score round by round: (labels, UAR on the held-out voices)."""
     labelled = np.zeros(len(fold.pool), dtype=bool)
     answers: Floats = np.zeros((len(fold.pool), 0))
@@ -215,7 +221,11 @@ Scores = Mapping[str, list[ArmScore]]
 
 
 def play_all(
-    corpus: CachedFeatures, splits: Sequence[Sequence[str]], plan: Plan, *, said: str
+    corpus: CachedFeatures,
+    splits: Sequence[Sequence[str]],
+    plan: Plan,
+    *,
+    said: str,
 ) -> Scores:
     """Every strategy on every split and seed."""
     scores: dict[str, list[ArmScore]] = {name: [] for name in STRATEGIES}
@@ -269,7 +279,12 @@ def mean_curve(
 
 
 def print_table(
-    name: str, scores: Scores, saved: Mapping[str, LabelsSaved], *, ceiling: float, pool: int
+    name: str,
+    scores: Scores,
+    saved: Mapping[str, LabelsSaved],
+    *,
+    ceiling: float,
+    pool: int,
 ) -> None:
     """One line a strategy.
 

@@ -40,7 +40,12 @@ from flows.workspace import Workspace
 from warehouse.annotations import current_annotations
 
 
-def import_raw(workspace: Workspace, payload: Sequence[dict[str, Any]], *, title: str) -> float:
+def import_raw(
+    workspace: Workspace,
+    payload: Sequence[dict[str, Any]],
+    *,
+    title: str,
+) -> float:
     """Seconds to import tasks by bare requests into a project of their own."""
     url, token = label_studio_access(workspace)
     queue = LabelStudioQueue(
@@ -109,7 +114,13 @@ def timed_steps(into: list[float]) -> Iterator[None]:
         yield
 
 
-def measure_kills(workspace: Workspace, *, clips: int, kills: int, seed: int) -> dict[str, object]:
+def measure_kills(
+    workspace: Workspace,
+    *,
+    clips: int,
+    kills: int,
+    seed: int,
+) -> dict[str, object]:
     """Kill `voxdata push` into an empty project at a random point, run it again, count copies on
     the server; and again.
     """

@@ -106,7 +106,13 @@ def give_away(rows: Rows, *, share: float, seed: int) -> Rows:
     return given
 
 
-def audit(rows: Rows, folder: Path, *, with_audio: bool, seed: int = 0) -> Audit:
+def audit(
+    rows: Rows,
+    folder: Path,
+    *,
+    with_audio: bool,
+    seed: int = 0,
+) -> Audit:
     """The whole audit, as the command runs it."""
     table = check_rows(rows, origin=folder.name)
     return audit_table(
@@ -119,7 +125,12 @@ def audit(rows: Rows, folder: Path, *, with_audio: bool, seed: int = 0) -> Audit
     )
 
 
-def tell(what: str, audits: Sequence[Audit], *, wanted: str) -> None:
+def tell(
+    what: str,
+    audits: Sequence[Audit],
+    *,
+    wanted: str,
+) -> None:
     """One line of the table of verdicts."""
     findings = list(itertools.chain.from_iterable(a.findings for a in audits))
     leaks = sorted({f.check for f in findings if f.severity is Severity.LEAK})
@@ -296,7 +307,11 @@ def print_shared_sounds(folder: Path) -> None:
 
 
 def add_sound(
-    clip: Samples, sound: npt.NDArray[np.float64], *, louder_db: float, seed: int
+    clip: Samples,
+    sound: npt.NDArray[np.float64],
+    *,
+    louder_db: float,
+    seed: int,
 ) -> Samples:
     """The clip, of 0.5 s at least, with a sound added anywhere, so much louder than it is."""
     both = np.pad(clip, (0, max(0, MODEL_RATE_HZ // 2 - clip.size)))

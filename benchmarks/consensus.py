@@ -101,7 +101,12 @@ def print_crowd(rows: Sequence[dict[str, str]]) -> None:
 
 
 def simulate(
-    *, clips: int, skills: Sequence[float], per_clip: int, seed: int, labels: Sequence[str] = LABELS
+    *,
+    clips: int,
+    skills: Sequence[float],
+    per_clip: int,
+    seed: int,
+    labels: Sequence[str] = LABELS,
 ) -> tuple[list[Vote], dict[str, str]]:
     """Votes of annotators who name the truth at their rate of skill, and another label at random
     otherwise.

@@ -61,7 +61,11 @@ class Pair:
     noise: Samples
 
 
-def read_pairs(orders: Path, digits: Path, moods: Path) -> Iterator[Pair]:
+def read_pairs(
+    orders: Path,
+    digits: Path,
+    moods: Path,
+) -> Iterator[Pair]:
     """The pairs, drawn alike on every machine; no voice is on both sides of a pair.
 
     Args:
@@ -105,9 +109,17 @@ def _fill(clips: Sequence[Samples]) -> Samples:
     return np.asarray(np.tile(joined, -(-wanted // len(joined)))[:wanted], dtype=np.float32)
 
 
-def _pair(said: Samples, other: Samples, rng: np.random.Generator) -> Pair:
+def _pair(
+    said: Samples,
+    other: Samples,
+    rng: np.random.Generator,
+) -> Pair:
     noise = (rng.standard_normal(len(other)) * NOISE).astype(np.float32)
-    return Pair(said=said, other=other, noise=noise)
+    return Pair(
+        said=said,
+        other=other,
+        noise=noise,
+    )
 
 
 def leak_into(said: Samples, heard: Samples, *, level_db: float, lag_ms: int) -> Samples:
@@ -118,7 +130,12 @@ def leak_into(said: Samples, heard: Samples, *, level_db: float, lag_ms: int) ->
     return heard + leaking
 
 
-def find_leak(said: Samples, heard: Samples, *, length_ms: int) -> Segment | None:
+def find_leak(
+    said: Samples,
+    heard: Samples,
+    *,
+    length_ms: int,
+) -> Segment | None:
     """Where the second channel would be muted for a private part of the first; None where it would
     not.
     """
@@ -139,7 +156,12 @@ def find_leak(said: Samples, heard: Samples, *, length_ms: int) -> Segment | Non
     return leaks[utterance.utterance_id][0].leaks[1]
 
 
-def covers(found: Segment | None, *, length_ms: int, lag_ms: int) -> bool:
+def covers(
+    found: Segment | None,
+    *,
+    length_ms: int,
+    lag_ms: int,
+) -> bool:
     """Whether what would be muted holds all of a leak."""
     if found is None:
         return False

@@ -48,7 +48,12 @@ def confusions(corpus: CachedFeatures, predicted: OutOfFold) -> Floats:
     return np.asarray(table / table.sum(axis=1, keepdims=True))
 
 
-def inject(targets: Ints, flips: Floats, *, seed: int) -> tuple[Ints, npt.NDArray[np.bool_]]:
+def inject(
+    targets: Ints,
+    flips: Floats,
+    *,
+    seed: int,
+) -> tuple[Ints, npt.NDArray[np.bool_]]:
     """Give NOISE_SHARE of the clips another label.
 
     Args:

@@ -119,7 +119,10 @@ class Leak:
 
 
 def find_secrets_in(
-    text: str, keys: Mapping[str, Sequence[str]], *, strict: bool = True
+    text: str,
+    keys: Mapping[str, Sequence[str]],
+    *,
+    strict: bool = True,
 ) -> list[str]:
     """The private parts of which something stands in a text: a word, or a run of four of their
     digits.
@@ -136,7 +139,13 @@ def find_secrets_in(
     return standing
 
 
-def _stands(part: str, runs: Sequence[str], words: set[str], *, strict: bool) -> bool:
+def _stands(
+    part: str,
+    runs: Sequence[str],
+    words: set[str],
+    *,
+    strict: bool,
+) -> bool:
     if not part.isdigit():
         return part in words
     if len(part) == 4 and not strict:
@@ -146,7 +155,10 @@ def _stands(part: str, runs: Sequence[str], words: set[str], *, strict: bool) ->
 
 
 def find_leaks(
-    texts: Iterable[StoredText], keys: Mapping[str, Sequence[str]], *, strict: bool
+    texts: Iterable[StoredText],
+    keys: Mapping[str, Sequence[str]],
+    *,
+    strict: bool,
 ) -> list[Leak]:
     """The private parts in some texts, each once for every place in which it stands."""
     found: dict[Leak, None] = {}
@@ -186,7 +198,12 @@ def hear_clips(paths: Sequence[Path]) -> dict[Path, str]:
     return texts
 
 
-def make_workspace(root: Path, names: Iterable[str], *, more: str = "") -> Workspace:
+def make_workspace(
+    root: Path,
+    names: Iterable[str],
+    *,
+    more: str = "",
+) -> Workspace:
     """A new workspace whose folder "calls" holds recordings.
 
     Args:
@@ -279,7 +296,10 @@ def _is_servers_own(text: StoredText) -> bool:
 
 
 def read_places(
-    root: Path, names: Sequence[str], *, label_studio: bool = False
+    root: Path,
+    names: Sequence[str],
+    *,
+    label_studio: bool = False,
 ) -> dict[str, list[StoredText]]:
     """Place -> the texts in it, or what is heard there, after every step from ingest to export was
     run.
@@ -373,7 +393,12 @@ def find_unmasked(root: Path, names: Sequence[str]) -> dict[str, list[Leak]]:
     }
 
 
-def show_leaks(place: str, leaks: Sequence[Leak], *, wanted: int) -> None:
+def show_leaks(
+    place: str,
+    leaks: Sequence[Leak],
+    *,
+    wanted: int,
+) -> None:
     """Print how many private parts leak in a place, and where the first ones stand."""
     sure = count_secrets(leaks)
     perhaps = [leak for leak in leaks if not leak.sure]

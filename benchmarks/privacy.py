@@ -37,7 +37,11 @@ def read_marks(marked: str) -> tuple[str, list[Span]]:
     return text + marked[at:], spans
 
 
-def meets_any(spans: Iterable[tuple[str, int, int]], start: int, end: int) -> bool:
+def meets_any(
+    spans: Iterable[tuple[str, int, int]],
+    start: int,
+    end: int,
+) -> bool:
     """Whether one of some spans (kind, start, end) overlaps this one."""
     return any(span_start < end and span_end > start for _, span_start, span_end in spans)
 

@@ -72,7 +72,12 @@ def _add_unsent(root: Path, size: int) -> None:
 
 def _release_before(root: Path, size: int) -> None:
     """The version before, and then more votes about one percent."""
-    subprocess.run([VOXDATA, "release", "calls"], cwd=root, check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(
+        [VOXDATA, "release", "calls"],
+        cwd=root,
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
     subprocess.run(_in_child(root, "votes", str(max(size // 100, 1))), check=True)
 
 
@@ -100,7 +105,12 @@ def run_task(task: Task, root: Path) -> Cost:
     watch = _Watch(root / "warehouse.duckdb")
     began = time.monotonic()
     with (root / "command.log").open("w") as log:
-        process = subprocess.Popen(task.command, cwd=root, stdout=log, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(
+            task.command,
+            cwd=root,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
         with watch:
             _, status, usage = os.wait4(process.pid, 0)
     return Cost(

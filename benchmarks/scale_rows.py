@@ -70,7 +70,12 @@ def make_workspace(workspace: Workspace, size: int) -> None:
             _add_stage(con, spec.name, keys[spec.name], model_key, size)
         _add_utterances(con, keys, size)
         project_id = note_project(
-            con, server_id=1, made_at=MADE_AT, purpose="label", title="calls", run_id=RUN
+            con,
+            server_id=1,
+            made_at=MADE_AT,
+            purpose="label",
+            title="calls",
+            run_id=RUN,
         )
         proposing = {
             spec.name.removeprefix(LABEL): spec.model
@@ -174,7 +179,11 @@ def _add_fingerprints(con: DuckDBPyConnection, key: str, size: int) -> None:
 
 
 def _add_stage(
-    con: DuckDBPyConnection, stage: str, key: str, model_key: str | None, size: int
+    con: DuckDBPyConnection,
+    stage: str,
+    key: str,
+    model_key: str | None,
+    size: int,
 ) -> None:
     insert_query(
         con,
@@ -186,7 +195,11 @@ def _add_stage(
     )
 
 
-def _add_utterances(con: DuckDBPyConnection, keys: Mapping[str, str], size: int) -> None:
+def _add_utterances(
+    con: DuckDBPyConnection,
+    keys: Mapping[str, str],
+    size: int,
+) -> None:
     insert_query(
         con,
         "utterance",
@@ -293,7 +306,12 @@ def list_clips(
 
 
 def add_votes(
-    con: DuckDBPyConnection, workspace: Workspace, first: int, stop: int, *, round_: int = 0
+    con: DuckDBPyConnection,
+    workspace: Workspace,
+    first: int,
+    stop: int,
+    *,
+    round_: int = 0,
 ) -> None:
     """Three sealed votes about each of some utterances, by number; in one of five they differ.
 
@@ -366,7 +384,11 @@ class CountingQueue:
         """Take clips."""
         self._clips += len(entries)
         pushed = tuple(entry.utterance_id for entry in entries)
-        result = PushResult(pushed=pushed, already_there=(), predictions_added=())
+        result = PushResult(
+            pushed=pushed,
+            already_there=(),
+            predictions_added=(),
+        )
         if done is not None:
             done(result)
         return result

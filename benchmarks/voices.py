@@ -90,7 +90,11 @@ def compose(paths: Sequence[Path]) -> Iterator[tuple[int, Samples]]:
         yield length_s, np.concatenate(parts)
 
 
-def take_all(corpus: str, folder: Path, diarizer: PyannoteDiarizer) -> list[Take]:
+def take_all(
+    corpus: str,
+    folder: Path,
+    diarizer: PyannoteDiarizer,
+) -> list[Take]:
     """What the diarizer hears in the composed recordings of a corpus."""
     takes = []
     for person, paths in read_clips(folder).items():
@@ -153,7 +157,10 @@ def equal_error(same: Sequence[float], different: Sequence[float]) -> tuple[floa
 
 
 def link_outcome(
-    takes: Sequence[Take], *, threshold: float, min_speech_ms: int = MIN_SPEECH_MS
+    takes: Sequence[Take],
+    *,
+    threshold: float,
+    min_speech_ms: int = MIN_SPEECH_MS,
 ) -> str:
     """What `link_speakers` makes of all recordings at once, in a line; speakers who said too little
     are in no pair.

@@ -60,7 +60,12 @@ def main() -> None:
     sys.exit(failed)
 
 
-def run(name: str, writer: str, root: Path, options: argparse.Namespace) -> bool:
+def run(
+    name: str,
+    writer: str,
+    root: Path,
+    options: argparse.Namespace,
+) -> bool:
     """One way of writing.
 
     Returns:
@@ -180,7 +185,12 @@ def _retry(root: Path, number: int, until: float, rows: int) -> None:
         batch += 1
 
 
-def _merge(root: Path, number: int = 0, until: float = 0, rows: int = 0) -> None:
+def _merge(
+    root: Path,
+    number: int = 0,
+    until: float = 0,
+    rows: int = 0,
+) -> None:
     from warehouse.batches import list_batches, merge_batches
     from warehouse.connection import open_warehouse
 

@@ -67,7 +67,11 @@ def filled(workspace: Workspace, stage: str) -> bool:
     return bool(getattr(count(workspace), stage))
 
 
-def runs_of(workspace: Workspace, name: str, state: str) -> list[Any]:
+def runs_of(
+    workspace: Workspace,
+    name: str,
+    state: str,
+) -> list[Any]:
     """Runs of a flow in a state, as Prefect tells them."""
     access = prefect_access(workspace)
     assert access is not None
@@ -82,7 +86,12 @@ def scheduled_runs(workspace: Workspace, name: str, state: str = "COMPLETED") ->
     return sum(run["auto_scheduled"] for run in runs_of(workspace, name, state))
 
 
-def wait(what: str, reached: Callable[[], bool | int], *, within_s: float) -> float:
+def wait(
+    what: str,
+    reached: Callable[[], bool | int],
+    *,
+    within_s: float,
+) -> float:
     """Seconds until something is reached."""
     began = time.monotonic()
     while not reached():

@@ -780,7 +780,11 @@ def _libsndfile_blocks(reading: _Reading, *, at_least_s: float) -> Iterator[Audi
         raise AudioError(f"{path}: {counts}; fetch it again", reason=DropReason.TRUNCATED)
 
 
-def _check_format(path: Path, rate_hz: int | None, num_channels: int | None) -> None:
+def _check_format(
+    path: Path,
+    rate_hz: int | None,
+    num_channels: int | None,
+) -> None:
     """Refuse what no recorder writes; None is "not known yet"."""
     if rate_hz is not None and not MIN_RATE_HZ <= rate_hz <= MAX_RATE_HZ:
         message = f"{path}: claims {rate_hz} Hz; {MIN_RATE_HZ} ... {MAX_RATE_HZ} Hz are read"

@@ -266,7 +266,11 @@ class CanonicalSound:
     num_samples: int
     expected: AudioDigest | None = None
 
-    def read(self, start: int = 0, stop: int | None = None) -> Samples:
+    def read(
+        self,
+        start: int = 0,
+        stop: int | None = None,
+    ) -> Samples:
         """See `Sound.read`.
 
         Raises:

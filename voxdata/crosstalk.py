@@ -122,7 +122,11 @@ def measure_leaks(
     }
 
 
-def _leak(segment: Segment, said: Sound, other: Sound) -> Segment | None:
+def _leak(
+    segment: Segment,
+    said: Sound,
+    other: Sound,
+) -> Segment | None:
     """When a stretch of one channel is heard in another; None when it is not."""
     missing_ms = max(0, WINDOW_MS - segment.duration_ms)
     start_ms = max(0, segment.start_ms - missing_ms // 2)

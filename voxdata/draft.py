@@ -250,8 +250,18 @@ def build_examples(
     splits = _assign(labelled, placed, schemes, ratios=ratios, seed=seed)
 
     labelled = labelled.join(splits, on="group", maintain_order="left")
-    torn = labelled.join(placed.filter("torn"), on="group", how="semi", maintain_order="left")
-    kept = labelled.join(placed.filter("torn"), on="group", how="anti", maintain_order="left")
+    torn = labelled.join(
+        placed.filter("torn"),
+        on="group",
+        how="semi",
+        maintain_order="left",
+    )
+    kept = labelled.join(
+        placed.filter("torn"),
+        on="group",
+        how="anti",
+        maintain_order="left",
+    )
     return Draft(
         rows=kept.drop("speaker"),
         places=kept.select(name="speaker", split="split").unique().sort("name"),
@@ -302,7 +312,12 @@ def _assign(
         for unit, value, number in tallied.iter_rows():
             counts[unit][f"{name}={value}"] += number
     homes = {f"home {split.value}": split for split in Split}
-    splits = assign_splits(counts, fixed=homes, ratios=ratios, seed=seed)
+    splits = assign_splits(
+        counts,
+        fixed=homes,
+        ratios=ratios,
+        seed=seed,
+    )
 
     new = {group: split.value for group, split in splits.items() if group not in homes}
     added = pl.DataFrame(

@@ -171,7 +171,10 @@ class RecordingWork:
 
 
 def run_stages(
-    work: Sequence[RecordingWork], models: Models, *, progress: Progress | None = None
+    work: Sequence[RecordingWork],
+    models: Models,
+    *,
+    progress: Progress | None = None,
 ) -> None:
     """Run the wanted stages of some recordings and fill in their results.
 
@@ -279,7 +282,10 @@ def _transcribe(
 
 
 def cut_recording(
-    work: RecordingWork, cutting: Mapping[str, int], *, chinese: Script | None = None
+    work: RecordingWork,
+    cutting: Mapping[str, int],
+    *,
+    chinese: Script | None = None,
 ) -> tuple[Utterance, ...]:
     """Utterances of all channels, none reaching past the end of the audio.
 
@@ -376,7 +382,11 @@ def make_clips(utterances: Sequence[Utterance], sounds: Sequence[Sound]) -> list
     ]
 
 
-def _label(work: Sequence[RecordingWork], scheme: str, labeler: Labeler) -> None:
+def _label(
+    work: Sequence[RecordingWork],
+    scheme: str,
+    labeler: Labeler,
+) -> None:
     for recording in work:
         clips = make_clips(recording.utterances, recording.sounds)
         predictions = predict(clips, scheme=scheme, labeler=labeler)

@@ -238,7 +238,9 @@ def restore_text(edited: str, hidden: Sequence[tuple[str, str]]) -> str:
     """
     found = list(_PLACEHOLDER.finditer(edited))
     matcher = SequenceMatcher(
-        a=[kind for kind, _ in hidden], b=[match[1] for match in found], autojunk=False
+        a=[kind for kind, _ in hidden],
+        b=[match[1] for match in found],
+        autojunk=False,
     )
     meant = {
         block.b + i: hidden[block.a + i][1]
@@ -273,7 +275,12 @@ def _disjoint(text: str, spans: Sequence[PrivateSpan]) -> list[tuple[str, int, i
     return out
 
 
-def mute(samples: Samples, segments: Sequence[Segment], *, offset_ms: int = 0) -> Samples:
+def mute(
+    samples: Samples,
+    segments: Sequence[Segment],
+    *,
+    offset_ms: int = 0,
+) -> Samples:
     """Replace stretches by a low tone, so that a listener hears that something was taken out.
 
     Args:

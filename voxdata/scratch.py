@@ -43,7 +43,12 @@ def find_scratch(folder: Path) -> Path | None:
     return None
 
 
-def open_partial(folder: Path, *, mode: int, beside: bool = False) -> tuple[Path, int]:
+def open_partial(
+    folder: Path,
+    *,
+    mode: int,
+    beside: bool = False,
+) -> tuple[Path, int]:
     """Make a file that will be renamed into a folder, and lock it.
 
     Args:

@@ -181,7 +181,13 @@ def _vector(counts: Counter[str], labels: list[str]) -> Floats:
     return np.array([*occurrences, size], dtype=np.float64)
 
 
-def _place(vectors: Floats, start: Floats, wanted: Floats, *, seed: int) -> list[int]:
+def _place(
+    vectors: Floats,
+    start: Floats,
+    wanted: Floats,
+    *,
+    seed: int,
+) -> list[int]:
     """The split of each new group: greedy in the order given, then local search.
 
     For small corpora also from several other orders, keeping the best.
@@ -362,7 +368,11 @@ class _Measure:
                 steps.append([_Move(group, split)])
         return steps
 
-    def _best_swaps(self, changes: Floats, assigned: Places) -> list[list[_Move]]:
+    def _best_swaps(
+        self,
+        changes: Floats,
+        assigned: Places,
+    ) -> list[list[_Move]]:
         """Exchanges of two groups that lower the cost most."""
         swaps: list[tuple[float, list[_Move]]] = []
         for a, b in combinations(range(len(self.wanted)), 2):
@@ -383,7 +393,11 @@ class _Measure:
         return [moves for _, moves in sorted(swaps)[:NUM_CANDIDATES]]
 
     def _try(
-        self, steps: Iterable[list[_Move]], assigned: Places, held: Floats, cost: float
+        self,
+        steps: Iterable[list[_Move]],
+        assigned: Places,
+        held: Floats,
+        cost: float,
     ) -> _Step | None:
         """The first of some steps that lowers the cost."""
         for moves in steps:

@@ -22,7 +22,9 @@ COUNTS = st.lists(st.integers(2, 14), max_size=5).map(
     doubled=st.sets(st.integers(0, 4)),
 )
 def test_assign_hotkeys_gives_every_label_a_key_of_its_own(
-    rows: dict[str, int], extras: int, doubled: set[int]
+    rows: dict[str, int],
+    extras: int,
+    doubled: set[int],
 ) -> None:
     second = [name for name in rows if int(name[3:]) in doubled]
     try:

@@ -13,7 +13,10 @@ NAMES = ("中立", "angry", "sad")
 
 
 def corpus(
-    *, each: int = 20, voices: int = 5, seed: int = 0
+    *,
+    each: int = 20,
+    voices: int = 5,
+    seed: int = 0,
 ) -> tuple[list[str], npt.NDArray[np.float64], list[str], list[str]]:
     """Ids, features in three blobs, labels, voices."""
     draws = np.random.default_rng(seed)

@@ -128,7 +128,11 @@ def die_at(
 
 
 def answer(
-    queue: LabelStudioQueue, workspace: Workspace, person: str, keys: list[str], label: str = "ask"
+    queue: LabelStudioQueue,
+    workspace: Workspace,
+    person: str,
+    keys: list[str],
+    label: str = "ask",
 ) -> dict[str, int]:
     """Answer clips as a person with an account; key -> the server's id of the annotation."""
     password = label_studio_credentials(workspace).password_for(person)

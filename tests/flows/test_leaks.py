@@ -214,7 +214,9 @@ def test_secret_keys_are_digits_of_numbers_and_words_of_names() -> None:
     ],
 )
 def test_find_leaks_names_the_table_and_row_or_the_file_and_line(
-    tmp_path: Path, write: Callable[[Path, str], None], where: str
+    tmp_path: Path,
+    write: Callable[[Path, str], None],
+    where: str,
 ) -> None:
     write(tmp_path / "stored", "nothing here\nask for Johnson")
     assert where in [

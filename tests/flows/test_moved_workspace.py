@@ -118,7 +118,11 @@ def test_a_moved_workspace_shows_its_files_where_they_are_now(tmp_path: Path) ->
 def test_ingest_sources_writes_places_of_older_releases_relative(tmp_path: Path) -> None:
     workspace = make_workspace(tmp_path / "w", num_files=2)
     ingest(workspace)
-    remark = Remark(kind=RemarkKind.GAP, detail="a gap", amount_ms=9)
+    remark = Remark(
+        kind=RemarkKind.GAP,
+        detail="a gap",
+        amount_ms=9,
+    )
     with workspace.warehouse() as con:
         (first, _) = list_recordings(con)
         record_remarks(

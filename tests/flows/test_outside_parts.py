@@ -72,7 +72,12 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def build(root: Path, *, scheme: str = "intent", settings: str = "") -> Workspace:
+def build(
+    root: Path,
+    *,
+    scheme: str = "intent",
+    settings: str = "",
+) -> Workspace:
     root.mkdir()
     settings_file = root / FILE_NAME
     settings_file.write_text(settings or template())

@@ -86,7 +86,12 @@ def test_answers_of_the_demos_scripts_from_before_are_known_by_their_haste(tmp_p
         assert check_chain(con) == []
 
 
-def say(annotator: str, number: int, *, simulated: float | None) -> Annotation:
+def say(
+    annotator: str,
+    number: int,
+    *,
+    simulated: float | None,
+) -> Annotation:
     return Annotation(
         annotation_id=number,
         project_id=1,

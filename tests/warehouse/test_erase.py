@@ -249,7 +249,12 @@ def test_erasure_asks_for_retraining_of_the_models_concerned(
 
 
 def test_recordings_of_voice_follows_merges(con: DuckDBPyConnection) -> None:
-    def event(kind: str, voice: str, recording: str | None, other: str | None = None) -> None:
+    def event(
+        kind: str,
+        voice: str,
+        recording: str | None,
+        other: str | None = None,
+    ) -> None:
         row: dict[str, object] = {
             "kind": kind,
             "voice_id": voice,

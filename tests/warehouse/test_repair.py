@@ -153,7 +153,14 @@ def test_repair_warehouse_makes_it_anew_from_a_snapshot_and_the_batches(
     with open_warehouse(path) as con:
         assert known_uris(con) == {"early", "later", "latest"}
         assert [one.ok for one in verify_all(con)] == [True]
-        add_source(con, uri="after", size_bytes=1, modified_ns=1, recording_id=None, run_id="t")
+        add_source(
+            con,
+            uri="after",
+            size_bytes=1,
+            modified_ns=1,
+            recording_id=None,
+            run_id="t",
+        )
 
 
 @pytest.mark.parametrize(
@@ -165,7 +172,9 @@ def test_repair_warehouse_makes_it_anew_from_a_snapshot_and_the_batches(
     ],
 )
 def test_damaged_files_are_refused_and_repaired_from_a_snapshot(
-    path: Path, example: Make, spoil: Callable[[Path], object]
+    path: Path,
+    example: Make,
+    spoil: Callable[[Path], object],
 ) -> None:
     with open_warehouse(path) as con:
         create_version(con, "calls", [example(n) for n in range(500)], recipe={}, run_id="t")
@@ -231,7 +240,11 @@ def test_take_snapshot_keeps_the_newest_and_opens_like_the_warehouse(
     folder = path.parent / "snapshots"
     for hour in range(4):
         last = take_snapshot(
-            path, folder, batches=path.parent / "batches", now=NOON.replace(hour=hour), keep=2
+            path,
+            folder,
+            batches=path.parent / "batches",
+            now=NOON.replace(hour=hour),
+            keep=2,
         )
     assert list_snapshots(folder)[1:] == [last]
     assert len(list(folder.iterdir())) == 4

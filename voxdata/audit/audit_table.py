@@ -83,7 +83,12 @@ def check_rows(
         ConfigError: See `read_table`.
     """
     raw = [RawRow(number=number, values=row) for number, row in enumerate(rows, start=1)]
-    table = build_table(raw, origin=origin, folder=Path(), chosen=names)
+    table = build_table(
+        raw,
+        origin=origin,
+        folder=Path(),
+        chosen=names,
+    )
     return _audit_table(table, {})
 
 

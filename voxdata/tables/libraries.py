@@ -21,7 +21,11 @@ _SAFE_SOURCES = ("file", "memory", "shar")
 _PLAIN = (str, int, float)
 
 
-def read_lhotse(path: Path, scratch: Path, reach: Reach) -> Iterator[RawRow]:
+def read_lhotse(
+    path: Path,
+    scratch: Path,
+    reach: Reach,
+) -> Iterator[RawRow]:
     """A row for each cut of a file, of a Shar folder, or of a Shar folder a split.
 
     Their sound goes to `scratch`.
@@ -168,7 +172,11 @@ def read_huggingface(path: Path, scratch: Path) -> Iterator[RawRow]:
             )
 
 
-def _load_splits(datasets: Any, path: Path, scratch: Path) -> dict[str, Any]:
+def _load_splits(
+    datasets: Any,
+    path: Path,
+    scratch: Path,
+) -> dict[str, Any]:
     """Split -> its table."""
     loaded = _load(datasets, path, scratch)
     if isinstance(loaded, dict):

@@ -80,7 +80,11 @@ class People(Protocol):
     ) -> int:
         """Submit an annotation; returns its id."""
 
-    def change(self, annotation_id: int, labels: Mapping[str, Sequence[str]]) -> None:
+    def change(
+        self,
+        annotation_id: int,
+        labels: Mapping[str, Sequence[str]],
+    ) -> None:
         """Overwrite the labels of an annotation."""
 
     def remove(self, annotation_id: int) -> None:
@@ -101,7 +105,13 @@ class FakeQueue:
         project_id: Written into the annotations.
     """
 
-    def __init__(self, *, schemes: Sequence[Scheme], media_dir: Path, project_id: int = 1) -> None:
+    def __init__(
+        self,
+        *,
+        schemes: Sequence[Scheme],
+        media_dir: Path,
+        project_id: int = 1,
+    ) -> None:
         self.entries: dict[str, QueueEntry] = {}
         self.model_keys: dict[str, set[frozenset[str]]] = {}
         self._schemes = tuple(schemes)
@@ -189,7 +199,12 @@ class FakeQueue:
         ticked_now = {p.scheme for p in entry.ticked}
         return models_before == models_now and ticked_before != ticked_now
 
-    def pull(self, *, since: datetime | None, seen: Mapping[str, str] | None = None) -> PullResult:
+    def pull(
+        self,
+        *,
+        since: datetime | None,
+        seen: Mapping[str, str] | None = None,
+    ) -> PullResult:
         """See `AnnotationQueue.pull`."""
         marks_seen = seen or {}
         marks: dict[str, str] = {}
@@ -298,7 +313,11 @@ class FakeQueue:
         )
         return self._numbers
 
-    def change(self, annotation_id: int, labels: Mapping[str, Sequence[str]]) -> None:
+    def change(
+        self,
+        annotation_id: int,
+        labels: Mapping[str, Sequence[str]],
+    ) -> None:
         """See `People.change`."""
         before = self._annotations[annotation_id]
         self._annotations[annotation_id] = replace(
@@ -343,7 +362,11 @@ def _model_keys(entry: QueueEntry) -> frozenset[str]:
 
 
 def make_prediction(
-    utterance_id: str, scheme: str = "emotion", label: str = "angry", *, revision: str = "r1"
+    utterance_id: str,
+    scheme: str = "emotion",
+    label: str = "angry",
+    *,
+    revision: str = "r1",
 ) -> Prediction:
     """A proposal under one of `QUEUE_SCHEMES`, with probability 0.7.
 
@@ -363,7 +386,11 @@ def make_prediction(
 
 
 def make_entry(
-    utterance_id: str, *, audio_file: str, text: str = "hello there", revision: str = "r1"
+    utterance_id: str,
+    *,
+    audio_file: str,
+    text: str = "hello there",
+    revision: str = "r1",
 ) -> QueueEntry:
     """A clip with one proposal for each of `QUEUE_SCHEMES`."""
     return QueueEntry(

@@ -50,7 +50,10 @@ class FakeDiarizer:
         )
 
     def diarize(
-        self, sounds: Sequence[Sound], *, max_speakers: int | None = None
+        self,
+        sounds: Sequence[Sound],
+        *,
+        max_speakers: int | None = None,
     ) -> list[Diarization]:
         """See `Diarizer.diarize`."""
         return [self._diarize(sound.read()) for sound in sounds]
@@ -110,7 +113,11 @@ class FakeTranscriber:
                 words += _count_half_seconds(part)
 
         passages = [
-            Passage(segment=segment, language="en", language_probability=1.0)
+            Passage(
+                segment=segment,
+                language="en",
+                language_probability=1.0,
+            )
             for segment in union(inside)
         ]
         return Transcript(
@@ -138,14 +145,22 @@ def _count_half_seconds(speech: Segment) -> list[Word]:
 class FakeLabeler:
     """Gives nearly all probability to the label that the length of the text picks."""
 
-    def __init__(self, labels: Sequence[str] = (), *, scheme: Scheme | None = None) -> None:
+    def __init__(
+        self,
+        labels: Sequence[str] = (),
+        *,
+        scheme: Scheme | None = None,
+    ) -> None:
         self._labels = tuple(labels) if scheme is None else scheme.label_names
 
     @property
     def model(self) -> ModelRef:
         """Names itself a fake, and weak."""
         return ModelRef(
-            name="fake/length", revision="1", params={"labels": list(self._labels)}, weak=True
+            name="fake/length",
+            revision="1",
+            params={"labels": list(self._labels)},
+            weak=True,
         )
 
     def label(self, clips: Sequence[Clip]) -> list[Distribution]:

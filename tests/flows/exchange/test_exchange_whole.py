@@ -187,7 +187,10 @@ def test_import_export_of_the_first_release_leaves_erased_rows_out(
     ],
 )
 def test_import_manifest_leaves_nothing_behind_when_it_is_refused(
-    tmp_path: Path, lines: tuple[str, ...], error: type[VoxdataError], words: str
+    tmp_path: Path,
+    lines: tuple[str, ...],
+    error: type[VoxdataError],
+    words: str,
 ) -> None:
     target = build(tmp_path / "w")
     manifest = table(tmp_path, *lines)
@@ -408,7 +411,11 @@ def test_clear_staging_leaves_an_import_alone_that_is_running(tmp_path: Path) ->
 def buckets(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     from moto.server import ThreadedMotoServer
 
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server = ThreadedMotoServer(
+        ip_address="127.0.0.1",
+        port=0,
+        verbose=False,
+    )
     server.start()
     host, port = server.get_host_and_port()
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")

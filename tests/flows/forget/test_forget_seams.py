@@ -203,7 +203,9 @@ def killed(
 
 @pytest.mark.parametrize("seam", SEAMS)
 def test_forget_is_finished_and_proven_by_the_next_command(
-    killed: dict[str, Path], template_workspace: Workspace, seam: str
+    killed: dict[str, Path],
+    template_workspace: Workspace,
+    seam: str,
 ) -> None:
     workspace = open_workspace(killed[seam])
     recording_id, utterance_id = first(template_workspace)

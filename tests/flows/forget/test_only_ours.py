@@ -698,7 +698,12 @@ def test_register_notes_before_the_file_is_there_and_forgets_older_lines(tmp_pat
 def test_register_goes_on_after_a_line_that_was_cut_short(tmp_path: Path) -> None:
     register = build(tmp_path / "w").written
     first, second = (
-        Written(path=str(tmp_path / f"{name}.csv"), kind="table", sha256=name, version="v")
+        Written(
+            path=str(tmp_path / f"{name}.csv"),
+            kind="table",
+            sha256=name,
+            version="v",
+        )
         for name in "ab"
     )
     register.note(first)

@@ -107,7 +107,12 @@ def cut(
         _record(con, recording, "cut", key, len(utterances))
 
 
-def scan(workspace: Workspace, private: dict[str, list[PrivateSpan]], *, key: str = "s") -> None:
+def scan(
+    workspace: Workspace,
+    private: dict[str, list[PrivateSpan]],
+    *,
+    key: str = "s",
+) -> None:
     with workspace.warehouse() as con:
         store_private_spans(con, RECORDING.recording_id, private, key=key, run_id="t")
         _record(con, RECORDING, "scan", key, len(private))
@@ -330,7 +335,10 @@ def test_push_masks_nothing_when_the_operator_says_so(
     ],
 )
 def test_release_puts_the_original_under_a_mask_that_is_still_there(
-    workspace: Workspace, queue: FakeQueue, edited: str | None, released: str | None
+    workspace: Workspace,
+    queue: FakeQueue,
+    edited: str | None,
+    released: str | None,
 ) -> None:
     cut(workspace, [CALL])
     scan(workspace, {CALL.utterance_id: [SECRET]})
@@ -479,7 +487,11 @@ def test_push_takes_ticks_back_when_more_confidence_is_asked_for(
     ],
 )
 def test_push_holds_back_what_a_release_would_refuse_and_says_why(
-    workspace: Workspace, queue: FakeQueue, metadata: dict[str, str], release: str, why: str
+    workspace: Workspace,
+    queue: FakeQueue,
+    metadata: dict[str, str],
+    release: str,
+    why: str,
 ) -> None:
     settings_file = workspace.root / FILE_NAME
     settings_file.write_text(SETTINGS + f"[release]\n{release}\n")

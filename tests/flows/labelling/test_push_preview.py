@@ -48,13 +48,22 @@ def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
     return run
 
 
-def clips_of(recording: Recording, count: int, *, length_ms: int = 900) -> list[Utterance]:
+def clips_of(
+    recording: Recording,
+    count: int,
+    *,
+    length_ms: int = 900,
+) -> list[Utterance]:
     name = recording.recording_id
     starts = [1_000 * place for place in range(count)]
     return [make_utterance(start, start + length_ms, recording_id=name) for start in starts]
 
 
-def add_call(workspace: Workspace, recording: Recording, said: list[Utterance]) -> None:
+def add_call(
+    workspace: Workspace,
+    recording: Recording,
+    said: list[Utterance],
+) -> None:
     """A recording that was cut; without audio, a file that is gone."""
     name = recording.recording_id
     with workspace.warehouse() as con:

@@ -58,7 +58,11 @@ def prefect(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningPrefect
     access = prefect_access(workspace)
     assert access is not None
     try:
-        yield RunningPrefect(workspace=workspace, service=service, access=access)
+        yield RunningPrefect(
+            workspace=workspace,
+            service=service,
+            access=access,
+        )
     finally:
         stop_all(workspace.state_dir, say=lambda line: None, grace_s=5)
 

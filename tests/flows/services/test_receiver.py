@@ -68,7 +68,10 @@ def post(client: TestClient, body: object, *, secret: str = SECRET) -> int:
 
 
 def test_receive_keeps_numbers_and_never_what_was_said(
-    client: TestClient, inbox: WebhookInbox, woken: list[float], tmp_path: Path
+    client: TestClient,
+    inbox: WebhookInbox,
+    woken: list[float],
+    tmp_path: Path,
 ) -> None:
     assert post(client, CREATED) == 202
     assert post(client, DELETED) == 202
@@ -270,7 +273,9 @@ def test_waker_keeps_events_until_a_pull_succeeds(
 
 
 def test_waker_outlives_an_inbox_that_fails(
-    inbox: WebhookInbox, make_waker: Callable[..., PullWaker], monkeypatch: pytest.MonkeyPatch
+    inbox: WebhookInbox,
+    make_waker: Callable[..., PullWaker],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     failures = iter([OSError("disk")])
 

@@ -120,7 +120,9 @@ def test_ensure_running_takes_a_free_port_when_the_wanted_one_is_taken(
 
 
 def test_ensure_running_starts_anew_when_somebody_was_faster_at_the_port(
-    state_dir: Path, said: list[str], monkeypatch: pytest.MonkeyPatch
+    state_dir: Path,
+    said: list[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with socket.socket() as stranger:
         stranger.bind(("127.0.0.1", 0))
@@ -281,7 +283,10 @@ def forget_folder(state_dir: Path) -> None:
 
 @pytest.mark.parametrize("version", ["this", "earlier"])
 def test_services_of_the_original_are_left_alone_by_a_copy(
-    original: tuple[Path, Service], tmp_path: Path, said: list[str], version: str
+    original: tuple[Path, Service],
+    tmp_path: Path,
+    said: list[str],
+    version: str,
 ) -> None:
     state_dir, service = original
     if version == "earlier":
@@ -304,7 +309,9 @@ def test_services_of_the_original_are_left_alone_by_a_copy(
 
 
 def test_stop_all_in_a_copy_says_whose_services_it_leaves_alone(
-    original: tuple[Path, Service], tmp_path: Path, said: list[str]
+    original: tuple[Path, Service],
+    tmp_path: Path,
+    said: list[str],
 ) -> None:
     state_dir, service = original
     copy = tmp_path / "copy" / ".voxdata"
@@ -315,7 +322,9 @@ def test_stop_all_in_a_copy_says_whose_services_it_leaves_alone(
 
 
 def test_services_of_a_moved_workspace_are_stopped_and_never_used(
-    original: tuple[Path, Service], tmp_path: Path, said: list[str]
+    original: tuple[Path, Service],
+    tmp_path: Path,
+    said: list[str],
 ) -> None:
     state_dir, service = original
     moved = tmp_path / "moved" / ".voxdata"
@@ -326,7 +335,9 @@ def test_services_of_a_moved_workspace_are_stopped_and_never_used(
 
 
 def test_services_of_a_removed_original_are_left_alone_by_a_copy(
-    original: tuple[Path, Service], tmp_path: Path, said: list[str]
+    original: tuple[Path, Service],
+    tmp_path: Path,
+    said: list[str],
 ) -> None:
     state_dir, service = original
     copy = tmp_path / "copy" / ".voxdata"
@@ -367,7 +378,11 @@ def test_service_lock_gives_up_with_a_clear_error(state_dir: Path, said: list[st
 
 
 def test_prefect_environment_keeps_prefect_at_home(tmp_path: Path) -> None:
-    environment = prefect_environment(home=tmp_path, port=4321, login="voxdata:it")
+    environment = prefect_environment(
+        home=tmp_path,
+        port=4321,
+        login="voxdata:it",
+    )
     assert environment["PREFECT_HOME"] == str(tmp_path)
     assert (
         environment["PREFECT_SERVER_UI_API_URL"]
@@ -435,7 +450,9 @@ def test_prefect_server_and_worker_are_found_ready(
 
 @pytest.mark.slow
 def test_start_services_serves_the_deployments_and_stops_them(
-    tmp_path: Path, said: list[str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    said: list[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("VOXDATA_LABEL_STUDIO_URL", "http://127.0.0.1:9")
     workspace = quiet_workspace(tmp_path)

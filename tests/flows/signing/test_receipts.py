@@ -93,7 +93,11 @@ def forget(workspace: Workspace, number: int) -> str:
     return receipt
 
 
-def issue(workspace: Workspace, receipt: str, tmp_path: Path) -> tuple[Path, Path]:
+def issue(
+    workspace: Workspace,
+    receipt: str,
+    tmp_path: Path,
+) -> tuple[Path, Path]:
     """(receipt, public key) as they are handed out."""
     path = tmp_path / "receipt.json"
     key = tmp_path / "public.pem"

@@ -50,7 +50,13 @@ def cut(workspace: Workspace, numbers: Any) -> DatasetVersion:
     return version
 
 
-def train(workspace: Workspace, name: str, version: DatasetVersion, *, sign: bool = True) -> Path:
+def train(
+    workspace: Workspace,
+    name: str,
+    version: DatasetVersion,
+    *,
+    sign: bool = True,
+) -> Path:
     """A model's folder as a training run leaves it, with its row."""
     folder = workspace.models_dir / name
     (folder / "checkpoint").mkdir(parents=True)
@@ -61,7 +67,12 @@ def train(workspace: Workspace, name: str, version: DatasetVersion, *, sign: boo
     head_file.write_bytes(name.encode() * 9)
     result_file = folder / "result.json"
     result_file.write_text(json.dumps({"model": card}))
-    model = ModelCard(name=name, revision=card["revision"], params={}, key=name)
+    model = ModelCard(
+        name=name,
+        revision=card["revision"],
+        params={},
+        key=name,
+    )
     run = TrainingRun(
         training_id=name,
         scheme="intent",

@@ -228,7 +228,12 @@ def test_find_near_copies_is_a_leak_across_splits_only() -> None:
     assert find_near_copies(table, []) == []
 
 
-def people(num_people: int, clips: int, *, shared: bool) -> tuple[list[str], np.ndarray]:
+def people(
+    num_people: int,
+    clips: int,
+    *,
+    shared: bool,
+) -> tuple[list[str], np.ndarray]:
     draws = np.random.default_rng(0)
     centres = draws.normal(size=(num_people, 64))
     vectors = np.repeat(centres, clips, axis=0) + 0.3 * draws.normal(size=(num_people * clips, 64))

@@ -55,7 +55,11 @@ class MaskedCamPlusPlus(torch.nn.Module):
         self.trunk = torch.nn.Sequential(*trunk)
         self.dense = layers["dense"]
 
-    def forward(self, features: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
+    def forward(
+        self,
+        features: torch.Tensor,
+        masks: torch.Tensor,
+    ) -> torch.Tensor:
         """Embed the voices.
 
         Args:

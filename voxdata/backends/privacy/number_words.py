@@ -44,7 +44,12 @@ class SaidNumber:
     amount: bool
 
 
-def _numbered(words: str, *, start: int = 0, step: int = 1) -> dict[str, int]:
+def _numbered(
+    words: str,
+    *,
+    start: int = 0,
+    step: int = 1,
+) -> dict[str, int]:
     """Each word with its number; spellings of one number are joined by a slash."""
     return {
         word: start + step * place
@@ -132,12 +137,20 @@ def read_number(words: Sequence[str], *, language: str) -> SaidNumber | None:
         whole = found is not None and found.num_words == len(parts)
         if found is None or not whole:
             return None
-        return SaidNumber(value=found.value, num_words=1, amount=found.value >= 1000)
+        return SaidNumber(
+            value=found.value,
+            num_words=1,
+            amount=found.value >= 1000,
+        )
     value, used = _below_thousand(said, lexicon)
     if used < len(said) and said[used] in lexicon.thousand and 0 <= value < 100:
         rest, more = _below_thousand(said[used + 1 :], lexicon)
         total = (value if used else 1) * 1000 + (rest if more else 0)
-        return SaidNumber(value=total, num_words=used + 1 + more, amount=True)
+        return SaidNumber(
+            value=total,
+            num_words=used + 1 + more,
+            amount=True,
+        )
     return SaidNumber(value=value, num_words=used, amount=False) if used else None
 
 

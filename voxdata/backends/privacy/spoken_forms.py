@@ -74,7 +74,11 @@ class View:
     text: str
     origin: tuple[tuple[int, int], ...]
 
-    def original(self, start: int, end: int) -> tuple[int, int]:
+    def original(
+        self,
+        start: int,
+        end: int,
+    ) -> tuple[int, int]:
         """Where characters [start, end) of the view come from."""
         return self.origin[start][0], self.origin[end - 1][1]
 
@@ -138,7 +142,12 @@ def digits_view(text: str, *, language: str = "en") -> View:
     return View("".join(characters), tuple(origin))
 
 
-def _next_number(pieces: list[_Piece], at: int, text: str, fixed: set[int]) -> int | None:
+def _next_number(
+    pieces: list[_Piece],
+    at: int,
+    text: str,
+    fixed: set[int],
+) -> int | None:
     """The number that goes on where number `at` ends, or None."""
     here = pieces[at]
     for following in range(at + 1, min(at + 5, len(pieces))):

@@ -84,7 +84,11 @@ def test_frames_equal_pyannotes(seed: int, num_voices: int) -> None:
         masks.astype(np.float32),
         SlidingWindow(start=0, duration=10, step=2.5),
     )
-    frames = SlidingWindow(start=0, duration=0.0619375, step=0.016875)
+    frames = SlidingWindow(
+        start=0,
+        duration=0.0619375,
+        step=0.016875,
+    )
     counted = SpeakerDiarization.speaker_count(windows, frames, warm_up=(0.0, 0.0))
     counts = count_speakers(masks, GRID)
     assert np.array_equal(counts, counted.data[:, 0])

@@ -184,7 +184,12 @@ def least_seconds(run: Callable[[], object], *, times: int = 3) -> float:
     return min(spent)
 
 
-def growth(run: Callable[[str], object], text: Text, *, size: int) -> list[tuple[int, float]]:
+def growth(
+    run: Callable[[str], object],
+    text: Text,
+    *,
+    size: int,
+) -> list[tuple[int, float]]:
     """(characters, ratio) of each doubling from 40 characters on that takes longer than `MOST`
     times as long.
     """
