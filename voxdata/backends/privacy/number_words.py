@@ -216,7 +216,7 @@ def _below_hundred(words: Sequence[str], lexicon: Lexicon) -> tuple[int, int]:
         return 0, 0
     first = words[0]
     second = words[1] if len(words) > 1 else ""
-    if first == "dix" and second in ("sept", "huit", "neuf"):
+    if lexicon is _FRENCH and first == "dix" and second in ("sept", "huit", "neuf"):
         return 10 + lexicon.small[second], 2
     if first == "quatre" and second in ("vingt", "vingts"):
         value, used = 80, 2

@@ -150,6 +150,14 @@ def test_digits_view_writes_spoken_numbers_as_digits(text: str, view: str) -> No
     assert digits.original(0, len(view)) == (0, len(text))
 
 
+@pytest.mark.parametrize("language", ["es", "de"])
+def test_digits_view_leaves_french_numbers_as_words_when_another_language_is_spoken(
+    language: str,
+) -> None:
+    assert digits_view("dix sept", language=language).text == "dix sept"
+    assert digits_view("dix sept", language="fr").text == "17"
+
+
 def test_digits_view_keeps_dates_sums_and_words() -> None:
     assert digits_view("on 2019-03-04").text == "on 2019-03-04"
     assert digits_view("1,000,000 people").text == "1,000,000 people"
