@@ -183,14 +183,22 @@ def measure_pull(workspace: Workspace, *, clips: int) -> dict[str, object]:
         numbers = [a.annotation_id for a in current_annotations(con)[:3]]
     for number in numbers:
         answer = {"result": encode_labels({"intent": ("tell",), "emotion": ("angry",)})}
-        queue.server.request("PATCH", f"/api/annotations/{number}/", json=answer)
+        queue.server.request(
+            "PATCH",
+            f"/api/annotations/{number}/",
+            json=answer,
+        )
     began = time.perf_counter()
     three = pull_changes(workspace, say=quiet)
     three_s = time.perf_counter() - began
     time.sleep(OVERLAP.total_seconds() + 1)
     for number in numbers:
         answer = {"result": encode_labels({"intent": ("complain",), "emotion": ("happy",)})}
-        queue.server.request("PATCH", f"/api/annotations/{number}/", json=answer)
+        queue.server.request(
+            "PATCH",
+            f"/api/annotations/{number}/",
+            json=answer,
+        )
     began = time.perf_counter()
     pull_changes(workspace, say=quiet)
     later_s = time.perf_counter() - began

@@ -188,7 +188,11 @@ def print_contests(*, seeds: int) -> None:
                         labels=(label,),
                     )
                 )
-        contests = judge_contests(votes, infer_consensus(votes, labels=LABELS), labels=LABELS)
+        contests = judge_contests(
+            votes,
+            infer_consensus(votes, labels=LABELS),
+            labels=LABELS,
+        )
         called = {
             contest.utterance_id for contest in contests if contest.standing is Standing.AMBIGUOUS
         }

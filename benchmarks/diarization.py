@@ -252,7 +252,11 @@ def mono(samples: npt.NDArray[np.float32]) -> Samples:
 def main() -> int:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--part", choices=("real", "tune", "show"), default=None)
+    parser.add_argument(
+        "--part",
+        choices=("real", "tune", "show"),
+        default=None,
+    )
     parser.add_argument(
         "--limit",
         type=int,

@@ -231,7 +231,11 @@ def run_chain(root: Path, tasks: Path, *, label_studio: bool = False) -> str:
     workspace = open_workspace(root)
     lines: list[str] = []
     try:
-        server = ensure_running(workspace.state_dir, prefect_spec(workspace), say=lines.append)
+        server = ensure_running(
+            workspace.state_dir,
+            prefect_spec(workspace),
+            say=lines.append,
+        )
         command = [sys.executable, "-m", "benchmarks.recorded_chain", str(root), str(tasks)]
         if label_studio:
             receiver = ensure_running(
@@ -377,7 +381,11 @@ def find_unmasked(root: Path, names: Sequence[str]) -> dict[str, list[Leak]]:
     workspace = make_workspace(
         root, names, more="[privacy]\nmask = false\n[training]\nschemes = []\n"
     )
-    ingest_sources(workspace, [str(root / "calls")], say=lines.append)
+    ingest_sources(
+        workspace,
+        [str(root / "calls")],
+        say=lines.append,
+    )
     prelabel_pending(open_workspace(root), say=lines.append)
     queue = FakeQueue(schemes=workspace.schemes, media_dir=workspace.media_dir)
     # No server is needed to see what is sent.

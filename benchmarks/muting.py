@@ -343,7 +343,11 @@ def send_calls(root: Path, calls: Sequence[Call]) -> tuple[dict[str, Sent], list
         )
     lines: list[str] = []
     workspace = open_workspace(root)
-    ingest_sources(workspace, [str(root / "calls")], say=lines.append)
+    ingest_sources(
+        workspace,
+        [str(root / "calls")],
+        say=lines.append,
+    )
     prelabel_pending(open_workspace(root), say=lines.append)
     queue = FakeQueue(schemes=workspace.schemes, media_dir=workspace.media_dir)
     left = preview_push(open_workspace(root), say=lines.append).plan.outgoing

@@ -215,7 +215,11 @@ def _workspace(folder: Path, size: int) -> Path:
     if done.exists():
         return root
     root.mkdir(parents=True, exist_ok=True)
-    subprocess.run([VOXDATA, "init", str(root)], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(
+        [VOXDATA, "init", str(root)],
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
     began = time.monotonic()
     subprocess.run(_in_child(root, "make", str(size)), check=True)
     done.touch()

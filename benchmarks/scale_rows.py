@@ -64,10 +64,20 @@ def make_workspace(workspace: Workspace, size: int) -> None:
         _make_up(con, size)
         _add_recordings(con, tone, size)
         _add_fingerprints(con, fingerprints, size)
-        add_models(con, [spec.model for spec in specs if spec.model], run_id=RUN)
+        add_models(
+            con,
+            [spec.model for spec in specs if spec.model],
+            run_id=RUN,
+        )
         for spec in specs:
             model_key = spec.model.key if spec.model else None
-            _add_stage(con, spec.name, keys[spec.name], model_key, size)
+            _add_stage(
+                con,
+                spec.name,
+                keys[spec.name],
+                model_key,
+                size,
+            )
         _add_utterances(con, keys, size)
         project_id = note_project(
             con,
@@ -83,7 +93,14 @@ def make_workspace(workspace: Workspace, size: int) -> None:
             if spec.name.startswith(LABEL) and spec.model
         }
         for scheme, model in proposing.items():
-            _add_predictions(con, workspace, scheme, model, keys[LABEL + scheme], size)
+            _add_predictions(
+                con,
+                workspace,
+                scheme,
+                model,
+                keys[LABEL + scheme],
+                size,
+            )
         for first in range(0, size, ROWS_AT_ONCE):
             stop = min(first + ROWS_AT_ONCE, size)
             clips = list(list_clips(con, workspace, proposing, first, stop))
@@ -356,7 +373,12 @@ def add_unsent(con: DuckDBPyConnection, workspace: Workspace, size: int, count: 
     """Let some clips be gone from the server, so that a push sends them again."""
     _make_up(con, size)
     rows = read_rows(con, f"select utterance_id from {MADE} order by i limit ?", [count])
-    record_missing(con, [str(row["utterance_id"]) for row in rows], project_id=1, run_id=RUN)
+    record_missing(
+        con,
+        [str(row["utterance_id"]) for row in rows],
+        project_id=1,
+        run_id=RUN,
+    )
 
 
 class CountingQueue:

@@ -66,7 +66,11 @@ def read_clips(folder: Path) -> dict[str, list[Path]]:
 
 def read_speech(path: Path) -> Samples:
     """A clip at MODEL_RATE_HZ without the silence at its edges: frames 35 dB below the loudest."""
-    samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
+    samples, rate = soundfile.read(
+        path,
+        dtype="float32",
+        always_2d=True,
+    )
     speech: Samples = soxr.resample(samples[:, 0], rate, MODEL_RATE_HZ)
     whole = speech[: len(speech) // _FRAME * _FRAME]
     power = np.square(whole).reshape(-1, _FRAME).mean(axis=1)

@@ -113,8 +113,16 @@ def turned(
     seconds: dict[str, float] = {}
 
     def turn(name: str, stage: str) -> None:
-        seconds[stage] = wait(stage, partial(filled, workspace, stage), within_s=PATIENCE_S)
-        wait(f"the end of {name}", partial(scheduled_runs, workspace, name), within_s=PATIENCE_S)
+        seconds[stage] = wait(
+            stage,
+            partial(filled, workspace, stage),
+            within_s=PATIENCE_S,
+        )
+        wait(
+            f"the end of {name}",
+            partial(scheduled_runs, workspace, name),
+            within_s=PATIENCE_S,
+        )
 
     try:
         # One schedule after the other: five flows a minute are more than two busy cores can start.
@@ -122,7 +130,11 @@ def turned(
         for home, path in waiting.items():
             path.rename(home)
         turn("ingest", "recordings")
-        wait("all recordings", lambda: count(workspace).recordings == 5, within_s=PATIENCE_S)
+        wait(
+            "all recordings",
+            lambda: count(workspace).recordings == 5,
+            within_s=PATIENCE_S,
+        )
         schedule(root, "prelabel")
         turn("prelabel", "predictions")
         schedule(root, "push")
@@ -132,7 +144,11 @@ def turned(
         turn("pull", "annotations")
         schedule(root, "release")
         turn("release", "versions")
-        seconds["training"] = wait("a training", partial(trained, workspace), within_s=PATIENCE_S)
+        seconds["training"] = wait(
+            "a training",
+            partial(trained, workspace),
+            within_s=PATIENCE_S,
+        )
         wait("the end of the training", partial(finetuned, workspace), within_s=PATIENCE_S)
         schedule(root, *FLOWS, cron="30 3 * * *")
         yield workspace, seconds

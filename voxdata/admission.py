@@ -102,7 +102,12 @@ def _check_labels(
 def _resembles(label: str, names: Sequence[str]) -> str:
     """The scheme's label that may be meant, in words; "" for none."""
     folded = {name.casefold().strip(): name for name in names}
-    close = difflib.get_close_matches(label.casefold().strip(), folded, n=1, cutoff=0.7)
+    close = difflib.get_close_matches(
+        label.casefold().strip(),
+        folded,
+        n=1,
+        cutoff=0.7,
+    )
     if not close:
         return ""
     return f", perhaps {folded[close[0]]!r}"

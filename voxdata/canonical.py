@@ -66,7 +66,12 @@ def write_clip_wav(path: Path, samples: Samples) -> None:
     Raises:
         MachineError: The disk is full or the folder cannot be written.
     """
-    _write_atomic(path, [samples[:, None]], num_channels=1, container="WAV")
+    _write_atomic(
+        path,
+        [samples[:, None]],
+        num_channels=1,
+        container="WAV",
+    )
 
 
 def _write_atomic(

@@ -96,7 +96,11 @@ class Models:
                 )
             )
 
-        add(DIARIZE, self.diarizer.model, params={"max_speakers": self.max_speakers})
+        add(
+            DIARIZE,
+            self.diarizer.model,
+            params={"max_speakers": self.max_speakers},
+        )
         add(TRANSCRIBE, self.transcriber.model, reads=(DIARIZE,))
         measured: tuple[str, ...] = (CUT,)
         if self.second_transcriber is not None:
@@ -108,7 +112,11 @@ class Models:
             params=self._cutting_params(),
             reads=(DIARIZE, TRANSCRIBE),
         )
-        add(MEASURE, None if self.mos is None else self.mos.model, reads=measured)
+        add(
+            MEASURE,
+            None if self.mos is None else self.mos.model,
+            reads=measured,
+        )
         if self.scanner is not None:
             add(SCAN, self.scanner.model, reads=(CUT,))
         for scheme, labeler in self.labelers.items():

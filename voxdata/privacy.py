@@ -217,7 +217,11 @@ def _part_inside(span: PrivateText, text: str, at: int) -> PrivateText | None:
     places = [place for place in range(first, last) if text[place].isalnum()]
     if not places:
         return None
-    return replace(span, start=places[0], end=places[-1] + 1)
+    return replace(
+        span,
+        start=places[0],
+        end=places[-1] + 1,
+    )
 
 
 def heard_when(

@@ -73,7 +73,12 @@ def lend_folder(near: Path) -> Iterator[Path]:
     Raises:
         OSError: The system refuses.
     """
-    lock, number = _open_locked(near, LOCK, mode=0o600, beside=False)
+    lock, number = _open_locked(
+        near,
+        LOCK,
+        mode=0o600,
+        beside=False,
+    )
     lent = lock.with_suffix(PARTIAL)
     try:
         lent.mkdir(mode=0o700)

@@ -72,7 +72,11 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> Places:
 @pytest.mark.parametrize("place", CLOSED)
 def test_chain_lets_no_private_word_be_read_or_heard(places: Places, place: str) -> None:
     assert places[place]
-    leaks = find_leaks(places[place], secret_keys(SPOKEN), strict=place in STRICT)
+    leaks = find_leaks(
+        places[place],
+        secret_keys(SPOKEN),
+        strict=place in STRICT,
+    )
     assert [leak for leak in leaks if leak.sure] == []
 
 

@@ -77,7 +77,11 @@ def test_ingest_sources_knows_every_file_of_a_moved_workspace(tmp_path: Path, ol
 def test_ingest_sources_knows_a_plain_copy_that_lost_the_times_of_change(tmp_path: Path) -> None:
     workspace = make_workspace(tmp_path / "w", num_files=3)
     ingest(workspace)
-    shutil.copytree(workspace.root, tmp_path / "copy", copy_function=shutil.copyfile)
+    shutil.copytree(
+        workspace.root,
+        tmp_path / "copy",
+        copy_function=shutil.copyfile,
+    )
     shutil.rmtree(workspace.root)
     copied = open_workspace(tmp_path / "copy")
     summary = ingest(copied)

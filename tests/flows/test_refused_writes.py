@@ -181,7 +181,11 @@ class Healthy:
 
 def ingest_inbox(workspace: Workspace) -> None:
     """Two calls came in; one is there already."""
-    ingest_sources(workspace, [str(workspace.root / "new")], say=quiet)
+    ingest_sources(
+        workspace,
+        [str(workspace.root / "new")],
+        say=quiet,
+    )
 
 
 def release_others(workspace: Workspace) -> None:

@@ -20,7 +20,11 @@ def ingest(folder, samples, rate_hz=16_000, *, subtype="FLOAT", **options) -> Ca
         rate_hz,
         subtype=subtype,
     )
-    return canonicalise(folder / "a.wav", lambda _: folder / "canonical.flac", **options)
+    return canonicalise(
+        folder / "a.wav",
+        lambda _: folder / "canonical.flac",
+        **options,
+    )
 
 
 def read_back(folder, samples, rate_hz=16_000):

@@ -255,7 +255,11 @@ def test_decode_audio_names_the_way_to_wrap_sound_without_a_header(
     with av.open(str(tmp_path / "x"), "w", format=raw_format) as output:
         codec = {"alaw": "pcm_alaw", "mulaw": "pcm_mulaw", "s16le": "pcm_s16le", "g722": "g722"}
         rate_hz = 16_000 if raw_format == "g722" else 8_000
-        stream = output.add_stream(codec[raw_format], rate=rate_hz, layout="mono")
+        stream = output.add_stream(
+            codec[raw_format],
+            rate=rate_hz,
+            layout="mono",
+        )
         for packet in encoded(stream, SPEECH, rate_hz=rate_hz, start=0):
             output.mux(packet)
     (tmp_path / "x").rename(tmp_path / f"call.{suffix}")

@@ -149,7 +149,12 @@ def _audit_table(table: Table, rename: Mapping[str, str]) -> AuditTable:
         listed = ", ".join(incomplete[:MAX_LISTED])
         rows_were = counted(len(incomplete), "row was", "rows were")
         remarks.append(f"{rows_were} left out: {listed}")
-    _check_usable(table.origin, frame, columns, num_labels=len(names["label"]))
+    _check_usable(
+        table.origin,
+        frame,
+        columns,
+        num_labels=len(names["label"]),
+    )
     return AuditTable(
         name=Path(table.origin).name,
         folder=table.folder.absolute(),

@@ -37,7 +37,13 @@ def read_lhotse(
     for split, cuts in _cut_sets(path).items():
         for cut in cuts:
             number += 1
-            yield _cut_row(number, cut, split, scratch / f"{number}.wav", reach)
+            yield _cut_row(
+                number,
+                cut,
+                split,
+                scratch / f"{number}.wav",
+                reach,
+            )
 
 
 def _cut_sets(path: Path) -> dict[str, Any]:
@@ -78,7 +84,12 @@ def _cut_row(
     last = _sample_at(cut, supervision.end)
     if first >= last:
         return RawRow(number=number, problem=f"cut {cut.id}: its supervision lies outside it")
-    soundfile.write(sound, samples.T[first:last], cut.sampling_rate, subtype="FLOAT")
+    soundfile.write(
+        sound,
+        samples.T[first:last],
+        cut.sampling_rate,
+        subtype="FLOAT",
+    )
 
     custom = {"split": split, **(cut.custom or {}), **(supervision.custom or {})}
     plain = {name: value for name, value in custom.items() if isinstance(value, _PLAIN)}

@@ -392,7 +392,11 @@ def test_kaldi_speakers_stay_apart_when_their_names_look_alike() -> None:
 def test_export_bundle_writes_a_version_without_examples(
     workspace: Workspace, tmp_path: Path, format_name: str
 ) -> None:
-    bundle = replace(open_bundle(workspace, "calls"), examples=(), schemes=())
+    bundle = replace(
+        open_bundle(workspace, "calls"),
+        examples=(),
+        schemes=(),
+    )
     assert export_bundle(bundle, format_name=format_name, output=tmp_path / "out").exists()
 
 

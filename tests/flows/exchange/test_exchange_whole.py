@@ -484,7 +484,11 @@ def test_ledger_names_the_url_of_a_remote_object_and_no_file_of_ours(
 
 def test_import_command_names_the_url_it_was_given(workspace: Workspace, buckets: Any) -> None:
     buckets.mkdir("sets")
-    place = publish_bundle(open_bundle(workspace, "calls"), format_name="jsonl", url="s3://sets")
+    place = publish_bundle(
+        open_bundle(workspace, "calls"),
+        format_name="jsonl",
+        url="s3://sets",
+    )
     rows = f"{place}/rows.jsonl"
     buckets.pipe_file(rows, buckets.cat_file(rows).replace(b"two", b"six", 1))
     done = CliRunner().invoke(app, ["--dir", str(workspace.root), "import", place, "--check"])

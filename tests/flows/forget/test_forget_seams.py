@@ -142,7 +142,11 @@ def template_workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     (made.models_dir / RUN / "predictions.jsonl").write_text(
         json.dumps({"utterance_id": utterance}) + "\n"
     )
-    write_page(made.reports_dir / "report.html", SAID[0], register=made.written)
+    write_page(
+        made.reports_dir / "report.html",
+        SAID[0],
+        register=made.written,
+    )
     (made.state_dir / "logs").mkdir()
     log_file = made.state_dir / "logs" / "label-studio.log"
     log_file.write_text(f"GET /media/{key}/{utterance}.wav\n")

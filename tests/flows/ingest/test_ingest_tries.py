@@ -170,11 +170,19 @@ def test_ingest_tries_on_three_days_what_hung_or_swelled(
 
     for number in range(3):
         set_day(monkeypatch, number)
-        (row,) = plan_ingest(workspace, [str(calls)], say=quiet)
+        (row,) = plan_ingest(
+            workspace,
+            [str(calls)],
+            say=quiet,
+        )
         assert row["standing"] == ("new" if number == 0 else "retry")
         assert run() == (1, 0, 0)
         if number < 2:
-            (row,) = plan_ingest(workspace, [str(calls)], say=quiet)
+            (row,) = plan_ingest(
+                workspace,
+                [str(calls)],
+                say=quiet,
+            )
             assert row["standing"] == "waits"
             assert f"tried on {number + 1} of 3 days" in str(row["why"])
             assert run() == (0, 1, 0)

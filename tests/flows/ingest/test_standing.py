@@ -198,7 +198,12 @@ def ingested(root: Path, *, num_files: int) -> Workspace:
     (root / "inbox").mkdir()
     for number in range(num_files):
         sound = speech_like(1_000, seed=number)
-        soundfile.write(root / "inbox" / f"{number}.wav", sound, 16_000, subtype="PCM_16")
+        soundfile.write(
+            root / "inbox" / f"{number}.wav",
+            sound,
+            16_000,
+            subtype="PCM_16",
+        )
     ingest_sources(workspace, [], say=quiet)
     return workspace
 
@@ -227,7 +232,12 @@ def test_a_known_file_costs_no_value_and_no_look_into_its_audio(
     assert (found.listed, found.known, made) == (6, 6, [])
     assert told[0].startswith("ingest: 6/6 files, 0 new recordings, 0 dropped, 0 remarks; ")
     sound = speech_like(1_000, seed=9)
-    soundfile.write(workspace.root / "inbox" / "new.wav", sound, 16_000, subtype="PCM_16")
+    soundfile.write(
+        workspace.root / "inbox" / "new.wav",
+        sound,
+        16_000,
+        subtype="PCM_16",
+    )
     told.clear()
     found = ingest_sources(workspace, [], say=told.append)
     assert (found.known, found.recordings) == (6, 1)

@@ -463,7 +463,12 @@ def test_import_takes_nan_for_no_value(
 
 def test_audit_finds_no_leak_of_a_person_called_nan(voxdata: Command, cases: Path) -> None:
     for name in ("nan.parquet", "nan.jsonl"):
-        done = voxdata("audit", cases / "nan_speaker" / name, "--no-audio", "--json")
+        done = voxdata(
+            "audit",
+            cases / "nan_speaker" / name,
+            "--no-audio",
+            "--json",
+        )
         printed = json.loads(done.out)
         assert done.code == 0
         assert printed["leak"] is False

@@ -147,7 +147,11 @@ def test_pull_annotations_reads_what_changed_after_the_clock_of_the_server_was_s
     )
     assert pull_annotations.fn(project)["new_revisions"] == 1
     queue._ticks = 3_600
-    queue.answer(THANKS.utterance_id, {"intent": ("tell",)}, annotator="person-1@voxdata.local")
+    queue.answer(
+        THANKS.utterance_id,
+        {"intent": ("tell",)},
+        annotator="person-1@voxdata.local",
+    )
     assert pull_annotations.fn(project)["new_revisions"] == 1
     queue.change(number, {"intent": ("tell",)})
     assert pull_annotations.fn(project)["new_revisions"] == 1
@@ -183,7 +187,11 @@ def test_push_masks_later_what_it_could_not_cut_before(
     answer_everything(workspace, queue)
     assert push_pending(workspace, queue=queue, say=quiet).unchanged == 2
 
-    scan(workspace, {CALL.utterance_id: [SECRET], THANKS.utterance_id: []}, key="s2")
+    scan(
+        workspace,
+        {CALL.utterance_id: [SECRET], THANKS.utterance_id: []},
+        key="s2",
+    )
     audio = workspace.audio_dir / "call.flac"
     whole = audio.read_bytes()
     audio.unlink()
@@ -207,7 +215,13 @@ def test_push_removes_the_clip_of_a_lost_task_whose_consent_has_ended(
 
     queue.remove_clip(CALL.utterance_id)
     with workspace.warehouse() as con:
-        store_metadata(con, RECORDING.recording_id, {"consent": "no"}, manifest="m", run_id="t")
+        store_metadata(
+            con,
+            RECORDING.recording_id,
+            {"consent": "no"},
+            manifest="m",
+            run_id="t",
+        )
     assert push_pending(workspace, queue=queue, say=quiet).no_consent == 1
     (kept,) = clips.rglob("*.wav")
     assert kept.name.startswith(THANKS.utterance_id)
@@ -350,7 +364,11 @@ def test_release_puts_the_original_under_a_mask_that_is_still_there(
         text=edited,
     )
     with workspace.warehouse() as con:
-        add_annotations(con, queue.pull(since=None).annotations, run_id="t")
+        add_annotations(
+            con,
+            queue.pull(since=None).annotations,
+            run_id="t",
+        )
         texts = corrected_texts(current_annotations(con), list_hidden(con))
     assert texts == ({} if released is None else {CALL.utterance_id: released})
 
@@ -391,9 +409,17 @@ def test_push_gives_out_known_clips_again_in_disguise(
     summary = push_pending(workspace, queue=queue, say=quiet)
     assert summary.pushed == 1
     for person in "abc":
-        queue.answer(CALL.utterance_id, {"intent": ("ask",)}, annotator=f"{person}@b.c")
+        queue.answer(
+            CALL.utterance_id,
+            {"intent": ("ask",)},
+            annotator=f"{person}@b.c",
+        )
     with workspace.warehouse() as con:
-        add_annotations(con, queue.pull(since=None).annotations, run_id="t")
+        add_annotations(
+            con,
+            queue.pull(since=None).annotations,
+            run_id="t",
+        )
     cut(workspace, [CALL, THANKS], key="c2")
     scan(workspace, {CALL.utterance_id: [SECRET]}, key="s2")
     summary = push_pending(workspace, queue=queue, say=quiet)
@@ -413,7 +439,11 @@ def test_push_gives_out_known_clips_again_in_disguise(
     assert (workspace.media_dir / twin.audio_file).exists()
     queue.answer(key, {"intent": ("tell",)}, annotator="a@b.c")
     with workspace.warehouse() as con:
-        add_annotations(con, queue.pull(since=None).annotations, run_id="t")
+        add_annotations(
+            con,
+            queue.pull(since=None).annotations,
+            run_id="t",
+        )
         answers = read_answers(con, workspace.histories)
     assert [a.utterance_id for a in answers.checks] == [key]
     assert len(answers.labels) == 3

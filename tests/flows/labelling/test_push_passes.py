@@ -123,7 +123,13 @@ class Ground:
 
     def consent(self, con: DuckDBPyConnection, name: str) -> None:
         answer = self.rng.choice(["yes", "no"])
-        store_metadata(con, name, {"consent": answer}, manifest="m", run_id="t")
+        store_metadata(
+            con,
+            name,
+            {"consent": answer},
+            manifest="m",
+            run_id="t",
+        )
 
     def vote(self, con: DuckDBPyConnection, _name: str) -> None:
         self.keys += 1
@@ -141,7 +147,12 @@ class Ground:
         """A clip vanishes from the server."""
         shown = sorted(self.read(con, since=None).pushed)
         if shown:
-            record_missing(con, [self.rng.choice(shown)], project_id=1, run_id="t")
+            record_missing(
+                con,
+                [self.rng.choice(shown)],
+                project_id=1,
+                run_id="t",
+            )
 
     def read(self, con: DuckDBPyConnection, since: PushPass | None) -> PushState:
         return read_push_state(
@@ -162,7 +173,12 @@ class Ground:
         whole, part = self.read(con, since=None), self.read(con, since=since)
         plan = plan_push(part)
         assert tell(part, plan) == tell(whole, plan_push(whole))
-        record_pushes(con, [clip.pushed for clip in plan.outgoing], project_id=1, run_id="t")
+        record_pushes(
+            con,
+            [clip.pushed for clip in plan.outgoing],
+            project_id=1,
+            run_id="t",
+        )
         record_pass(con, passing, project_id=1, run_id="t")
         return len(plan.outgoing), len(part.utterances)
 

@@ -139,7 +139,12 @@ def test_push_plan_says_what_goes_out_and_why_the_rest_does_not_and_writes_nothi
     workspace: Workspace, command: Command
 ) -> None:
     before = contents(workspace.root)
-    code, printed, told = command(workspace.root, "push", "--plan", "--json")
+    code, printed, told = command(
+        workspace.root,
+        "push",
+        "--plan",
+        "--json",
+    )
     assert code == 0, told
     plan = json.loads(printed)
     utterance_ids = {row["utterance_id"] for row in plan["outgoing"]}
@@ -228,7 +233,12 @@ def test_push_plan_says_when_the_encoder_has_not_listened(
     more = f'[annotation]\nembeddings = true\nstrategy = "{strategy}"\n'
     settings_file = workspace.root / FILE_NAME
     settings_file.write_text(SETTINGS + more, encoding="utf-8")
-    code, printed, told = command(workspace.root, "push", "--plan", "--json")
+    code, printed, told = command(
+        workspace.root,
+        "push",
+        "--plan",
+        "--json",
+    )
     assert code == 0, told
     assert "has not heard every clip" in told
     assert len(json.loads(printed)["outgoing"]) == 3

@@ -279,7 +279,11 @@ def test_build_examples_keeps_a_speaker_where_it_was_when_it_is_split_from_its_v
     together = {("r0", 0, "S0"): "v", ("r1", 0, "S0"): "v"}
     first = build(utterances, voices=together)
     fixed = {e.voice: e.split for e in examples_of(first)} | places_of(first)
-    second = build(utterances, fixed=fixed, voices={**together, ("r1", 0, "S0"): "w"})
+    second = build(
+        utterances,
+        fixed=fixed,
+        voices={**together, ("r1", 0, "S0"): "w"},
+    )
     assert second.conflicts == ()
     assert {e.recording_id: e.split for e in examples_of(second)} == {
         e.recording_id: e.split for e in examples_of(first)

@@ -140,7 +140,11 @@ def receiver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Service
     text = template().replace("receiver_port = 4201 ", f"receiver_port = {choose_port(0)} ")
     (root / "voxdata.toml").write_text(text, encoding="utf-8")
     workspace = open_workspace(root)
-    service = ensure_running(workspace.state_dir, receiver_spec(workspace), say=lambda line: None)
+    service = ensure_running(
+        workspace.state_dir,
+        receiver_spec(workspace),
+        say=lambda line: None,
+    )
     try:
         yield service, label_studio_credentials(workspace).webhook_secret
     finally:

@@ -281,7 +281,11 @@ def test_try_signing_tells_and_goes_on(workspace: Workspace, said: list[str]) ->
     first_file.write_text("no key")
     with workspace.warehouse() as con:
         version = find_version(con, "calls")
-    try_signing(version.ref, lambda: sign_version(workspace, version), say=said.append)
+    try_signing(
+        version.ref,
+        lambda: sign_version(workspace, version),
+        say=said.append,
+    )
     assert said[0].startswith("calls@1 is not signed: ")
 
 

@@ -88,7 +88,11 @@ def clips(samples: Samples) -> list[Clip]:
 
 def test_fakes_keep_the_contracts() -> None:
     check_diarizer(FakeDiarizer(), SOUND)
-    check_transcriber(FakeTranscriber(), SOUND, speech=Segment(start_ms=1000, end_ms=3000))
+    check_transcriber(
+        FakeTranscriber(),
+        SOUND,
+        speech=Segment(start_ms=1000, end_ms=3000),
+    )
     check_labeler(
         FakeLabeler(["a", "b"]),
         clips(SOUND),
@@ -192,7 +196,11 @@ def test_check_transcriber_names_the_broken_clause(
     transcriber: FakeTranscriber, clause: str
 ) -> None:
     with pytest.raises(AssertionError, match=clause):
-        check_transcriber(transcriber, SOUND, speech=Segment(start_ms=1000, end_ms=3000))
+        check_transcriber(
+            transcriber,
+            SOUND,
+            speech=Segment(start_ms=1000, end_ms=3000),
+        )
 
 
 @pytest.mark.parametrize(

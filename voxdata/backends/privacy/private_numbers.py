@@ -96,7 +96,12 @@ def find_numbers(
         for match in pattern.finditer(view.text):
             yield _found("number", view.original(*match.span()), 0.6)
     for match in _RUN.finditer(view.text):
-        kind, score = _judge(match[0], match.span(), view.text, language=language)
+        kind, score = _judge(
+            match[0],
+            match.span(),
+            view.text,
+            language=language,
+        )
         if kind:
             start = match.start() - (match.start() > 0 and view.text[match.start() - 1] in "+(")
             yield _found(kind, view.original(start, match.end()), score)

@@ -146,7 +146,12 @@ def _next_number(
     """The number that goes on where number `at` ends, or None."""
     for following in range(at + 1, min(at + 5, len(pieces))):
         if pieces[following].digits:
-            goes_on = _goes_on(pieces[at], pieces[following], text, fixed)
+            goes_on = _goes_on(
+                pieces[at],
+                pieces[following],
+                text,
+                fixed,
+            )
             return following if goes_on else None
     return None
 
@@ -292,7 +297,13 @@ def _combine_at(
     if beyond is not None:
         digits = _join_digits(piece, beyond)
         if digits:
-            joined = _Piece("", piece.start, beyond.end, digits, spoken=True)
+            joined = _Piece(
+                "",
+                piece.start,
+                beyond.end,
+                digits,
+                spoken=True,
+            )
             return joined, at + 3
         year = _year_of_thousand(pieces, at) if len(piece.digits) == 1 else None
         if year is not None:
@@ -301,7 +312,13 @@ def _combine_at(
     if says_oh and piece.text.lower() in _OH:
         is_before_number = beyond is not None and beyond.spoken and beyond.digits != ""
         if is_before_number or _is_number(combined, -2):
-            zero = _Piece(piece.text, piece.start, piece.end, "0", spoken=True)
+            zero = _Piece(
+                piece.text,
+                piece.start,
+                piece.end,
+                "0",
+                spoken=True,
+            )
             return zero, at + 1
     if piece.text in _CHINESE and _is_alone(pieces, at, combined):
         piece = _Piece(piece.text, piece.start, piece.end)
@@ -358,7 +375,14 @@ def _year_of_thousand(pieces: list[_Piece], at: int) -> tuple[_Piece, int] | Non
         digits = _TENS[low] + _UNITS[unit]
     start = pieces[at].start
     end = pieces[at + last].end
-    year = _Piece("", start, end, f"20{digits:0>2}", spoken=True, whole=True)
+    year = _Piece(
+        "",
+        start,
+        end,
+        f"20{digits:0>2}",
+        spoken=True,
+        whole=True,
+    )
     return year, at + last + 1
 
 

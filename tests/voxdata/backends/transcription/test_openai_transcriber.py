@@ -80,7 +80,11 @@ def request(*segments: Segment) -> SpeechRequest:
 
 
 def test_openai_transcriber_keeps_the_contract(server: tuple[str, type[FakeServer]]) -> None:
-    check_transcriber(OpenAITranscriber(base_url=server[0], model="w"), SPEECH, speech=WINDOW)
+    check_transcriber(
+        OpenAITranscriber(base_url=server[0], model="w"),
+        SPEECH,
+        speech=WINDOW,
+    )
 
 
 def test_openai_transcriber_sends_a_clip_and_reads_words_language_and_doubt(
