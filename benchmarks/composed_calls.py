@@ -205,7 +205,12 @@ def _turns(
             or (row["emotion"], row["intensity"]) == (mood, "normal")
         ]
     low, high = (4, 8) if corpus == "fsdd" else (1, 2)
-    sizes = rng.integers(low, high, endpoint=True, size=num_turns)
+    sizes = rng.integers(
+        low,
+        high,
+        endpoint=True,
+        size=num_turns,
+    )
     chosen = itertools.cycle(rng.permutation(len(rows)))
     turns = []
     for size in sizes:

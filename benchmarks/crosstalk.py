@@ -220,7 +220,12 @@ def count_line(
         alarm = find_leak(said, heard, length_ms=length_ms)
         counts.alarms[line, length] += alarm is not None
         for level_db, lag_ms in itertools.product(LEVELS_DB, LAGS_MS):
-            leaking = leak_into(said, heard, level_db=level_db, lag_ms=lag_ms)
+            leaking = leak_into(
+                said,
+                heard,
+                level_db=level_db,
+                lag_ms=lag_ms,
+            )
             answer = find_leak(said, leaking, length_ms=length_ms)
             is_covered = covers(answer, length_ms=length_ms, lag_ms=lag_ms)
             counts.covered[line, length, level_db, lag_ms] += is_covered

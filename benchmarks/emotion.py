@@ -61,7 +61,13 @@ def acoustic_statistics(samples: Samples) -> Floats:
 
 def _mfcc(power: Floats) -> Floats:
     """(num_frames, 20) from the power spectra (num_frames, num_bins)."""
-    bands = mel_filter_bank(power.shape[1], NUM_BANDS, 0.0, RATE_HZ / 2, RATE_HZ)
+    bands = mel_filter_bank(
+        power.shape[1],
+        NUM_BANDS,
+        0.0,
+        RATE_HZ / 2,
+        RATE_HZ,
+    )
     mel = np.log(power @ bands + 1e-10)
     grid = np.pi / NUM_BANDS * (np.arange(NUM_BANDS) + 0.5)
     cosines = np.cos(np.outer(grid, np.arange(20)))
@@ -93,7 +99,13 @@ def main() -> int:
         validation = tests[(i + 1) % NUM_FOLDS][:2]
         folds.append((set(test), set(validation)))
     config = load_recipe("emotion")
-    answers = run_folds(folder, examples, config, folds, labels=labels)
+    answers = run_folds(
+        folder,
+        examples,
+        config,
+        folds,
+        labels=labels,
+    )
     gold = np.array([labels.index(e.gold["emotion"].label) for e in examples])
     spoken = np.array([e.voice for e in examples])
     audio = OUT / folder.name / "audio"
@@ -125,7 +137,12 @@ def main() -> int:
     )
     recalls = []
     for name, answer in rows:
-        s = score(gold, answer, list(spoken), labels=labels)
+        s = score(
+            gold,
+            answer,
+            list(spoken),
+            labels=labels,
+        )
         recalls.append(s.uar)
         low, high = s.uar_interval or (float("nan"), float("nan"))
         interval = f"[{low:.3f}, {high:.3f}]"

@@ -92,7 +92,12 @@ def queue_precision(
             num_passes=num_passes,
             seed=seed,
         )
-        queue = find_label_errors(corpus.ids, labels, predicted, count=size)
+        queue = find_label_errors(
+            corpus.ids,
+            labels,
+            predicted,
+            count=size,
+        )
         out.append(sum(by_id[doubt.utterance_id] for doubt in queue) / size)
     order = np.random.default_rng([seed, 1]).permutation(len(wrong))
     return [*out, float(wrong[order[:size]].mean())]

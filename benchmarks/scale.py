@@ -169,7 +169,11 @@ def work_as_child(root: Path, task: str, *numbers: int) -> None:
         scale_rows.make_workspace(workspace, *numbers)
         return
     if task == "push":
-        push_pending(workspace, say=print, queue=scale_rows.CountingQueue(workspace))
+        push_pending(
+            workspace,
+            say=print,
+            queue=scale_rows.CountingQueue(workspace),
+        )
         return
     with workspace.warehouse() as con:
         if task == "votes":

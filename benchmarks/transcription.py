@@ -71,7 +71,12 @@ def score(
     """Transcribe every prompt and compare."""
     began = process_time()
     heard = [hear(prompt.samples) for prompt in prompts]
-    return score_texts(system, prompts, heard, cpu_s=process_time() - began)
+    return score_texts(
+        system,
+        prompts,
+        heard,
+        cpu_s=process_time() - began,
+    )
 
 
 def score_texts(

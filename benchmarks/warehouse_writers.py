@@ -55,7 +55,12 @@ def main() -> None:
     failed = False
     for name, writer in (("batches, one merger", "leave"), ("open, insert, close, retry", "retry")):
         with tempfile.TemporaryDirectory() as folder:
-            wrong = run(name, writer, Path(folder), options)
+            wrong = run(
+                name,
+                writer,
+                Path(folder),
+                options,
+            )
         failed |= wrong and writer == "leave"  # what the other way loses is a figure, not a failure
     sys.exit(failed)
 
