@@ -163,7 +163,8 @@ def learn(fold: Fold, labelled: npt.NDArray[np.bool_]) -> tuple[Floats, float]:
         tol=1e-3,
     )
     model.fit(fold.pool[labelled], fold.pool_targets[labelled])
-    answers = np.zeros((len(fold.pool), len(fold.labels)))
+    shape = (len(fold.pool), len(fold.labels))
+    answers = np.zeros(shape)
     answers[:, model.classes_] = model.predict_proba(fold.pool)
     confusion = confusion_matrix(
         fold.test_targets,
@@ -269,7 +270,8 @@ def mean_curve(
     table = np.zeros((len(units), len(rounds)))
     for row in rows:
         table[units.index(row.unit), rounds.index(row.num_labels)] = row.score
-    draws = np.random.default_rng(0).integers(len(units), size=(num_draws, len(units)))
+    shape = (num_draws, len(units))
+    draws = np.random.default_rng(0).integers(len(units), size=shape)
     low, high = np.percentile(
         table[draws].mean(axis=1),
         [2.5, 97.5],

@@ -78,7 +78,8 @@ def _release_before(root: Path, size: int) -> None:
         check=True,
         stdout=subprocess.DEVNULL,
     )
-    subprocess.run(_in_child(root, "votes", str(max(size // 100, 1))), check=True)
+    num_votes = str(max(size // 100, 1))
+    subprocess.run(_in_child(root, "votes", num_votes), check=True)
 
 
 TASKS: Mapping[str, Task] = {
@@ -227,7 +228,8 @@ def _workspace(folder: Path, size: int) -> Path:
     began = time.monotonic()
     subprocess.run(_in_child(root, "make", str(size)), check=True)
     done.touch()
-    print(f"made {root} in {time.monotonic() - began:.0f} s", file=sys.stderr)
+    made_s = time.monotonic() - began
+    print(f"made {root} in {made_s:.0f} s", file=sys.stderr)
     return root
 
 

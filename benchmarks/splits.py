@@ -74,7 +74,8 @@ def hash_splits(voices: dict[str, Counter[str]], *, seed: int) -> dict[str, Spli
     placed = {}
     for voice in voices:
         at = int(digest(seed, voice)[:12], 16) / 16**12
-        placed[voice] = splits[int(np.searchsorted(edges, at, side="right"))]
+        place = int(np.searchsorted(edges, at, side="right"))
+        placed[voice] = splits[place]
     return placed
 
 
