@@ -158,7 +158,8 @@ def test_canonicalise_keeps_a_tone_when_it_resamples(tmp_path):
         tone(1_000, rate_hz=44_100)[:, None],
         44_100,
     )
-    assert np.abs(canonical[800:-800, 0] - tone(1_000)[800:-800]).max() < 1e-3
+    error = canonical[800:-800, 0] - tone(1_000)[800:-800]
+    assert np.abs(error).max() < 1e-3
 
 
 def test_canonicalise_keeps_both_parties_of_a_call(tmp_path):

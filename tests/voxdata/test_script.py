@@ -14,7 +14,8 @@ from voxdata.utterance import Passage, Transcript
 
 def heard(*said: tuple[str, str]) -> Transcript:
     """(language, word) each, a second long; one passage a word."""
-    words = tuple(make_word(text, 1_000 * i, 1_000 * i + 1_000) for i, (_, text) in enumerate(said))
+    numbered = enumerate(said)
+    words = tuple(make_word(text, 1_000 * i, 1_000 * i + 1_000) for i, (_, text) in numbered)
     passages = [
         Passage(
             segment=word.segment,

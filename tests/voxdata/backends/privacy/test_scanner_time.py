@@ -206,7 +206,8 @@ def growth(
         for _ in range(3):
             if seconds <= MOST * before + NOISE_S or not before:
                 break
-            shorter = (unit * (length // 2 // len(unit) + 1))[: length // 2] + end
+            half = length // 2
+            shorter = (unit * (half // len(unit) + 1))[:half] + end
             before = max(before, least_seconds(lambda shorter=shorter: run(shorter)))
             seconds = min(seconds, least_seconds(lambda written=written: run(written)))
         if before and seconds > MOST * before + NOISE_S:
