@@ -197,7 +197,11 @@ def migrate(annotations: Iterable[Annotation], histories: Mapping[str, SchemeHis
     )
 
 
-def _open_votes(annotation: Annotation, scheme: str, history: SchemeHistory) -> list[Undecided]:
+def _open_votes(
+    annotation: Annotation,
+    scheme: str,
+    history: SchemeHistory,
+) -> list[Undecided]:
     """The labels of an annotation under one scheme that may mean several labels now, or none."""
     version = annotation.scheme_versions.get(scheme, 1)
     open_votes: list[Undecided] = []
