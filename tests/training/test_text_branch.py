@@ -19,7 +19,8 @@ from training.__main__ import main
 from training.checkpoint import PARTS_FORMAT, load_checkpoint
 from training.config import AudioConfig, FitConfig, TextConfig, TrainingConfig, write_config
 from training.labeler import TrainedLabeler
-from voxdata.context import CONTEXT_FILE, ContextRow, TextSource, write_context
+from voxdata.context import CONTEXT_FILE, write_context
+from voxdata.context_row import ContextRow, TextSource
 from voxdata.dataset import Example, Split
 from voxdata.errors import TrainingError
 from voxdata.manifest import Manifest, select, write_manifest

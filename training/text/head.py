@@ -57,8 +57,8 @@ class Heard:
     @property
     def is_readable(self) -> npt.NDArray[np.bool_]:
         """(num_clips,): whether there is a letter or digit in the text."""
-        words = list(map(normalise_text, self.texts))
-        return np.array(words, dtype=object) != ""
+        words = map(normalise_text, self.texts)
+        return np.array(list(map(bool, words)), dtype=bool)
 
     def take(self, places: Iterable[int]) -> Heard:
         """Some of the clips."""

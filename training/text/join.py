@@ -94,7 +94,8 @@ def _loss(answers: Floats, targets: Floats, weights: Floats) -> float:
 def _logarithms(probabilities: Floats) -> Floats:
     """Finite also where a label is impossible."""
     floored = np.maximum(probabilities, _LEAST)
-    return np.log(floored)
+    logarithms: Floats = np.log(floored)
+    return logarithms
 
 
 def join_parts(join: Join | None, audio: Floats | None, text: Floats | None) -> Floats:

@@ -79,8 +79,9 @@ class TextVectors:
         """(SENTENCE_DIM,) of length 1. The model is loaded with the first text that it reads."""
         if self._sentences is None:
             self._sentences = _load_sentence_model()
-        (vector,) = self._sentences.embed([text])
-        return vector.astype(float)
+        vectors: Floats = self._sentences.embed([text]).astype(float)
+        vector: Floats = vectors[0]
+        return vector
 
 
 def sentence_model(config: TextConfig) -> str:

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from training.text.heard import MachineTexts, hear, note_source, read_machine_texts
-from voxdata.context import CONTEXT_FILE, ContextRow, TextSource, write_context
+from voxdata.context import CONTEXT_FILE, write_context
+from voxdata.context_row import ContextRow, TextSource
 from voxdata.dataset import Example
 from voxdata.errors import ManifestError
 from voxdata.testing.factories import make_example
