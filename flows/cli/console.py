@@ -21,6 +21,7 @@ from typer.core import TyperGroup
 
 from flows.pages.shown import shown_number
 from flows.place import DEMO_DIR, find_workspace
+from flows.say import end_progress
 from flows.say import tell as tell
 from voxdata.visible import visible, visible_json
 
@@ -121,11 +122,13 @@ def field_rows(fields: Mapping[str, object]) -> list[Row]:
 
 def show_json(value: object) -> None:
     """Data for programs: exact, whatever it holds."""
+    end_progress()
     typer.echo(visible_json(json.dumps(value, ensure_ascii=False, indent=2, default=str)))
 
 
 def show_line(value: object) -> None:
     """One line of data for people."""
+    end_progress()
     typer.echo(visible(str(value)))
 
 
@@ -133,6 +136,7 @@ def show_file(content: str) -> None:
     """What would be a file's content: exact where it goes into a file or a program, with escapes on
     a terminal.
     """
+    end_progress()
     typer.echo(visible(content) if sys.stdout.isatty() else content, nl=False)
 
 
@@ -190,6 +194,7 @@ def _visible_errors() -> Iterator[None]:
 
 def show_rows(title: str, rows: Sequence[Row]) -> None:
     """Data for people."""
+    end_progress()
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text

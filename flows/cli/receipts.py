@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows.cli.console import Json, open_here, show_json, show_result, tell
+from flows.cli.console import Json, open_here, show_json, show_line, show_result, tell
 from voxdata.counted import counted
 from voxdata.errors import ConfigError
 
@@ -85,7 +85,7 @@ def show(
     if as_json:
         show_json({"path": str(path), "signed by": issued.signer, **issued.predicate})
     else:
-        typer.echo(path)
+        show_line(path)
 
 
 @receipts_app.command()
@@ -117,7 +117,7 @@ def new_key(
         f"new-key: {path} signs, and stays where it is; {path.name}.pub goes to the workspace: "
         f"`voxdata receipts trust {path.name}.pub`"
     )
-    typer.echo(key_id(public))
+    show_line(key_id(public))
 
 
 @receipts_app.command()
