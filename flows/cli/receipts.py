@@ -22,6 +22,7 @@ receipts_app = typer.Typer(
         "the others are about the keys that sign."
     ),
 )
+NOBODY = "nobody was forgotten; `voxdata forget --dry-run` shows what would go"
 Files = Annotated[list[Path], typer.Argument(metavar="FILE...", help="Statements or receipts.")]
 KeyFile = Annotated[
     Path,
@@ -59,7 +60,7 @@ def receipts(ctx: typer.Context, as_json: Json = False) -> None:
                 "still in": _waiting(issued),
             }
         )
-    show_result("receipts", rows, as_json=as_json, then="nobody was forgotten")
+    show_result("receipts", rows, as_json=as_json, then=NOBODY)
 
 
 @receipts_app.command()
