@@ -8,7 +8,7 @@ gold label; both are null where nobody voted.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -72,6 +72,8 @@ def _masked_for(annotation: Annotation, hidden: Hidden) -> Masked:
 LABEL, GOLD = "label/", "gold/"
 """How the columns of a scheme begin."""
 
+_ROWS_AT_ONCE = 50_000
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Draft:
@@ -105,23 +107,27 @@ class Draft:
         """Those under which anything may be labelled, sorted."""
         return schemes_of(self.rows)
 
-    @property
-    def candidate(self) -> pl.DataFrame:
-        """The rows as they are stored: the gold of all schemes is one column of canonical JSON."""
-        return self.rows.select(
-            "utterance_id",
-            "recording_id",
-            "channel",
-            "start_ms",
-            "end_ms",
-            "voice",
-            "group",
-            "audio_file",
-            "text",
-            "language",
-            "split",
-            gold=join_gold(self.schemes),
-        )
+    def stored(self) -> Iterator[pl.DataFrame]:
+        """The rows as they are stored, some at a time and in the order of storage.
+
+        The gold of all schemes is one column of canonical JSON.
+        """
+        ordered = self.rows.sort("recording_id", "start_ms", "end_ms", "channel", "utterance_id")
+        for part in ordered.iter_slices(_ROWS_AT_ONCE):
+            yield part.select(
+                "utterance_id",
+                "recording_id",
+                "channel",
+                "start_ms",
+                "end_ms",
+                "voice",
+                "group",
+                "audio_file",
+                "text",
+                "language",
+                "split",
+                gold=join_gold(self.schemes),
+            )
 
     def count(self) -> dict[tuple[Split, str, str], int]:
         """How many examples, and how many of each label, every split holds.
@@ -239,23 +245,28 @@ def build_examples(
             these stay in one split too.
     """
     schemes = schemes_of(rows)
-    has_label = [pl.col(LABEL + scheme).is_not_null() for scheme in schemes]
+    labels = [LABEL + scheme for scheme in schemes]
     speaker = pl.format("{}/{}", "recording_id", "speaker")
-    labelled = rows.filter(pl.any_horizontal(has_label)).with_columns(
+    # The name of what was given is taken over, so that it is gone where nobody else holds it.
+    rows = rows.filter(pl.any_horizontal(pl.col(labels).is_not_null())).with_columns(
         speaker=speaker, voice=pl.coalesce("voice", speaker)
     )
-    groups = group_ties(_ties(labelled, kin))
-    labelled = labelled.join(groups, on="voice", maintain_order="left")
+    groups = group_ties(_ties(rows, kin))
     placed = place_groups(groups, fixed)
-    splits = _assign(labelled, placed, schemes, ratios=ratios, seed=seed)
+    told = rows.select("voice", "language", *labels).join(groups, on="voice", maintain_order="left")
+    splits = _assign(told, placed, schemes, ratios=ratios, seed=seed)
+    del told
 
-    labelled = labelled.join(splits, on="group", maintain_order="left")
-    torn = labelled.join(placed.filter("torn"), on="group", how="semi", maintain_order="left")
-    kept = labelled.join(placed.filter("torn"), on="group", how="anti", maintain_order="left")
+    torn = placed.select("group", "torn")
+    places = groups.join(splits, on="group").join(torn, on="group", how="left")
+    rows = rows.join(places, on="voice", maintain_order="left")
+    conflicts = rows.filter("torn")["voice"].unique().sort()
+    if len(conflicts):
+        rows = rows.filter(pl.col("torn").is_null() | ~pl.col("torn"))
     return Draft(
-        rows=kept.drop("speaker"),
-        places=kept.select(name="speaker", split="split").unique().sort("name"),
-        conflicts=tuple(torn["voice"].unique().sort()),
+        rows=rows.drop("speaker", "torn"),
+        places=rows.select(name="speaker", split="split").unique().sort("name"),
+        conflicts=tuple(conflicts),
     )
 
 

@@ -2,6 +2,7 @@ import json
 from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import chain
 from pathlib import Path
 
 import polars as pl
@@ -108,10 +109,8 @@ def build(
 
 def examples_of(draft: Draft) -> list[Example]:
     """The examples of a draft as values."""
-    return [
-        decode_example({**row, "gold": json.loads(row["gold"]), "salt": ""})
-        for row in draft.candidate.iter_rows(named=True)
-    ]
+    rows = chain.from_iterable(frame.to_dicts() for frame in draft.stored())
+    return [decode_example({**row, "gold": json.loads(row["gold"]), "salt": ""}) for row in rows]
 
 
 def places_of(draft: Draft) -> dict[str, Split]:
