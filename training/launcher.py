@@ -12,6 +12,7 @@ from pathlib import Path
 from voxdata.errors import MachineError, ShortageError, TrainingError
 from voxdata.machine import AGAIN, EXIT_CODE, ended_from_outside
 from voxdata.ports import TrainingJob
+from voxdata.progress import read_progress
 
 LAST_LINES = 20
 
@@ -21,7 +22,7 @@ class LocalLauncher:
 
     Args:
         cache_dir: Where features are kept between runs; None: in the job's own output.
-        progress: Receives every line the run prints.
+        progress: Receives every line the run prints; `Progress` where one counts.
         device: A torch device.
     """
 
@@ -68,7 +69,7 @@ class LocalLauncher:
                 for line in child.stdout or ():
                     last_lines.append(line.rstrip("\n"))
                     if self._progress:
-                        self._progress(last_lines[-1])
+                        self._progress(read_progress(last_lines[-1]))
             except BaseException:
                 child.kill()
                 raise

@@ -75,7 +75,7 @@ def fit_head(
     validation_features: Features,
     validation_targets: Floats,
     config: TrainingConfig,
-    progress: Callable[[Epoch], None] | None = None,
+    progress: Callable[[Epoch, int], None] | None = None,
 ) -> Fit:
     """Train a head; the same inputs and seed give the same weights.
 
@@ -84,6 +84,7 @@ def fit_head(
         targets: (num_clips, num_labels); rows add up to 1.
         validation_features: As `features`, of other voices; may be empty.
         validation_targets: As `targets`.
+        progress: Told of each epoch, and how many there are at most.
     """
     schedule = _plan_epochs(validation_targets, config)
     clips = _as_tensors(features, targets)
@@ -102,7 +103,7 @@ def fit_head(
             if rank > best.rank:
                 best = trainer.snapshot(epoch=epoch, rank=rank)
             if progress:
-                progress(curves[-1])
+                progress(curves[-1], schedule.num_epochs)
             if epoch - best.epoch >= config.patience:
                 break
 
