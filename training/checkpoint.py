@@ -17,8 +17,8 @@ import safetensors.numpy
 from safetensors import SafetensorError
 
 from training.config import TrainingConfig, encode_config, parse_config
-from training.text.head import Singles, TextHead, decode_text_head, encode_text_head
 from training.text.join import Join
+from training.text.text_head import Singles, TextHead, decode_text_head, encode_text_head
 from voxdata.durable import write_file
 from voxdata.errors import TrainingError
 from voxdata.identity import ModelRef, canonical_json

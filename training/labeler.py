@@ -12,9 +12,9 @@ from training.checkpoint import AudioPart, TextPart, load_checkpoint
 from training.compute import ON_CPU, Compute
 from training.feature_files import PADDING_POLICY
 from training.metrics import Floats
-from training.text.head import Heard, TextReader
 from training.text.join import join_parts
 from training.text.normal import TEXT_POLICY
+from training.text.text_head import Heard, TextReader
 from training.text.vectors import sentence_model
 from voxdata.errors import TrainingError
 from voxdata.identity import ModelRef

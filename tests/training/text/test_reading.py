@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from training.config import TextConfig, TrainingConfig
-from training.text.head import Heard, TextReader
 from training.text.reading import learn_from_validation, learn_to_read, read_split
+from training.text.text_head import Heard, TextReader
 from voxdata.dataset import Example, Split
 from voxdata.testing.factories import make_example
 
