@@ -21,6 +21,7 @@ from training.config import TrainingConfig, encode_config
 from training.device import open_device
 from training.encoder import load_encoder
 from training.feature_files import PADDING_POLICY
+from training.feature_store import DTYPE
 from training.features import FeatureSet, load_features
 from training.judge import Verdict, reach_verdict
 from training.loop import Fit, fit_head, predict
@@ -145,7 +146,7 @@ def run_training(
         keeper = StateKeeper(state_dir, identity=identity, every_s=state_every_s, say=tell)
     fit = _fit(lesson, features, device=open_device(compute), keeper=keeper, say=tell)
     watch.lap("train")
-    answers = predict(fit.head, features[Split.TEST].values)
+    answers = predict(fit.head, features[Split.TEST].rows)
     verdict = _judge(lesson, answers)
     watch.lap("judge")
 
@@ -288,9 +289,9 @@ def _encode_parts(
 
 
 def _no_features(*, like: FeatureSet) -> FeatureSet:
-    clip_shape = like.values.shape[1:]
+    clip_shape = like.rows.shape[1:]
     return FeatureSet(
-        values=np.zeros((0, *clip_shape), np.float32),
+        rows=np.zeros((0, *clip_shape), np.float32),
         computed_seconds=0.0,
         num_cached=0,
     )
@@ -335,9 +336,9 @@ def _fit(
         say(f"epoch {row.epoch}: loss {row.train_loss:.4f}{validation}")
 
     return fit_head(
-        features[Split.TRAIN].values,
+        features[Split.TRAIN].rows,
         _targets(lesson, Split.TRAIN),
-        validation_features=features[Split.VALIDATION].values,
+        validation_features=features[Split.VALIDATION].rows,
         validation_targets=_targets(lesson, Split.VALIDATION),
         config=lesson.config,
         device=device,
@@ -439,7 +440,7 @@ def _name_answers(lesson: _Lesson, answers: Floats) -> dict[str, dict[str, float
 def _make_checkpoint(
     lesson: _Lesson, encoder: Backbone, fit: Fit, features: FeatureSet
 ) -> Checkpoint:
-    _, num_layers, dim = features.values.shape
+    _, num_layers, dim = features.rows.shape
     return Checkpoint(
         head=fit.head,
         config=lesson.config,
@@ -449,6 +450,7 @@ def _make_checkpoint(
         version_id=lesson.manifest.version_id,
         versions={name: version(name) for name in LIBRARIES},
         shape=(num_layers, dim),
+        feature_dtype=DTYPE,
     )
 
 
