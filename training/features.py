@@ -26,6 +26,7 @@ from voxdata.canonical import read_clip
 from voxdata.dataset import Example
 from voxdata.errors import AudioError, TrainingError
 from voxdata.ports import MODEL_RATE_HZ, Samples
+from voxdata.progress import read_progress
 
 Progress = Callable[[str], None]
 PROGRESS_EVERY = 100
@@ -177,10 +178,11 @@ class _Encoding:
     def tell(self, *, num_examples: int) -> None:
         """Say how far it has come."""
         if self._progress:
-            self._progress(
+            line = (
                 f"features: {self._num_done}/{num_examples} clips, "
                 f"{self.seconds:.0f} s of audio encoded, {self.num_cached} from the cache"
             )
+            self._progress(read_progress(line))
 
 
 def _read_samples(example: Example, audio_root: Path, guard: AudioGuard) -> Samples:

@@ -92,7 +92,7 @@ def fit_head(
     config: TrainingConfig,
     device: torch.device = CPU,
     keeper: StateKeeper | None = None,
-    progress: Callable[[Epoch], None] | None = None,
+    progress: Callable[[Epoch, int], None] | None = None,
 ) -> Fit:
     """Train a head; the same inputs, seed and device give the same weights.
 
@@ -104,6 +104,7 @@ def fit_head(
         device: Where it learns; it comes back on the CPU.
         keeper: Keeps how far the fit has come; one that was killed goes on from there, and ends in
             the same weights, bit for bit.
+        progress: Told of each epoch, and how many there are at most.
     """
     schedule = _plan_epochs(validation_targets, config)
     clips = _as_clips(features, targets, device)
@@ -124,7 +125,7 @@ def fit_head(
         while not trainer.is_done:
             row = trainer.run_epoch()
             if progress:
-                progress(row)
+                progress(row, schedule.num_epochs)
     return trainer.finish(note=schedule.note)
 
 

@@ -29,6 +29,7 @@ from voxdata.draft import LABEL, Draft
 from voxdata.errors import ConfigError, DropReason, NotFoundError, SplitLossError
 from voxdata.losses import describe_losses
 from voxdata.name_slips import find_meant_name
+from voxdata.progress import Progress
 from voxdata.recipe import Recipe
 from warehouse.ledger import Drop, record_drops
 from warehouse.outbox import OutboxEvent, list_outbox, mark_sent
@@ -37,7 +38,7 @@ from warehouse.rows import read_rows
 from warehouse.versions import (
     CREATED_EVENT,
     DatasetVersion,
-    create_from_frame,
+    create_from_frames,
     holds_just,
     list_versions,
 )
@@ -83,6 +84,7 @@ def cut_draft(
     for _ in range(DRAFTS_FROM_COPIES):
         # Whoever forgets somebody waits until the copy is gone.
         with copying(workspace, say=tell), workspace.copied_warehouse() as copy:
+            tell(Progress(f"release: drafting {name} from the votes", done=0, total=2))
             draft = _draft(copy, workspace, recipe, name=name, accept_losses=accept_losses)
             drafted_at = _read_moment(copy)
         with workspace.warehouse() as con:
@@ -131,8 +133,9 @@ def _cut(
     draft: Draft,
     stored: Mapping[str, object],
 ) -> ReleaseSummary:
-    version, created = create_from_frame(
-        con, name, draft.candidate, recipe=stored, run_id=workspace.run_id, places=draft.places
+    tell(Progress(f"release: writing a version of {name}", done=1, total=2))
+    version, created = create_from_frames(
+        con, name, draft.stored(), recipe=stored, run_id=workspace.run_id, places=draft.places
     )
     if created:
         _record_left_out(con, workspace, draft, version)
@@ -299,7 +302,7 @@ def preview_version(workspace: Workspace, name: str, recipe: Recipe) -> dict[str
     with workspace.warehouse(read_only=True) as con:
         draft, _ = draft_version(con, workspace, recipe, name=name, today=datetime.now(UTC).date())
         newest = newest_version(con, name)
-        is_same = newest is not None and holds_just(con, newest.version_id, draft.candidate)
+        is_same = newest is not None and holds_just(con, newest.version_id, draft.stored())
     rows = draft.rows
     labels: dict[str, dict[str, object]] = {}
     for scheme in draft.schemes:

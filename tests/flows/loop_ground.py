@@ -27,7 +27,6 @@ import flows.forget.tables
 import flows.ingest.flow
 import flows.labelling.pull
 import flows.prelabel.flow
-import voxdata.backends
 import voxdata.durable
 import warehouse.compact
 import warehouse.connection
@@ -326,8 +325,6 @@ class Door:
 
 def set_up_fakes(patch: pytest.MonkeyPatch, queue: Any) -> None:
     """Have flows work with a queue in memory, and without worker processes."""
-    # No backend of the settings is looked up among those that were installed, which takes long.
-    patch.setattr(voxdata.backends, "entry_points", lambda **_options: ())
     patch.setattr(flows.ingest.flow, "WorkerPool", PoolHere)
     patch.setattr(flows.prelabel.flow, "WorkerPool", PoolHere)
     patch.setitem(PEOPLE, "queue", queue)
@@ -394,7 +391,11 @@ PROCESSES.set_forkserver_preload([__name__])
 class QueueElsewhere:
     """The queue as another process sees it, as a server outlives whoever talks to it."""
 
-    def __init__(self, pipe: Connection, known: dict[str, object]) -> None:
+    def __init__(
+        self,
+        pipe: Connection,
+        known: dict[str, object],
+    ) -> None:
         self._pipe = pipe
         vars(self).update(known)
 
@@ -451,7 +452,13 @@ def run_elsewhere(root: Path, step: Step, *, queue: FakeQueue, dies_in: int) -> 
     return said[1]
 
 
-def _live(pipe: Connection, root: Path, step: Step, known: dict[str, object], dies_in: int) -> None:
+def _live(
+    pipe: Connection,
+    root: Path,
+    step: Step,
+    known: dict[str, object],
+    dies_in: int,
+) -> None:
     """What the other process does."""
     patch = pytest.MonkeyPatch()  # never undone: the process ends
     set_up_fakes(patch, QueueElsewhere(pipe, known))
