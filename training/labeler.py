@@ -81,6 +81,7 @@ class TrainedLabeler:
         return [dict(zip(self.labels, row, strict=True)) for row in answers.tolist()]
 
     def _listen(self, part: AudioPart, clips: Sequence[Clip]) -> Floats:
+        from training.feature_store import DTYPE, round_features
         from training.loop import predict
 
         encoder = self._load(part)
@@ -88,7 +89,10 @@ class TrainedLabeler:
         rows: list[Features] = []
         for clip in clips:
             rows += encoder.extract([clip.samples], pooling=pooling)
-        return predict(part.head, np.stack(rows))
+        features = np.stack(rows)
+        if part.feature_dtype == DTYPE:
+            features = round_features(features)
+        return predict(part.head, features)
 
     def _load(self, part: AudioPart) -> Backbone:
         from training.encoder import load_encoder

@@ -21,6 +21,7 @@ from training.config import TrainingConfig, encode_config
 from training.device import open_device
 from training.encoder import load_encoder
 from training.feature_files import PADDING_POLICY
+from training.feature_store import DTYPE
 from training.features import FeatureSet, load_features
 from training.judge import Verdict, reach_verdict
 from training.loop import Fit, can_validate, fit_head, predict
@@ -328,9 +329,9 @@ def _encode_parts(
 
 
 def _no_features(*, like: FeatureSet) -> FeatureSet:
-    clip_shape = like.values.shape[1:]
+    clip_shape = like.rows.shape[1:]
     return FeatureSet(
-        values=np.zeros((0, *clip_shape), np.float32),
+        rows=np.zeros((0, *clip_shape), np.float32),
         computed_seconds=0.0,
         num_cached=0,
     )
@@ -375,9 +376,9 @@ def _fit(
         say(f"epoch {row.epoch}/{num_epochs}: loss {row.train_loss:.4f}{validation}")
 
     return fit_head(
-        features[Split.TRAIN].values,
+        features[Split.TRAIN].rows,
         _targets(lesson, Split.TRAIN),
-        validation_features=features[Split.VALIDATION].values,
+        validation_features=features[Split.VALIDATION].rows,
         validation_targets=_targets(lesson, Split.VALIDATION),
         config=lesson.config,
         device=device,
@@ -415,7 +416,7 @@ def _answer(trained: _Trained, split: Split) -> Floats:
 
 
 def _listen(sound: _Sound, split: Split) -> Floats:
-    return predict(sound.fit.head, sound.features[split].values)
+    return predict(sound.fit.head, sound.features[split].rows)
 
 
 def _targets(lesson: _Lesson, split: Split) -> Floats:
@@ -537,12 +538,13 @@ def _make_checkpoint(lesson: _Lesson, trained: _Trained) -> Checkpoint:
 
 
 def _audio_part(sound: _Sound) -> AudioPart:
-    _, num_layers, dim = sound.features[Split.TRAIN].values.shape
+    _, num_layers, dim = sound.features[Split.TRAIN].rows.shape
     return AudioPart(
         head=sound.fit.head,
         encoder_revision=sound.encoder.revision,
         padding_policy=PADDING_POLICY,
         shape=(num_layers, dim),
+        feature_dtype=DTYPE,
     )
 
 
