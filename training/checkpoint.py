@@ -5,20 +5,22 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import safetensors.torch
 from safetensors import SafetensorError
 
-from training.config import TrainingConfig, parse_config
-from training.model import Head
+from training.config import TrainingConfig, encode_config, parse_config
+from training.models.head import Head
 from voxdata.durable import write_file
 from voxdata.errors import TrainingError
 from voxdata.identity import ModelRef, canonical_json
 
-FORMAT = "voxdata-head/1"
+FORMAT = "voxdata-head/2"
+READABLE = ("voxdata-head/1", FORMAT)
+"""In the first format the configuration is flat."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +34,8 @@ class Checkpoint:
         version_id: The dataset version it was trained on.
         versions: Library name -> version at training time.
         shape: (num_layers, dim) of its input.
+        feature_dtype: To whose digits the features were rounded that it learnt from; "float32" for
+            those of earlier releases, which were not rounded.
     """
 
     head: Head
@@ -42,6 +46,7 @@ class Checkpoint:
     version_id: str
     versions: Mapping[str, str]
     shape: tuple[int, int]
+    feature_dtype: str
 
 
 def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> ModelRef:
@@ -53,7 +58,7 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> ModelRef:
     weights = _encode_weights(checkpoint.head)
     card: dict[str, object] = {
         "format": FORMAT,
-        "config": asdict(checkpoint.config),
+        "config": encode_config(checkpoint.config),
         "labels": list(checkpoint.labels),
         "encoder": checkpoint.config.encoder,
         "encoder_revision": checkpoint.encoder_revision,
@@ -62,6 +67,7 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> ModelRef:
         "seed": checkpoint.config.seed,
         "versions": dict(checkpoint.versions),
         "shape": list(checkpoint.shape),
+        "feature_dtype": checkpoint.feature_dtype,
     }
     card["revision"] = _revision(weights, card)
     content = json.dumps(card, ensure_ascii=False, indent=2) + "\n"
@@ -84,9 +90,10 @@ def load_checkpoint(folder: Path) -> tuple[Checkpoint, ModelRef]:
     try:
         card = json.loads((folder / "model.json").read_text(encoding="utf-8"))
         weights = (folder / "head.safetensors").read_bytes()
-        if card["format"] != FORMAT:
+        if card["format"] not in READABLE:
             raise TrainingError(
-                f"{folder}: format {card['format']!r}, this release reads {FORMAT!r}"
+                f"{folder}: format {card['format']!r}, this release reads {', '.join(READABLE)}; "
+                "use the release that wrote it, or train again"
             )
         if _revision(weights, card) != card["revision"]:
             raise TrainingError(
@@ -121,6 +128,7 @@ def _decode(card: Mapping[str, Any], weights: bytes, *, origin: str) -> Checkpoi
         version_id=card["version_id"],
         versions=card["versions"],
         shape=(num_layers, dim),
+        feature_dtype=str(card.get("feature_dtype", "float32")),
     )
 
 

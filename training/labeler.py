@@ -8,10 +8,13 @@ from pathlib import Path
 import numpy as np
 
 from training.checkpoint import load_checkpoint
-from training.encoder import Encoder, load_encoder
+from training.compute import ON_CPU, Compute
+from training.encoder import load_encoder
 from training.feature_files import PADDING_POLICY
-from training.features import pool_clip
+from training.feature_store import DTYPE, round_features
 from training.loop import predict
+from training.models.backbone import Backbone
+from training.models.pool import Features
 from voxdata.errors import TrainingError
 from voxdata.identity import ModelRef
 from voxdata.label import Distribution
@@ -24,14 +27,14 @@ class TrainedLabeler:
     Args:
         checkpoint_dir: What `python -m training` wrote to `output/checkpoint`.
         cache_dir: Where hub downloads of the encoder go.
-        device: A torch device for the encoder.
+        compute: Where the encoder runs; the head runs on the CPU.
 
     Raises:
         TrainingError: The checkpoint is missing, damaged, or made under another padding policy.
     """
 
     def __init__(
-        self, checkpoint_dir: Path, *, cache_dir: Path | None = None, device: str = "cpu"
+        self, checkpoint_dir: Path, *, cache_dir: Path | None = None, compute: Compute = ON_CPU
     ) -> None:
         self._checkpoint, self._model = load_checkpoint(checkpoint_dir)
         if self._checkpoint.padding_policy != PADDING_POLICY:
@@ -41,8 +44,8 @@ class TrainedLabeler:
                 f"this release uses {PADDING_POLICY}; train again"
             )
         self._cache_dir = cache_dir
-        self._device = device
-        self._encoder: Encoder | None = None
+        self._compute = compute
+        self._encoder: Backbone | None = None
 
     @property
     def model(self) -> ModelRef:
@@ -59,18 +62,25 @@ class TrainedLabeler:
 
         Raises:
             TrainingError: The encoder's weights are not those the head was trained on.
+            ConfigError: This machine has no such device.
         """
         if not clips:
             return []
         encoder = self._load()
-        features = np.stack([pool_clip(encoder, clip.samples) for clip in clips])
+        pooling = self._checkpoint.config.audio.pooling
+        rows: list[Features] = []
+        for clip in clips:
+            rows += encoder.extract([clip.samples], pooling=pooling)
+        features = np.stack(rows)
+        if self._checkpoint.feature_dtype == DTYPE:
+            features = round_features(features)
         answers = predict(self._checkpoint.head, features)
         return [dict(zip(self.labels, row, strict=True)) for row in answers.tolist()]
 
-    def _load(self) -> Encoder:
+    def _load(self) -> Backbone:
         if self._encoder is None:
             name = self._checkpoint.config.encoder
-            encoder = load_encoder(name, device=self._device, cache_dir=self._cache_dir)
+            encoder = load_encoder(name, compute=self._compute, cache_dir=self._cache_dir)
             if encoder.revision != self._checkpoint.encoder_revision:
                 raise TrainingError(
                     f"encoder {name!r} has other weights than the head was trained on; "

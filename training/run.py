@@ -13,15 +13,20 @@ from pathlib import Path
 from time import monotonic
 
 import numpy as np
+import torch
 
 from training.checkpoint import Checkpoint, save_checkpoint
-from training.config import TrainingConfig
-from training.encoder import Encoder, load_encoder
+from training.compute import ON_CPU, Compute
+from training.config import TrainingConfig, encode_config
+from training.device import open_device
+from training.encoder import load_encoder
 from training.feature_files import PADDING_POLICY
+from training.feature_store import DTYPE
 from training.features import FeatureSet, load_features
 from training.judge import Verdict, reach_verdict
 from training.loop import Fit, fit_head, predict
 from training.metrics import Floats
+from training.models.backbone import Backbone
 from training.result import (
     EncoderCard,
     Epoch,
@@ -30,11 +35,12 @@ from training.result import (
     encode_result,
     model_card,
 )
+from training.state import SAVE_EVERY_S, StateKeeper, remove_state
 from voxdata.audio_digest import AudioGuard
 from voxdata.dataset import Example, Split
 from voxdata.durable import write_file, writing
 from voxdata.errors import TrainingError
-from voxdata.identity import ModelRef
+from voxdata.identity import ModelRef, canonical_json, digest
 from voxdata.label import Distribution, top_label
 from voxdata.malformed import FAULTS, Readers, in_words, name_fault, parse_json
 from voxdata.manifest import Manifest, select
@@ -106,8 +112,10 @@ def run_training(
     incumbent: Mapping[str, Distribution],
     *,
     cache_dir: Path,
-    device: str = "cpu",
-    encoder: Encoder | None = None,
+    compute: Compute = ON_CPU,
+    encoder: Backbone | None = None,
+    state_dir: Path | None = None,
+    state_every_s: float = SAVE_EVERY_S,
     say: Say | None = None,
 ) -> Outcome:
     """Features, training, judgement.
@@ -115,22 +123,30 @@ def run_training(
     Args:
         incumbent: The answers of the model to beat for every test example.
         cache_dir: Folder of cached features.
+        compute: Where the encoder runs, unless it is loaded, and the head learns.
         encoder: Already loaded; None: `config.encoder`.
+        state_dir: The folder of the run, in which it keeps how far it has come; None keeps nothing.
+        state_every_s: Seconds between two writes of that; 0 writes after each batch.
 
     Raises:
         TrainingError: Unknown scheme, leaking split, too few labels, missing audio or missing
             answers.
+        ConfigError: This machine has no such device.
     """
     tell = say or _say_nothing
     lesson = _prepare(config, manifest, incumbent)
     watch = _Stopwatch()
-    encoder = encoder or load_encoder(config.encoder, device=device)
+    encoder = encoder or load_encoder(config.encoder, compute=compute)
     watch.lap("load")
     features = _encode_parts(lesson, encoder, cache_dir=cache_dir, say=tell)
     watch.lap("features")
-    fit = _fit(lesson, features, say=tell)
+    keeper = None
+    if state_dir is not None:
+        identity = _identify_fit(lesson, encoder, compute)
+        keeper = StateKeeper(state_dir, identity=identity, every_s=state_every_s, say=tell)
+    fit = _fit(lesson, features, device=open_device(compute), keeper=keeper, say=tell)
     watch.lap("train")
-    answers = predict(fit.head, features[Split.TEST].values)
+    answers = predict(fit.head, features[Split.TEST].rows)
     verdict = _judge(lesson, answers)
     watch.lap("judge")
 
@@ -251,7 +267,7 @@ def _check_incumbent(lesson: _Lesson) -> None:
 
 
 def _encode_parts(
-    lesson: _Lesson, encoder: Encoder, *, cache_dir: Path, say: Say
+    lesson: _Lesson, encoder: Backbone, *, cache_dir: Path, say: Say
 ) -> dict[Split, FeatureSet]:
     """Features of every split; a split without examples has none, of the same shape."""
     guard = AudioGuard(lesson.manifest.audio)
@@ -264,6 +280,7 @@ def _encode_parts(
                 audio_root=lesson.manifest.audio_root,
                 cache_dir=cache_dir,
                 guard=guard,
+                pooling=lesson.config.audio.pooling,
                 progress=_say_of(split, say),
             )
         else:
@@ -272,9 +289,9 @@ def _encode_parts(
 
 
 def _no_features(*, like: FeatureSet) -> FeatureSet:
-    clip_shape = like.values.shape[1:]
+    clip_shape = like.rows.shape[1:]
     return FeatureSet(
-        values=np.zeros((0, *clip_shape), np.float32),
+        rows=np.zeros((0, *clip_shape), np.float32),
         computed_seconds=0.0,
         num_cached=0,
     )
@@ -289,7 +306,29 @@ def _say_of(split: Split, say: Say) -> Say:
     return say_with_split
 
 
-def _fit(lesson: _Lesson, features: Mapping[Split, FeatureSet], *, say: Say) -> Fit:
+def _identify_fit(lesson: _Lesson, encoder: Backbone, compute: Compute) -> str:
+    """All that the weights of a head depend on, as a digest."""
+    parts = {
+        "config": encode_config(lesson.config),
+        "labels": lesson.labels,
+        "version": lesson.manifest.version_id,
+        "encoder": encoder.revision,
+        "arithmetic": encoder.arithmetic,
+        "device": compute.device,
+        "padding": PADDING_POLICY,
+        "torch": torch.__version__,
+    }
+    return digest(canonical_json(parts))
+
+
+def _fit(
+    lesson: _Lesson,
+    features: Mapping[Split, FeatureSet],
+    *,
+    device: torch.device,
+    keeper: StateKeeper | None,
+    say: Say,
+) -> Fit:
     def say_epoch(row: Epoch, num_epochs: int) -> None:
         validation = ""
         if row.validation_uar is not None:
@@ -297,11 +336,13 @@ def _fit(lesson: _Lesson, features: Mapping[Split, FeatureSet], *, say: Say) -> 
         say(f"epoch {row.epoch}/{num_epochs}: loss {row.train_loss:.4f}{validation}")
 
     return fit_head(
-        features[Split.TRAIN].values,
+        features[Split.TRAIN].rows,
         _targets(lesson, Split.TRAIN),
-        validation_features=features[Split.VALIDATION].values,
+        validation_features=features[Split.VALIDATION].rows,
         validation_targets=_targets(lesson, Split.VALIDATION),
         config=lesson.config,
+        device=device,
+        keeper=keeper,
         progress=say_epoch,
     )
 
@@ -314,7 +355,7 @@ def _targets(lesson: _Lesson, split: Split) -> Floats:
     for row, example in zip(rows, examples, strict=True):
         gold = example.gold[config.scheme]
         shares: Distribution = {gold.label: 1.0}
-        if config.soft_targets and gold.distribution:
+        if config.fit.soft_targets and gold.distribution:
             shares = gold.distribution
         for label, share in shares.items():
             row[labels.index(label)] = share
@@ -340,7 +381,7 @@ def _judge(lesson: _Lesson, answers: Floats) -> Verdict:
         after=answers,
         voices=[example.voice for example in lesson.parts[Split.TEST]],
         labels=labels,
-        min_gain=lesson.config.min_gain,
+        min_gain=lesson.config.gate.min_gain,
     )
 
 
@@ -360,7 +401,7 @@ def _add_up(watch: _Stopwatch, features: Mapping[Split, FeatureSet]) -> Seconds:
 
 
 def _make_result(
-    lesson: _Lesson, encoder: Encoder, fit: Fit, verdict: Verdict, seconds: Seconds
+    lesson: _Lesson, encoder: Backbone, fit: Fit, verdict: Verdict, seconds: Seconds
 ) -> TrainingResult:
     counts: dict[str, int] = {}
     voices: dict[str, int] = {}
@@ -371,7 +412,7 @@ def _make_result(
         task=lesson.config.scheme,
         labels=lesson.labels,
         version_id=lesson.manifest.version_id,
-        config=asdict(lesson.config),
+        config=encode_config(lesson.config),
         counts=counts,
         voices=voices,
         verdict=verdict,
@@ -397,9 +438,9 @@ def _name_answers(lesson: _Lesson, answers: Floats) -> dict[str, dict[str, float
 
 
 def _make_checkpoint(
-    lesson: _Lesson, encoder: Encoder, fit: Fit, features: FeatureSet
+    lesson: _Lesson, encoder: Backbone, fit: Fit, features: FeatureSet
 ) -> Checkpoint:
-    _, num_layers, dim = features.values.shape
+    _, num_layers, dim = features.rows.shape
     return Checkpoint(
         head=fit.head,
         config=lesson.config,
@@ -409,11 +450,14 @@ def _make_checkpoint(
         version_id=lesson.manifest.version_id,
         versions={name: version(name) for name in LIBRARIES},
         shape=(num_layers, dim),
+        feature_dtype=DTYPE,
     )
 
 
 def write_outcome(output: Path, outcome: Outcome) -> ModelRef:
     """Write checkpoint/, predictions.jsonl, curves.csv, TensorBoard events and, last, result.json.
+
+    The state that the run has kept goes then.
 
     Raises:
         MachineError: They cannot be written.
@@ -427,6 +471,7 @@ def write_outcome(output: Path, outcome: Outcome) -> ModelRef:
         row = encode_result(result)
         content = json.dumps(row, ensure_ascii=False, indent=2) + "\n"
         write_file(output / "result.json", content.encode())
+        remove_state(output)
     return model
 
 

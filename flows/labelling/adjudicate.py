@@ -111,11 +111,12 @@ def find_doubts(
                 "wrong ones takes 10"
             )
         features = load_features(
-            load_encoder(recipe.encoder),
+            load_encoder(recipe.encoder, compute=workspace.settings.training.compute),
             examples,
             audio_root=workspace.audio_dir,
             cache_dir=workspace.models_dir / "features",
             guard=open_guard(workspace, {e.recording_id for e in examples}),
+            pooling=recipe.audio.pooling,
             progress=say,
         )
     labels = [e.gold[scheme].label for e in examples]
