@@ -34,7 +34,7 @@ class TrainingConfig:
         batch_size: Clips.
         soft_targets: Learn the share of the votes instead of the winning label alone.
         class_weights: Weigh classes by inverse frequency.
-        min_gain: UAR a model must gain over the one before it to be promoted.
+        min_gain: The lower bound of the gain in UAR must be above it for a model to be promoted.
         seed: The seed of weights, order and dropout.
     """
 

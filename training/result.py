@@ -10,8 +10,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from training.judge import Decision, Verdict
-from training.metrics import ClassScore, Difference, Interval, Scores
+from training.judge.gate import Decision
+from training.judge.paired import Difference
+from training.judge.verdict import Verdict
+from training.metrics import ClassScore, Interval, Scores
 from voxdata.errors import TrainingError
 from voxdata.identity import ModelRef
 from voxdata.malformed import FAULTS, Readers, as_list, as_mapping, name_fault

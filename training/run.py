@@ -19,7 +19,7 @@ from training.config import TrainingConfig
 from training.encoder import Encoder, load_encoder
 from training.feature_files import PADDING_POLICY
 from training.features import FeatureSet, load_features
-from training.judge import Verdict, reach_verdict
+from training.judge.verdict import Verdict, reach_verdict
 from training.loop import Fit, fit_head, predict
 from training.metrics import Floats
 from training.result import (

@@ -21,8 +21,9 @@ from flows.pages.views import remark_row, run_row, show_score, version_row
 from flows.retrain.results import result_of, verdict_of
 from flows.say import tell
 from flows.workspace import Workspace
-from training.judge import Verdict
-from training.metrics import Difference, Interval, Scores
+from training.judge.paired import Difference
+from training.judge.verdict import Verdict
+from training.metrics import Interval, Scores
 from training.result import TrainingResult
 from voxdata.dataset import Split
 from voxdata.identity import ModelRef

@@ -1,4 +1,6 @@
-"""Fine-tune: train a model on a dataset version, and promote it only if it beats the one before."""
+"""Fine-tune: train a model on a dataset version, and promote it only if it surely beats
+the one before.
+"""
 
 from __future__ import annotations
 

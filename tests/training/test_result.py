@@ -9,7 +9,8 @@ import pytest
 
 from tests.flows.results import make_result, make_scores
 from training.config import TrainingConfig
-from training.metrics import Difference, Interval
+from training.judge.paired import Difference
+from training.metrics import Interval
 from training.result import (
     Epoch,
     Incumbent,

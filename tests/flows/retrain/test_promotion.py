@@ -86,21 +86,22 @@ labels = [{{name = "low", examples = ["low"]}}, {{name = "high", examples = ["hi
 schemes = ["intent"]
 recipe = {{ encoder = "whisper-tiny.en", max_epochs = 20 }}
 [release]
-ratios = {{ train = 0.5, validation = 0.25, test = 0.25 }}
+ratios = {{ train = 0.25, validation = 0.1, test = 0.65 }}
 """
 TONES = {"low": 200.0, "high": 900.0}
-CLIPS = 4
+CLIPS = 10
+RECORDINGS = 12
 
 
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    """Eight recordings of four clips each; a clip's label is its pitch, which its (empty) text does
+    """Twelve recordings of ten clips each; a clip's label is its pitch, which its (empty) text does
     not tell.
     """
     root = tmp_path_factory.mktemp("promotion")
     (root / FILE_NAME).write_text(SETTINGS, encoding="utf-8")
     generator = np.random.default_rng(0)
-    for number in range(8):
+    for number in range(RECORDINGS):
         parts = [
             (
                 np.sin(2 * np.pi * hz * (1 + number / 50) * np.arange(16_000) / 16_000) * 8000

@@ -1,23 +1,17 @@
-"""The judgement of a new model: its scores beside the old one's, and whether it takes over."""
+"""The verdict on a new model: its scores beside the old one's, and the decision."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from training.metrics import Difference, Floats, Ints, Scores, paired_difference, score
+from training.judge.gate import Decision, decide
+from training.judge.paired import Difference, paired_difference
+from training.metrics import Floats, Ints, Scores, score
 from voxdata.counted import counted
 
 SMALL_CLIPS, SMALL_VOICES = 100, 5
 """With fewer test clips or voices, the figures come with a warning."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Decision:
-    """Whether the new model takes over, and why."""
-
-    promote: bool
-    reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +62,7 @@ def reach_verdict(
         before=scores_before,
         after=scores_after,
         difference=difference,
-        decision=judge(scores_before, scores_after, min_gain=min_gain),
+        decision=decide(scores_before, scores_after, difference, min_gain=min_gain),
         small_sample=bool(warning),
         warning=warning,
     )
@@ -79,34 +73,3 @@ def _warn_when_small(num_clips: int, num_voices: int) -> str:
         return ""
     size = f"{counted(num_clips, 'test clip')} of {counted(num_voices, 'voice')}"
     return f"small sample: {size}; these figures are an anecdote, not a measurement"
-
-
-def judge(before: Scores | None, after: Scores | None, *, min_gain: float = 0.0) -> Decision:
-    """Promote when UAR rises by more than `min_gain`.
-
-    Args:
-        before: The model to beat; None when there was no test set.
-        after: The new model on the same clips.
-    """
-    if before is None or after is None or after.num_clips == 0:
-        return Decision(
-            promote=False,
-            reason="the test set is empty: nothing shows that the new model is better; "
-            "label more voices",
-        )
-    tested_labels = [label for label, figures in after.per_class.items() if figures.support > 0]
-    if len(tested_labels) < 2:
-        return Decision(
-            promote=False,
-            reason="the test set has one label only: it cannot distinguish models; "
-            "label more voices",
-        )
-    gain = after.uar - before.uar
-    promote = gain > min_gain
-    change = f"UAR {before.uar:.3f} -> {after.uar:.3f} ({gain:+.3f})"
-    test_set = f"{counted(after.num_clips, 'clip')} of {counted(after.num_voices, 'voice')}"
-    outcome = "better" if promote else "not better"
-    return Decision(
-        promote=promote,
-        reason=f"{outcome}: {change} on {test_set}, needed more than {min_gain:+.3f}",
-    )
