@@ -17,7 +17,7 @@ from flows.pages import report_figures as figures
 from flows.pages.page import picture, render_page
 from flows.pages.report_content import MAX_RECORDINGS, ReportContent, read_content
 from flows.pages.shown import shown_duration
-from flows.pages.views import remark_row, run_row, show_score, version_row
+from flows.pages.views import model_rows, promotion_row, remark_row, show_score, version_row
 from flows.retrain.results import result_of, verdict_of
 from flows.say import tell
 from flows.workspace import Workspace
@@ -89,7 +89,8 @@ def render_report(content: ReportContent) -> str:
             "recordings": figures.divided(content.examples, "recording_id"),
         },
         runs=[_run_view(run, number) for number, run in enumerate(runs[:MAX_RUNS])],
-        run_rows=[run_row(run) for run in runs],
+        run_rows=model_rows(runs, content.promotions),
+        promotion_rows=[promotion_row(promotion) for promotion in content.promotions],
         drops=figures.drop_groups(content.drops),
         remarks=[remark_row(row) for row in content.remarks[:MAX_REMARKS]],
         more_remarks=max(0, len(content.remarks) - MAX_REMARKS),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from duckdb import DuckDBPyConnection
 
 from flows.retrain.results import verdict_of
@@ -10,6 +12,7 @@ from voxdata.diff import VersionDiff
 from warehouse.duplicates import duplicate_groups
 from warehouse.ledger import LedgerRow
 from warehouse.metadata import list_metadata
+from warehouse.promotions import Promotion
 from warehouse.recordings import list_recordings, list_uris
 from warehouse.remarks import RemarkRow
 from warehouse.runs import TrainingRun
@@ -45,6 +48,48 @@ def run_row(run: TrainingRun) -> dict[str, object]:
         "why": run.reason,
         "seconds": round(run.seconds, 1),
     }
+
+
+def model_rows(
+    runs: Sequence[TrainingRun], promotions: Sequence[Promotion]
+) -> list[dict[str, object]]:
+    """Every training run in one row, with what was decided last about its model.
+
+    Args:
+        promotions: All there are, oldest first.
+    """
+    current = {promotion.role: promotion for promotion in promotions}
+    newest = {promotion.training_id: promotion for promotion in promotions}
+    rows: list[dict[str, object]] = []
+    for run in runs:
+        in_use = current.get(run.role)
+        is_in_use = in_use is not None and in_use.training_id == run.training_id
+        decided = newest.get(run.training_id)
+        rows.append(
+            {
+                **run_row(run),
+                "in use": "yes" if is_in_use else "",
+                "put to use by": "" if decided is None else decided.decided_by,
+                "at": "" if decided is None else _moment(decided),
+                "because": "" if decided is None else decided.reason,
+            }
+        )
+    return rows
+
+
+def promotion_row(promotion: Promotion) -> dict[str, object]:
+    """A promotion or demotion in one row."""
+    return {
+        "at": _moment(promotion),
+        "role": promotion.role,
+        "run": promotion.training_id[:12] or "none: back to the start",
+        "by": promotion.decided_by,
+        "why": promotion.reason,
+    }
+
+
+def _moment(promotion: Promotion) -> str:
+    return promotion.created_at.isoformat(timespec="seconds")
 
 
 def show_score(scores: Scores | None) -> str:

@@ -37,9 +37,11 @@ from voxdata.errors import AudioError, TrainingError
 from voxdata.identity import digest
 from voxdata.ports import Labeler, TrainingJob
 from voxdata.prelabel import make_clips
+from voxdata.role import label_role
 from voxdata.scheme import find_scheme
 from voxdata.utterance import Utterance
 from warehouse.exchange.table import write_version_manifest
+from warehouse.promotions import add_judged_run
 from warehouse.runs import TrainingRun, add_training_run, list_training_runs
 from warehouse.versions import DatasetVersion, find_version, load_examples
 
@@ -199,6 +201,7 @@ def _run_without_model(
     return TrainingRun(
         training_id=training_id,
         scheme=scheme,
+        role=label_role(scheme),
         version_id=version_id,
         config_key=config_key,
         state=state,
@@ -280,7 +283,7 @@ def _record(workspace: Workspace, lesson: _Lesson, run: TrainingRun, output: Pat
                 promoted=False,
                 reason=MEANWHILE,
             )
-        add_training_run(con, run, run_id=workspace.run_id)
+        add_judged_run(con, run, run_id=workspace.run_id)
     if gone:
         throw_away(workspace, output, gone)
     return run

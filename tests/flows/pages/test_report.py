@@ -229,6 +229,7 @@ def make_content(label: str = HOSTILE, other: str = CHINESE) -> ReportContent:
             TrainingRun(
                 training_id="t" * 32,
                 scheme="s",
+                role="label:s",
                 version_id="f" * 64,
                 config_key="c",
                 state="done",
