@@ -243,7 +243,7 @@ class LineageSettings(_Table):
 
 
 class TrainingSettings(_Table):
-    """[training]: `recipe` replaces single values of the recipe in training/configs."""
+    """[training]: `recipe` replaces single values of the recipe in training/config/recipes."""
 
     schemes: tuple[str, ...] = ("intent", "emotion")
     min_gain: float = 0.0

@@ -54,7 +54,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--config",
         type=Path,
         required=True,
-        help="TOML file, see training/configs",
+        help="TOML file, see training/config/recipes",
     )
     parser.add_argument(
         "--manifest",

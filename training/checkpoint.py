@@ -5,20 +5,22 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import safetensors.torch
 from safetensors import SafetensorError
 
-from training.config import TrainingConfig, parse_config
+from training.config import TrainingConfig, encode_config, parse_config
 from training.model import Head
 from voxdata.durable import write_file
 from voxdata.errors import TrainingError
 from voxdata.identity import ModelRef, canonical_json
 
-FORMAT = "voxdata-head/1"
+FORMAT = "voxdata-head/2"
+READABLE = ("voxdata-head/1", FORMAT)
+"""In the first format the configuration is flat."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +55,7 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> ModelRef:
     weights = _encode_weights(checkpoint.head)
     card: dict[str, object] = {
         "format": FORMAT,
-        "config": asdict(checkpoint.config),
+        "config": encode_config(checkpoint.config),
         "labels": list(checkpoint.labels),
         "encoder": checkpoint.config.encoder,
         "encoder_revision": checkpoint.encoder_revision,
@@ -84,9 +86,10 @@ def load_checkpoint(folder: Path) -> tuple[Checkpoint, ModelRef]:
     try:
         card = json.loads((folder / "model.json").read_text(encoding="utf-8"))
         weights = (folder / "head.safetensors").read_bytes()
-        if card["format"] != FORMAT:
+        if card["format"] not in READABLE:
             raise TrainingError(
-                f"{folder}: format {card['format']!r}, this release reads {FORMAT!r}"
+                f"{folder}: format {card['format']!r}, this release reads {', '.join(READABLE)}; "
+                "use the release that wrote it, or train again"
             )
         if _revision(weights, card) != card["revision"]:
             raise TrainingError(

@@ -22,12 +22,13 @@ from voxdata.identity import digest
 from voxdata.ports import MODEL_RATE_HZ, Samples
 
 Features = npt.NDArray[np.float32]
-"""(..., num_layers + 1, 2 * dim) float32.
+"""(..., num_layers + 1, num_features) float32.
 
-Of each layer the mean over time, then the standard deviation.
+Of each layer the mean over time, then, where the pooling has it, the standard deviation.
 """
 
 Progress = Callable[[str], None]
+MEAN_AND_DEVIATION = "mean+deviation"
 PROGRESS_EVERY = 100
 """Clips between two lines of progress."""
 
@@ -37,7 +38,7 @@ class FeatureSet:
     """The features of some examples, in their order.
 
     Attributes:
-        values: (num_examples, num_layers + 1, 2 * dim) float32.
+        values: (num_examples, num_layers + 1, num_features) float32.
         computed_seconds: Audio that went through the encoder now.
         num_cached: Clips that were in the cache.
     """
@@ -47,14 +48,22 @@ class FeatureSet:
     num_cached: int
 
 
-def pool_clip(encoder: Encoder, samples: Samples) -> Features:
-    """Features of one clip, (num_layers + 1, 2 * dim) float32."""
+def pool_clip(encoder: Encoder, samples: Samples, *, pooling: str = MEAN_AND_DEVIATION) -> Features:
+    """Features of one clip.
+
+    Args:
+        pooling: One of `training.config.schema.POOLINGS`.
+
+    Returns:
+        (num_layers + 1, 2 * dim) float32; (num_layers + 1, dim) for "mean".
+    """
     states = encoder.hidden_states(samples)
     rows: list[Features] = []
     for layer in states:
-        mean = layer.mean(dim=0).cpu().numpy()
-        deviation = layer.std(dim=0, correction=0).cpu().numpy()
-        rows.append(np.concatenate([mean, deviation]))
+        statistics = [layer.mean(dim=0).cpu().numpy()]
+        if pooling == MEAN_AND_DEVIATION:
+            statistics.append(layer.std(dim=0, correction=0).cpu().numpy())
+        rows.append(np.concatenate(statistics))
     return np.stack(rows).astype(np.float32)
 
 
@@ -65,6 +74,7 @@ def load_features(
     audio_root: Path,
     cache_dir: Path,
     guard: AudioGuard,
+    pooling: str = MEAN_AND_DEVIATION,
     progress: Progress | None = None,
 ) -> FeatureSet:
     """Features of the examples, from the cache where possible.
@@ -80,11 +90,11 @@ def load_features(
     computed_seconds = 0.0
     num_cached = 0
     for number, example in enumerate(examples, start=1):
-        path = cached_file(encoder, cache_dir, example.utterance_id)
+        path = cached_file(encoder, cache_dir, example.utterance_id, pooling=pooling)
         row = _read(path)
         if row is None:
             samples = _read_samples(example, audio_root, guard)
-            row = pool_clip(encoder, samples)
+            row = pool_clip(encoder, samples, pooling=pooling)
             _write(path, row)
             computed_seconds += len(samples) / MODEL_RATE_HZ
         else:
@@ -116,9 +126,18 @@ def _read_samples(example: Example, audio_root: Path, guard: AudioGuard) -> Samp
         raise TrainingError(f"example {example.utterance_id}: {error}") from error
 
 
-def cached_file(encoder: Encoder, cache_dir: Path, utterance_id: str) -> Path:
+def cached_file(
+    encoder: Encoder,
+    cache_dir: Path,
+    utterance_id: str,
+    *,
+    pooling: str = MEAN_AND_DEVIATION,
+) -> Path:
     """Where the features of an utterance are cached."""
-    folder = digest(encoder.name, encoder.revision, PADDING_POLICY)
+    parts = [encoder.name, encoder.revision, PADDING_POLICY]
+    if pooling != MEAN_AND_DEVIATION:
+        parts.append(pooling)
+    folder = digest(*parts)
     return cache_dir / folder / feature_file(utterance_id)
 
 

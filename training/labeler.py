@@ -63,7 +63,8 @@ class TrainedLabeler:
         if not clips:
             return []
         encoder = self._load()
-        features = np.stack([pool_clip(encoder, clip.samples) for clip in clips])
+        pooling = self._checkpoint.config.audio.pooling
+        features = np.stack([pool_clip(encoder, clip.samples, pooling=pooling) for clip in clips])
         answers = predict(self._checkpoint.head, features)
         return [dict(zip(self.labels, row, strict=True)) for row in answers.tolist()]
 

@@ -103,7 +103,7 @@ def fit_head(
                 best = trainer.snapshot(epoch=epoch, rank=rank)
             if progress:
                 progress(curves[-1])
-            if epoch - best.epoch >= config.patience:
+            if epoch - best.epoch >= config.fit.patience:
                 break
 
     trainer.head.load_state_dict(best.weights)
@@ -128,13 +128,13 @@ class _Trainer:
         )
         self.head.fit_standardiser(clips.features)
         self._clips = clips
-        self._batch_size = config.batch_size
-        self._label_weights = _weigh_labels(clips.targets) if config.class_weights else None
+        self._batch_size = config.fit.batch_size
+        self._label_weights = _weigh_labels(clips.targets) if config.fit.class_weights else None
         self._optimizer = _make_optimizer(self.head, config)
-        num_steps = math.ceil(num_clips / config.batch_size) * num_epochs
+        num_steps = math.ceil(num_clips / config.fit.batch_size) * num_epochs
 
         def factor(step: int) -> float:
-            return learning_rate_factor(step, num_steps, config.warmup_share)
+            return learning_rate_factor(step, num_steps, config.fit.warmup_share)
 
         self._learning_rate = torch.optim.lr_scheduler.LambdaLR(self._optimizer, factor)
 
@@ -200,16 +200,16 @@ def _plan_epochs(validation_targets: Floats, config: TrainingConfig) -> _Schedul
     gold = validation_targets.argmax(axis=1)
     if len(set(gold.tolist())) >= 2:
         return _Schedule(
-            num_epochs=config.max_epochs,
+            num_epochs=config.fit.max_epochs,
             validated=True,
             note="",
         )
     state = "empty" if len(gold) == 0 else "of one label only"
     return _Schedule(
-        num_epochs=config.fixed_epochs,
+        num_epochs=config.fit.fixed_epochs,
         validated=False,
         note=f"the validation split is {state}: "
-        f"no early stopping, {config.fixed_epochs} epochs as configured",
+        f"no early stopping, {config.fit.fixed_epochs} epochs as configured",
     )
 
 
@@ -234,10 +234,10 @@ def _make_optimizer(head: Head, config: TrainingConfig) -> torch.optim.Optimizer
     vectors = [weights for weights in head.parameters() if weights.dim() <= 1]
     return torch.optim.AdamW(
         [
-            {"params": matrices, "weight_decay": config.weight_decay},
+            {"params": matrices, "weight_decay": config.fit.weight_decay},
             {"params": vectors, "weight_decay": 0.0},
         ],
-        lr=config.learning_rate,
+        lr=config.fit.learning_rate,
     )
 
 

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from training.config import TrainingConfig
+from voxdata.errors import TrainingError
 
 
 class Head(nn.Module):
@@ -17,7 +18,10 @@ class Head(nn.Module):
         num_layers: Encoder layers including the embedding.
         dim: Features per layer.
         num_labels: Outputs.
-        config: Decides `layers`, `hidden_units` and `dropout`.
+        config: Decides by its audio.layers and its head.
+
+    Raises:
+        TrainingError: `config` asks for a layer that is not there.
     """
 
     mean: torch.Tensor
@@ -30,18 +34,20 @@ class Head(nn.Module):
         self.register_buffer("mean", torch.zeros(num_layers, dim))
         self.register_buffer("scale", torch.ones(num_layers, dim))
         self.layer_scores = None
-        width = num_layers * dim
-        if config.layers == "weighted":
+        self._taken = _choose_layers(config, num_layers)
+        width = len(self._taken) * dim
+        if config.audio.layers == "weighted":
             self.layer_scores = nn.Parameter(torch.zeros(num_layers))
             width = dim
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = nn.Dropout(config.head.dropout)
         self.hidden = None
-        if config.hidden_units:
-            self.hidden = nn.Linear(width, config.hidden_units)
-            width = config.hidden_units
+        hidden_units = config.head.hidden_units
+        if hidden_units:
+            self.hidden = nn.Linear(width, hidden_units)
+            width = hidden_units
         self.out = nn.Linear(width, num_labels)
         nn.init.zeros_(self.out.bias)
-        if not config.hidden_units:
+        if not hidden_units:
             nn.init.zeros_(self.out.weight)
 
     def fit_standardiser(self, features: torch.Tensor) -> None:
@@ -54,6 +60,8 @@ class Head(nn.Module):
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """(batch, num_layers, dim) float32 -> (batch, num_labels) logits."""
         hidden = (features - self.mean) / self.scale
+        if len(self._taken) < len(self.mean):
+            hidden = hidden[:, self._taken]
         if self.layer_scores is not None:
             hidden = torch.einsum("bld,l->bd", hidden, self.layer_scores.softmax(dim=0))
         hidden = self.dropout(hidden.flatten(1))
@@ -62,3 +70,16 @@ class Head(nn.Module):
             hidden = self.dropout(hidden)
         out: torch.Tensor = self.out(hidden)
         return out
+
+
+def _choose_layers(config: TrainingConfig, num_layers: int) -> list[int]:
+    """The layers that a head looks at."""
+    if isinstance(config.audio.layers, str):
+        return list(range(num_layers))
+    highest = config.audio.layers[-1]
+    if highest >= num_layers:
+        raise TrainingError(
+            f"audio.layers asks for layer {highest}; encoder {config.encoder!r} has 0 to "
+            f"{num_layers - 1}"
+        )
+    return list(config.audio.layers)

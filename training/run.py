@@ -15,7 +15,7 @@ from time import monotonic
 import numpy as np
 
 from training.checkpoint import Checkpoint, save_checkpoint
-from training.config import TrainingConfig
+from training.config import TrainingConfig, encode_config
 from training.encoder import Encoder, load_encoder
 from training.feature_files import PADDING_POLICY
 from training.features import FeatureSet, load_features
@@ -264,6 +264,7 @@ def _encode_parts(
                 audio_root=lesson.manifest.audio_root,
                 cache_dir=cache_dir,
                 guard=guard,
+                pooling=lesson.config.audio.pooling,
                 progress=_say_of(split, say),
             )
         else:
@@ -314,7 +315,7 @@ def _targets(lesson: _Lesson, split: Split) -> Floats:
     for row, example in zip(rows, examples, strict=True):
         gold = example.gold[config.scheme]
         shares: Distribution = {gold.label: 1.0}
-        if config.soft_targets and gold.distribution:
+        if config.fit.soft_targets and gold.distribution:
             shares = gold.distribution
         for label, share in shares.items():
             row[labels.index(label)] = share
@@ -340,7 +341,7 @@ def _judge(lesson: _Lesson, answers: Floats) -> Verdict:
         after=answers,
         voices=[example.voice for example in lesson.parts[Split.TEST]],
         labels=labels,
-        min_gain=lesson.config.min_gain,
+        min_gain=lesson.config.gate.min_gain,
     )
 
 
@@ -371,7 +372,7 @@ def _make_result(
         task=lesson.config.scheme,
         labels=lesson.labels,
         version_id=lesson.manifest.version_id,
-        config=asdict(lesson.config),
+        config=encode_config(lesson.config),
         counts=counts,
         voices=voices,
         verdict=verdict,

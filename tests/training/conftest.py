@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from training.config import TrainingConfig, write_config
+from training.config import FitConfig, TrainingConfig, write_config
 from voxdata.dataset import Example, Split
 from voxdata.manifest import Manifest, write_manifest
 from voxdata.ports import TrainingJob
@@ -57,9 +57,11 @@ def config() -> TrainingConfig:
     return TrainingConfig(
         scheme="emotion",
         encoder="tiny-random",
-        max_epochs=12,
-        batch_size=4,
-        learning_rate=0.01,
+        fit=FitConfig(
+            max_epochs=12,
+            batch_size=4,
+            learning_rate=0.01,
+        ),
     )
 
 

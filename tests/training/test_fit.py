@@ -1,13 +1,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from training.config import RECIPES, TrainingConfig, load_recipe, read_config, write_config
+from training.config import AudioConfig, HeadConfig, TrainingConfig
 from training.loop import Fit, fit_head
 from voxdata.errors import TrainingError
 
@@ -25,22 +24,18 @@ def _fit(blobs: Blobs, config: TrainingConfig) -> Fit:
     )
 
 
-@pytest.mark.parametrize("layers", ["concat", "weighted"])
+@pytest.mark.parametrize("layers", ["all", "weighted", (1, 2)])
 @pytest.mark.parametrize("hidden_units", [0, 8])
 def test_fit_head_lowers_the_loss_by_half(
-    blobs: Blobs, config: TrainingConfig, layers: str, hidden_units: int
+    blobs: Blobs, config: TrainingConfig, layers: str | tuple[int, ...], hidden_units: int
 ) -> None:
-    fit = _fit(
-        blobs,
-        replace(
-            config,
-            layers=layers,
-            hidden_units=hidden_units,
-            max_epochs=30,
-            patience=30,
-            dropout=0.0,
-        ),
+    longer = replace(
+        config,
+        audio=AudioConfig(layers=layers),
+        head=HeadConfig(hidden_units=hidden_units, dropout=0.0),
+        fit=replace(config.fit, max_epochs=30, patience=30),
     )
+    fit = _fit(blobs, longer)
     assert fit.curves[-1].train_loss < 0.5 * fit.curves[0].train_loss
 
 
@@ -59,10 +54,8 @@ def test_fit_head_gives_the_same_weights_for_the_same_seed(
 def test_fit_head_pins_the_first_two_steps(blobs: Blobs, config: TrainingConfig) -> None:
     pinned = replace(
         config,
-        dropout=0.0,
-        batch_size=30,
-        max_epochs=2,
-        warmup_share=0.0,
+        head=HeadConfig(dropout=0.0),
+        fit=replace(config.fit, batch_size=30, max_epochs=2, warmup_share=0.0),
     )
     rounded = [round(row.train_loss, 4) for row in _fit(blobs, pinned).curves]
     assert rounded == [0.6931, PINNED]
@@ -71,15 +64,24 @@ def test_fit_head_pins_the_first_two_steps(blobs: Blobs, config: TrainingConfig)
 PINNED = 0.5879
 
 
-def test_read_config_round_trip_and_errors(tmp_path: Path) -> None:
-    path = tmp_path / "c.toml"
-    for recipe in RECIPES.glob("*.toml"):
-        assert load_recipe(recipe.stem) == read_config(recipe)
-    config = load_recipe('情感 "x"\\', overrides={"seed": 3})
-    write_config(path, config)
-    assert read_config(path) == config
-    path.write_text('scheme = "a"\nlerning_rate = 1.0\n', encoding="utf-8")
-    with pytest.raises(TrainingError, match="unknown key lerning_rate"):
-        read_config(path)
-    with pytest.raises(TrainingError, match="dropout"):
-        load_recipe("emotion", overrides={"dropout": "much"})
+def test_fit_head_hears_no_layer_that_the_recipe_leaves_out(
+    blobs: Blobs, config: TrainingConfig
+) -> None:
+    features, targets = blobs
+    changed = features.copy()
+    changed[:, 2] += 7.0 * targets[:, :1]
+    fits = [
+        _fit(each, replace(config, audio=AudioConfig(layers=(0, 1))))
+        for each in (blobs, (changed, targets))
+    ]
+    assert torch.equal(fits[0].head.out.weight, fits[1].head.out.weight)
+    assert fits[0].head.out.weight.shape == (2, 16)
+    heard = _fit((changed, targets), replace(config, audio=AudioConfig(layers=(0, 2))))
+    assert not torch.equal(heard.head.out.weight, fits[0].head.out.weight)
+
+
+def test_fit_head_names_a_layer_that_the_encoder_lacks(
+    blobs: Blobs, config: TrainingConfig
+) -> None:
+    with pytest.raises(TrainingError, match="layer 3; encoder 'tiny-random' has 0 to 2"):
+        _fit(blobs, replace(config, audio=AudioConfig(layers=(1, 3))))

@@ -1,0 +1,205 @@
+"""The values of a configuration, in sections, and the key that they make."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
+from typing import Any
+
+from training.config.flat import flatten
+from voxdata.errors import TrainingError
+from voxdata.identity import canonical_json, digest
+
+SCHEMA = 2
+"""The number of the defaults below.
+
+A new field or section with a default changes no key and needs no new number. A changed default
+does: raise the number, and have `parse_config` fill in the former default for files of the former
+number.
+"""
+
+POOLINGS = ("mean+deviation", "mean")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AudioConfig:
+    """How what the encoder hears reaches the head.
+
+    Attributes:
+        layers: "all" (side by side), "weighted" (all, with one learned weight each), or the layers
+            to take, side by side; 0 is the input embedding.
+        pooling: What is kept of each layer over time: "mean+deviation" or "mean".
+    """
+
+    layers: str | tuple[int, ...] = "all"
+    pooling: str = "mean+deviation"
+
+    def __post_init__(self) -> None:
+        if isinstance(self.layers, str):
+            sound = self.layers in ("all", "weighted")
+        else:
+            sound = _ascend_from_zero(self.layers)
+        if not sound:
+            raise TrainingError(
+                f"training configuration: audio.layers is {self.layers!r}; "
+                'use "all", "weighted" or a list of layers in order, such as [2, 3, 4]'
+            )
+        if self.pooling not in POOLINGS:
+            raise TrainingError(
+                f"training configuration: audio.pooling is {self.pooling!r}; "
+                f"use one of {', '.join(POOLINGS)}"
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeadConfig:
+    """What classifies.
+
+    Attributes:
+        hidden_units: Width of the hidden layer; 0 makes the head linear.
+        dropout: On its input and hidden layer.
+    """
+
+    hidden_units: int = 0
+    dropout: float = 0.3
+
+    def __post_init__(self) -> None:
+        _check_not_negative("head", hidden_units=self.hidden_units)
+        _check_shares("head", dropout=self.dropout)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FitConfig:
+    """How it learns.
+
+    Attributes:
+        learning_rate: Peak of the warm-up and cosine schedule.
+        weight_decay: AdamW's, on weight matrices only.
+        warmup_share: Part of all steps spent warming up.
+        max_epochs: Upper bound, with validation.
+        fixed_epochs: Epochs when no validation is possible.
+        patience: Epochs without a better validation UAR before stopping.
+        batch_size: Clips.
+        soft_targets: Learn the share of the votes instead of the winning label alone.
+        class_weights: Weigh classes by inverse frequency.
+    """
+
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.1
+    warmup_share: float = 0.1
+    max_epochs: int = 60
+    fixed_epochs: int = 30
+    patience: int = 15
+    batch_size: int = 32
+    soft_targets: bool = True
+    class_weights: bool = True
+
+    def __post_init__(self) -> None:
+        for name in ("max_epochs", "fixed_epochs", "patience", "batch_size"):
+            if getattr(self, name) < 1:
+                raise TrainingError(f"training configuration: fit.{name} must be at least 1")
+        if self.learning_rate <= 0:
+            raise TrainingError("training configuration: fit.learning_rate must be positive")
+        _check_not_negative("fit", weight_decay=self.weight_decay)
+        _check_shares("fit", warmup_share=self.warmup_share)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateConfig:
+    """What a model must show to be promoted.
+
+    Attributes:
+        min_gain: The lower bound of its gain in UAR must be above it.
+    """
+
+    min_gain: float = 0.0
+
+    def __post_init__(self) -> None:
+        _check_not_negative("gate", min_gain=self.min_gain)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingConfig:
+    """Everything that decides a run besides its examples.
+
+    Attributes:
+        scheme: Which labels to learn, such as "emotion".
+        encoder: A name for `training.encoder.load_encoder`; it stays frozen.
+        seed: The seed of weights, order and dropout.
+    """
+
+    scheme: str
+    encoder: str = "whisper-base"
+    seed: int = 0
+    audio: AudioConfig = field(default_factory=AudioConfig)
+    head: HeadConfig = field(default_factory=HeadConfig)
+    fit: FitConfig = field(default_factory=FitConfig)
+    gate: GateConfig = field(default_factory=GateConfig)
+
+    @property
+    def key(self) -> str:
+        """The identity of the recipe: a hash over what differs from the defaults.
+
+        What the first schema could express keeps the key that it had there, a hash over all of its
+        sixteen values, so that runs which were finished under it stay finished.
+        """
+        changed = find_changes(self, TrainingConfig(scheme=""))
+        flat = flatten(plain_values(self), changed)
+        if flat is not None:
+            return digest(canonical_json(flat))
+        return digest(canonical_json({"schema": SCHEMA, **changed}))
+
+
+def plain_values(section: Any) -> dict[str, Any]:
+    """A section as values that JSON and TOML have: tables, lists, texts, numbers, booleans."""
+    values: dict[str, Any] = {}
+    for each in fields(section):
+        value = getattr(section, each.name)
+        if is_dataclass(value):
+            value = plain_values(value)
+        elif isinstance(value, tuple):
+            value = list(value)
+        values[each.name] = value
+    return values
+
+
+def find_changes(section: Any, default: Any) -> dict[str, Any]:
+    """What of a section differs from another of its kind, as plain values; equal parts are left
+    out.
+    """
+    return _find_changes(plain_values(section), plain_values(default))
+
+
+def _find_changes(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    changed: dict[str, Any] = {}
+    for name, value in values.items():
+        if value == defaults[name]:
+            continue
+        if isinstance(value, Mapping):
+            value = _find_changes(value, defaults[name])
+        changed[name] = value
+    return changed
+
+
+def _ascend_from_zero(layers: tuple[int, ...]) -> bool:
+    """Whether there are layers, none before the embedding, and each once and in order."""
+    if not layers or layers[0] < 0:
+        return False
+    in_order = sorted(set(layers))
+    return list(layers) == in_order
+
+
+def _check_not_negative(section: str, **values: float) -> None:
+    for name, value in values.items():
+        if not value >= 0:
+            raise TrainingError(
+                f"training configuration: {section}.{name} is {value}; it must not be negative"
+            )
+
+
+def _check_shares(section: str, **values: float) -> None:
+    for name, value in values.items():
+        if not 0 <= value < 1:
+            raise TrainingError(
+                f"training configuration: {section}.{name} is {value}; it must be in [0, 1)"
+            )
