@@ -136,7 +136,11 @@ def build_labeler(workspace: Workspace, spec: LabelerSpec) -> Labeler:
         return build_cold_start(workspace, spec.scheme)
     from training.labeler import TrainedLabeler
 
-    return TrainedLabeler(Path(spec.checkpoint), cache_dir=workspace.secrets.cache_dir)
+    return TrainedLabeler(
+        Path(spec.checkpoint),
+        cache_dir=workspace.secrets.cache_dir,
+        compute=workspace.settings.training.compute,
+    )
 
 
 def build_labelers(workspace: Workspace) -> dict[str, Labeler]:

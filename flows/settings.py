@@ -15,6 +15,7 @@ from cronsim import CronSim, CronSimError
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from annotation.wording import Language
+from training.compute import ON_CPU, Compute
 from voxdata.consent import Policy
 from voxdata.counted import counted
 from voxdata.dataset import Split
@@ -243,13 +244,33 @@ class LineageSettings(_Table):
 
 
 class TrainingSettings(_Table):
-    """[training]: `recipe` replaces single values of the recipe in training/config/recipes."""
+    """[training]: `recipe` replaces single values of the recipe in training/config/recipes.
+
+    Where a model computes is no part of the recipe: nothing is trained again for it.
+    """
 
     schemes: tuple[str, ...] = ("intent", "emotion")
     min_gain: float = 0.0
     min_examples: int = Field(default=5, ge=1)
     min_voices: int = Field(default=2, ge=1)
     recipe: Mapping[str, Any] = {}
+    device: str = ON_CPU.device
+    precision: str = ON_CPU.precision
+    threads: int = ON_CPU.threads
+    timeout_minutes: float = Field(default=0.0, ge=0, le=1_000_000)
+
+    @model_validator(mode="after")
+    def _compute_is_known(self) -> TrainingSettings:
+        try:
+            self.compute  # noqa: B018  (building it checks it)
+        except ConfigError as error:
+            raise ValueError(str(error)) from error
+        return self
+
+    @property
+    def compute(self) -> Compute:
+        """As the trainer's value."""
+        return Compute(device=self.device, precision=self.precision, threads=self.threads)
 
 
 class ServiceSettings(_Table):

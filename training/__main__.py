@@ -1,7 +1,7 @@
 """One training run as a process of its own.
 
 python -m training --config FILE.toml --manifest FILE.jsonl --incumbent FILE.jsonl --output DIR
-                   [--cache DIR] [--device cpu]
+                   [--cache DIR] [--device cpu] [--precision fp32] [--threads 0]
 """
 
 from __future__ import annotations
@@ -12,11 +12,13 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from training.compute import ON_CPU, Compute
 from training.config import read_config
+from training.launcher import WRONG_USAGE
 from training.result import TrainingResult
 from training.run import read_incumbent, run_training, write_outcome
 from voxdata.durable import remove, writing
-from voxdata.errors import ManifestError, TrainingError, VoxdataError
+from voxdata.errors import ConfigError, ManifestError, TrainingError, VoxdataError
 from voxdata.machine import EXIT_CODE, find_fault
 from voxdata.manifest import read_manifest
 from voxdata.visible import visible
@@ -27,11 +29,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Returns:
         0 done, 1 the run could not be done (the reason is on stderr), `voxdata.machine.EXIT_CODE`
-        when this machine is to blame. Wrong usage exits with 2.
+        when this machine is to blame. Wrong usage, such as a device that is not there, is 2.
     """
     chosen = _parse(arguments)
     try:
         result = _run(chosen)
+    except ConfigError as error:
+        _say(f"error: {error}")
+        return WRONG_USAGE
     except (VoxdataError, OSError, MemoryError, RuntimeError) as error:
         fault = find_fault(error)
         if fault is None and not isinstance(error, TrainingError | ManifestError | OSError):
@@ -81,13 +86,29 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--device",
-        default="cpu",
-        help="torch device of the encoder (default: cpu)",
+        default=ON_CPU.device,
+        help="where the models run: cpu, cuda, cuda:1 or mps (default: cpu)",
+    )
+    parser.add_argument(
+        "--precision",
+        default=ON_CPU.precision,
+        help="in which numbers the encoder multiplies: fp32, bf16 or fp16 (default: fp32)",
+    )
+    parser.add_argument(
+        "--threads",
+        type=int,
+        default=ON_CPU.threads,
+        help="threads on the CPU (default: 0, torch's choice)",
     )
     return parser.parse_args(arguments)
 
 
 def _run(chosen: argparse.Namespace) -> TrainingResult:
+    compute = Compute(
+        device=chosen.device,
+        precision=chosen.precision,
+        threads=chosen.threads,
+    )
     config = read_config(chosen.config)
     manifest = read_manifest(chosen.manifest)
     incumbent = read_incumbent(chosen.incumbent)
@@ -99,7 +120,7 @@ def _run(chosen: argparse.Namespace) -> TrainingResult:
         manifest,
         incumbent,
         cache_dir=chosen.cache or chosen.output / "features",
-        device=chosen.device,
+        compute=compute,
         say=_say,
     )
     write_outcome(chosen.output, outcome)

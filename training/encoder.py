@@ -25,7 +25,9 @@ from transformers import (
 from transformers.audio_utils import mel_filter_bank
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
+from training.compute import ON_CPU, Compute
 from training.ct2 import read_ct2, whisper_encoder_state
+from training.device import mixed_precision, open_device
 from voxdata.errors import TrainingError
 from voxdata.ports import MODEL_RATE_HZ, Samples
 
@@ -59,6 +61,10 @@ class Encoder(Protocol):
         """SHA-256 over the weights."""
 
     @property
+    def arithmetic(self) -> str:
+        """The class of its device and its precision; see `Compute.arithmetic`."""
+
+    @property
     def frame_rate_hz(self) -> float:
         """Hidden states per second."""
 
@@ -74,26 +80,27 @@ class Encoder(Protocol):
         """
 
 
-def load_encoder(name: str, *, device: str = "cpu", cache_dir: Path | None = None) -> Encoder:
+def load_encoder(name: str, *, compute: Compute = ON_CPU, cache_dir: Path | None = None) -> Encoder:
     """Load an encoder.
 
     Args:
         name: "whisper-base" (99 languages), "whisper-tiny.en", "tiny-random" and
             "tiny-random-wav2vec2" (untrained, for tests), or any Whisper, wav2vec2, HuBERT or WavLM
             checkpoint by folder or hub name.
-        device: A torch device.
+        compute: Where it runs.
         cache_dir: Where hub downloads go; None: the library's own place.
 
     Raises:
         TrainingError: Unknown, not installed, or not a speech encoder.
+        ConfigError: This machine has no such device.
     """
     if name == "tiny-random":
-        return _Whisper(name, _tiny_whisper(), device=device)
+        return _Whisper(name, _tiny_whisper(), compute=compute)
     if name == "tiny-random-wav2vec2":
-        return _Waveform(name, _tiny_wav2vec2(), normalise=True, device=device)
+        return _Waveform(name, _tiny_wav2vec2(), normalise=True, compute=compute)
     if name in PACKAGED:
-        return _Whisper(name, _packaged_whisper(name), device=device)
-    return _load_checkpoint(name, device=device, cache_dir=cache_dir)
+        return _Whisper(name, _packaged_whisper(name), compute=compute)
+    return _load_checkpoint(name, compute=compute, cache_dir=cache_dir)
 
 
 def _tiny_whisper() -> WhisperEncoder:
@@ -153,11 +160,11 @@ def _read_packaged(name: str, package: str, file: str) -> bytes:
     return (Path(spec.submodule_search_locations[0]) / file).read_bytes()
 
 
-def _load_checkpoint(name: str, *, device: str, cache_dir: Path | None) -> Encoder:
+def _load_checkpoint(name: str, *, compute: Compute, cache_dir: Path | None) -> Encoder:
     try:
         model: Any = AutoModel.from_pretrained(name, cache_dir=cache_dir)
         if model.config.model_type == "whisper":
-            return _Whisper(name, model.get_encoder(), device=device)
+            return _Whisper(name, model.get_encoder(), compute=compute)
         extractor: Any = AutoFeatureExtractor.from_pretrained(  # type: ignore[no-untyped-call]
             name, cache_dir=cache_dir
         )
@@ -171,7 +178,7 @@ def _load_checkpoint(name: str, *, device: str, cache_dir: Path | None) -> Encod
             f"encoder {name!r} is a {model.config.model_type} model, not one that reads waveforms"
         )
     normalise = bool(getattr(extractor, "do_normalize", True))
-    return _Waveform(name, model, normalise=normalise, device=device)
+    return _Waveform(name, model, normalise=normalise, compute=compute)
 
 
 def weights_revision(model: torch.nn.Module) -> str:
@@ -203,9 +210,12 @@ class _Whisper:
 
     frame_rate_hz = 50.0
 
-    def __init__(self, name: str, model: WhisperEncoder, *, device: str) -> None:
+    def __init__(self, name: str, model: WhisperEncoder, *, compute: Compute) -> None:
         self.name = name
         self.revision = weights_revision(model)
+        self.arithmetic = compute.arithmetic
+        self._compute = compute
+        device = open_device(compute)
         loaded: Any = model
         self._model = loaded.eval().to(device)
         self._device = device
@@ -247,8 +257,13 @@ class _Whisper:
 
     @torch.inference_mode()
     def _run(self, samples: Samples) -> list[torch.Tensor]:
+        log_mel = self.log_mel(samples)
+        with mixed_precision(self._compute):
+            states = self._layers(log_mel[None])
+        return [state[0].float() for state in states]
+
+    def _layers(self, batch: torch.Tensor) -> list[torch.Tensor]:
         model = self._model
-        batch = self.log_mel(samples)[None]
         batch = gelu(model.conv1(batch))
         batch = gelu(model.conv2(batch))
         hidden = batch.transpose(1, 2)
@@ -258,19 +273,21 @@ class _Whisper:
             out = layer(states[-1], None)
             states.append(out[0] if isinstance(out, tuple) else out)
         states[-1] = model.layer_norm(states[-1])
-        return [state[0].float() for state in states]
+        return states
 
 
 class _Waveform:
     """wav2vec2 and its relatives."""
 
-    def __init__(self, name: str, model: Any, *, normalise: bool, device: str) -> None:
+    def __init__(self, name: str, model: Any, *, normalise: bool, compute: Compute) -> None:
         self.name = name
         self.revision = weights_revision(model)
         self.frame_rate_hz = MODEL_RATE_HZ / float(np.prod(model.config.conv_stride))
-        self._model = model.eval().to(device)
+        self.arithmetic = compute.arithmetic
+        self._compute = compute
+        self._device = open_device(compute)
+        self._model = model.eval().to(self._device)
         self._normalise = normalise
-        self._device = device
 
     def hidden_states(self, samples: Samples) -> list[torch.Tensor]:
         """See `Encoder.hidden_states`."""
@@ -282,5 +299,6 @@ class _Waveform:
             deviation = np.sqrt(samples.var() + 1e-7)
             samples = (samples - samples.mean()) / deviation
         waveform = torch.from_numpy(np.ascontiguousarray(samples)).to(self._device)
-        out = self._model(waveform[None], output_hidden_states=True)
+        with mixed_precision(self._compute):
+            out = self._model(waveform[None], output_hidden_states=True)
         return [state[0].float() for state in out.hidden_states]

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from training.compute import ON_CPU
 from training.encoder import Encoder
 from training.feature_files import PADDING_POLICY, feature_file
 from voxdata.audio_digest import AudioGuard
@@ -137,6 +138,8 @@ def cached_file(
     parts = [encoder.name, encoder.revision, PADDING_POLICY]
     if pooling != MEAN_AND_DEVIATION:
         parts.append(pooling)
+    if encoder.arithmetic != ON_CPU.arithmetic:
+        parts.append(encoder.arithmetic)
     folder = digest(*parts)
     return cache_dir / folder / feature_file(utterance_id)
 

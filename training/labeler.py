@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from training.checkpoint import load_checkpoint
+from training.compute import ON_CPU, Compute
 from training.encoder import Encoder, load_encoder
 from training.feature_files import PADDING_POLICY
 from training.features import pool_clip
@@ -24,14 +25,14 @@ class TrainedLabeler:
     Args:
         checkpoint_dir: What `python -m training` wrote to `output/checkpoint`.
         cache_dir: Where hub downloads of the encoder go.
-        device: A torch device for the encoder.
+        compute: Where the encoder runs; the head runs on the CPU.
 
     Raises:
         TrainingError: The checkpoint is missing, damaged, or made under another padding policy.
     """
 
     def __init__(
-        self, checkpoint_dir: Path, *, cache_dir: Path | None = None, device: str = "cpu"
+        self, checkpoint_dir: Path, *, cache_dir: Path | None = None, compute: Compute = ON_CPU
     ) -> None:
         self._checkpoint, self._model = load_checkpoint(checkpoint_dir)
         if self._checkpoint.padding_policy != PADDING_POLICY:
@@ -41,7 +42,7 @@ class TrainedLabeler:
                 f"this release uses {PADDING_POLICY}; train again"
             )
         self._cache_dir = cache_dir
-        self._device = device
+        self._compute = compute
         self._encoder: Encoder | None = None
 
     @property
@@ -59,6 +60,7 @@ class TrainedLabeler:
 
         Raises:
             TrainingError: The encoder's weights are not those the head was trained on.
+            ConfigError: This machine has no such device.
         """
         if not clips:
             return []
@@ -71,7 +73,7 @@ class TrainedLabeler:
     def _load(self) -> Encoder:
         if self._encoder is None:
             name = self._checkpoint.config.encoder
-            encoder = load_encoder(name, device=self._device, cache_dir=self._cache_dir)
+            encoder = load_encoder(name, compute=self._compute, cache_dir=self._cache_dir)
             if encoder.revision != self._checkpoint.encoder_revision:
                 raise TrainingError(
                     f"encoder {name!r} has other weights than the head was trained on; "

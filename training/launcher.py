@@ -7,13 +7,26 @@ import subprocess
 import sys
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from math import inf
 from pathlib import Path
+from signal import SIGKILL
+from threading import TIMEOUT_MAX, Timer
+from time import monotonic
 
-from voxdata.errors import MachineError, ShortageError, TrainingError
+from training.compute import ON_CPU, Compute
+from voxdata.errors import (
+    ConfigError,
+    MachineError,
+    ShortageError,
+    TrainingError,
+    VoxdataError,
+)
 from voxdata.machine import AGAIN, EXIT_CODE, ended_from_outside
 from voxdata.ports import TrainingJob
 
 LAST_LINES = 20
+WRONG_USAGE = 2
+"""With this exit code `python -m training` says that what it was asked for cannot be meant."""
 
 
 class LocalLauncher:
@@ -22,7 +35,8 @@ class LocalLauncher:
     Args:
         cache_dir: Where features are kept between runs; None: in the job's own output.
         progress: Receives every line the run prints.
-        device: A torch device.
+        compute: Where the run computes.
+        timeout_minutes: A run that takes longer is stopped; 0 waits for any.
     """
 
     def __init__(
@@ -30,23 +44,33 @@ class LocalLauncher:
         *,
         cache_dir: Path | None = None,
         progress: Callable[[str], None] | None = None,
-        device: str = "cpu",
+        compute: Compute = ON_CPU,
+        timeout_minutes: float = 0.0,
     ) -> None:
         self._cache_dir = cache_dir
         self._progress = progress
-        self._device = device
+        self._compute = compute
+        self._timeout_s = timeout_minutes * 60 or inf
 
     def launch(self, job: TrainingJob) -> Mapping[str, object]:
         """See `TrainingLauncher.launch`."""
         command = self._command(job)
         last_lines: deque[str] = deque(maxlen=LAST_LINES)
+        began = monotonic()
         exit_code = self._run(command, last_lines)
+        if exit_code == -SIGKILL and monotonic() - began >= self._timeout_s:
+            raise TrainingError(
+                f"training took longer than {self._timeout_s / 60:g} minutes and was stopped; "
+                "raise `timeout_minutes` in [training]"
+            )
         if exit_code != 0:
             raise _explain(exit_code, list(last_lines))
         return _read_result(job.output)
 
     def _command(self, job: TrainingJob) -> list[str]:
-        command = [sys.executable, "-m", "training", "--device", self._device]
+        command = [sys.executable, "-m", "training"]
+        for name in ("device", "precision", "threads"):
+            command += [f"--{name}", str(getattr(self._compute, name))]
         for name in ("config", "manifest", "incumbent", "output"):
             command += [f"--{name}", str(getattr(job, name))]
         if self._cache_dir is not None:
@@ -64,6 +88,9 @@ class LocalLauncher:
             encoding="utf-8",
             errors="replace",
         ) as child:
+            deadline = Timer(min(self._timeout_s, TIMEOUT_MAX), child.kill)
+            deadline.daemon = True
+            deadline.start()
             try:
                 for line in child.stdout or ():
                     last_lines.append(line.rstrip("\n"))
@@ -72,14 +99,21 @@ class LocalLauncher:
             except BaseException:
                 child.kill()
                 raise
+            finally:
+                deadline.cancel()
         return child.returncode
 
 
-def _explain(exit_code: int, last_lines: Sequence[str]) -> MachineError | TrainingError:
-    """Who is to blame for a run that failed: this machine, whoever ended it, or the run."""
+def _explain(exit_code: int, last_lines: Sequence[str]) -> VoxdataError:
+    """Who is to blame for a run that failed: this machine, the settings, whoever ended it, or the
+    run.
+    """
+    last_words = last_lines[-1] if last_lines else "training stopped without a word"
+    last_words = last_words.removeprefix("error: ")
     if exit_code == EXIT_CODE:
-        last_words = last_lines[-1] if last_lines else "training stopped without a word"
-        return MachineError(last_words.removeprefix("error: "))
+        return MachineError(last_words)
+    if exit_code == WRONG_USAGE:
+        return ConfigError(last_words)
     if ended_from_outside(exit_code):
         return ShortageError(
             f"training was ended from outside (signal {-exit_code}), "

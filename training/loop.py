@@ -18,6 +18,7 @@ from training.model import Head
 from training.result import Epoch
 
 MAX_GRADIENT_NORM = 1.0
+CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,24 +76,26 @@ def fit_head(
     validation_features: Features,
     validation_targets: Floats,
     config: TrainingConfig,
+    device: torch.device = CPU,
     progress: Callable[[Epoch], None] | None = None,
 ) -> Fit:
-    """Train a head; the same inputs and seed give the same weights.
+    """Train a head; the same inputs, seed and device give the same weights.
 
     Args:
         features: (num_clips, num_layers, dim) float32.
         targets: (num_clips, num_labels); rows add up to 1.
         validation_features: As `features`, of other voices; may be empty.
         validation_targets: As `targets`.
+        device: Where it learns; it comes back on the CPU.
     """
     schedule = _plan_epochs(validation_targets, config)
-    clips = _as_tensors(features, targets)
+    clips = _as_tensors(features, targets, device)
     validation = None
     if schedule.validated:
-        validation = _as_tensors(validation_features, validation_targets)
+        validation = _as_tensors(validation_features, validation_targets, device)
 
     curves: list[Epoch] = []
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(config.seed)
         trainer = _Trainer(clips, num_epochs=schedule.num_epochs, config=config)
         best = trainer.snapshot(epoch=0, rank=(-1.0, -math.inf))
@@ -108,7 +111,7 @@ def fit_head(
 
     trainer.head.load_state_dict(best.weights)
     return Fit(
-        head=trainer.head.eval(),
+        head=trainer.head.eval().cpu(),
         curves=tuple(curves),
         best_epoch=best.epoch,
         note=schedule.note,
@@ -125,7 +128,7 @@ class _Trainer:
             dim=dim,
             num_labels=clips.targets.shape[1],
             config=config,
-        )
+        ).to(clips.features.device)
         self.head.fit_standardiser(clips.features)
         self._clips = clips
         self._batch_size = config.fit.batch_size
@@ -213,10 +216,10 @@ def _plan_epochs(validation_targets: Floats, config: TrainingConfig) -> _Schedul
     )
 
 
-def _as_tensors(features: Features, targets: Floats) -> _Clips:
+def _as_tensors(features: Features, targets: Floats, device: torch.device) -> _Clips:
     return _Clips(
-        features=torch.from_numpy(features),
-        targets=torch.from_numpy(targets.astype(np.float32)),
+        features=torch.from_numpy(features).to(device),
+        targets=torch.from_numpy(targets.astype(np.float32)).to(device),
     )
 
 
@@ -249,8 +252,8 @@ def _rank(row: Epoch) -> tuple[float, float]:
 
 
 def _uar(logits: torch.Tensor, targets: torch.Tensor) -> float:
-    gold = targets.argmax(dim=1).numpy()
-    predicted = logits.argmax(dim=1).numpy()
+    gold = targets.argmax(dim=1).cpu().numpy()
+    predicted = logits.argmax(dim=1).cpu().numpy()
     confusion = confusion_matrix(gold, predicted, num_labels=targets.shape[1])
     return float(average_recall(confusion))
 

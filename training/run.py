@@ -13,9 +13,12 @@ from pathlib import Path
 from time import monotonic
 
 import numpy as np
+import torch
 
 from training.checkpoint import Checkpoint, save_checkpoint
+from training.compute import ON_CPU, Compute
 from training.config import TrainingConfig, encode_config
+from training.device import open_device
 from training.encoder import Encoder, load_encoder
 from training.feature_files import PADDING_POLICY
 from training.features import FeatureSet, load_features
@@ -106,7 +109,7 @@ def run_training(
     incumbent: Mapping[str, Distribution],
     *,
     cache_dir: Path,
-    device: str = "cpu",
+    compute: Compute = ON_CPU,
     encoder: Encoder | None = None,
     say: Say | None = None,
 ) -> Outcome:
@@ -115,20 +118,22 @@ def run_training(
     Args:
         incumbent: The answers of the model to beat for every test example.
         cache_dir: Folder of cached features.
+        compute: Where the encoder runs, unless it is loaded, and the head learns.
         encoder: Already loaded; None: `config.encoder`.
 
     Raises:
         TrainingError: Unknown scheme, leaking split, too few labels, missing audio or missing
             answers.
+        ConfigError: This machine has no such device.
     """
     tell = say or _say_nothing
     lesson = _prepare(config, manifest, incumbent)
     watch = _Stopwatch()
-    encoder = encoder or load_encoder(config.encoder, device=device)
+    encoder = encoder or load_encoder(config.encoder, compute=compute)
     watch.lap("load")
     features = _encode_parts(lesson, encoder, cache_dir=cache_dir, say=tell)
     watch.lap("features")
-    fit = _fit(lesson, features, say=tell)
+    fit = _fit(lesson, features, device=open_device(compute), say=tell)
     watch.lap("train")
     answers = predict(fit.head, features[Split.TEST].values)
     verdict = _judge(lesson, answers)
@@ -290,7 +295,9 @@ def _say_of(split: Split, say: Say) -> Say:
     return say_with_split
 
 
-def _fit(lesson: _Lesson, features: Mapping[Split, FeatureSet], *, say: Say) -> Fit:
+def _fit(
+    lesson: _Lesson, features: Mapping[Split, FeatureSet], *, device: torch.device, say: Say
+) -> Fit:
     def say_epoch(row: Epoch) -> None:
         validation = ""
         if row.validation_uar is not None:
@@ -303,6 +310,7 @@ def _fit(lesson: _Lesson, features: Mapping[Split, FeatureSet], *, say: Say) -> 
         validation_features=features[Split.VALIDATION].values,
         validation_targets=_targets(lesson, Split.VALIDATION),
         config=lesson.config,
+        device=device,
         progress=say_epoch,
     )
 

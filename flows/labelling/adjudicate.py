@@ -111,7 +111,7 @@ def find_doubts(
                 "wrong ones takes 10"
             )
         features = load_features(
-            load_encoder(recipe.encoder),
+            load_encoder(recipe.encoder, compute=workspace.settings.training.compute),
             examples,
             audio_root=workspace.audio_dir,
             cache_dir=workspace.models_dir / "features",

@@ -202,7 +202,8 @@ def _load_encoder(workspace: Workspace) -> Encoder:
 
     training = workspace.settings.training
     scheme = (*training.schemes, workspace.schemes[0].name)[0]
-    return load_encoder(load_recipe(scheme, overrides=training.recipe).encoder)
+    recipe = load_recipe(scheme, overrides=training.recipe)
+    return load_encoder(recipe.encoder, compute=training.compute)
 
 
 def _list_uncached(

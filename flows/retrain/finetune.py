@@ -317,7 +317,13 @@ def _launch(
     answers = answer_examples(workspace, lesson.incumbent, tested, guard)
     _write_answers(job.incumbent, answers)
     write_config(job.config, lesson.config)
-    launcher = LocalLauncher(cache_dir=workspace.models_dir, progress=say)
+    settings = workspace.settings.training
+    launcher = LocalLauncher(
+        cache_dir=workspace.models_dir,
+        progress=say,
+        compute=settings.compute,
+        timeout_minutes=settings.timeout_minutes,
+    )
     return decode_result(launcher.launch(job), origin=str(output / "result.json"))
 
 

@@ -197,3 +197,16 @@ def test_screen_shows_the_title_in_the_annotators_language() -> None:
     assert "Want?" not in build_config([scheme], language="zh")
     assert "Want?" in build_config([scheme], language="en")
     assert "要什么？" in build_instructions([scheme], guidelines="", language="zh")
+
+
+def test_parse_settings_names_a_device_that_nobody_has() -> None:
+    with pytest.raises(ConfigError, match=r"x: 1 setting is wrong:\n  training: .*device 'gpu'"):
+        parse_settings(MINIMAL + 'device = "gpu"\n', origin="x")
+    with pytest.raises(ConfigError, match=r"training: .*precision 'int8'"):
+        parse_settings(MINIMAL + 'precision = "int8"\n', origin="x")
+
+
+def test_parse_settings_keeps_where_training_computes() -> None:
+    text = MINIMAL + 'device = "cuda:1"\nprecision = "bf16"\nthreads = 3\n'
+    compute = parse_settings(text, origin="x").training.compute
+    assert (compute.device, compute.precision, compute.threads) == ("cuda:1", "bf16", 3)

@@ -13,13 +13,14 @@ import pytest
 
 from tests.training.conftest import make_manifest
 from training.checkpoint import load_checkpoint, save_checkpoint
+from training.compute import Compute
 from training.config import TrainingConfig
 from training.labeler import TrainedLabeler
 from training.launcher import LocalLauncher
 from training.run import run_training, write_outcome
 from voxdata.canonical import read_clip
 from voxdata.dataset import Split
-from voxdata.errors import MachineError, ShortageError, TrainingError
+from voxdata.errors import ConfigError, MachineError, ShortageError, TrainingError
 from voxdata.manifest import Manifest, select
 from voxdata.ports import Clip, TrainingJob
 from voxdata.sound import ArraySound
@@ -234,6 +235,36 @@ class TestLocalLauncher(LauncherContract):
     @pytest.fixture
     def launcher(self, tmp_path: Path) -> LocalLauncher:
         return LocalLauncher(cache_dir=tmp_path / "cache")
+
+
+@pytest.mark.slow
+def test_launch_says_a_missing_device_is_a_setting_and_no_failed_training(
+    tmp_path: Path, job: TrainingJob
+) -> None:
+    launcher = LocalLauncher(cache_dir=tmp_path / "cache", compute=Compute(device="cuda:97"))
+    with pytest.raises(ConfigError, match=r"^device 'cuda:97' is not there: .*\[training\]"):
+        launcher.launch(job)
+    assert not (job.output / "result.json").exists()
+
+
+@pytest.mark.slow
+def test_launch_hands_on_precision_and_threads(tmp_path: Path, job: TrainingJob) -> None:
+    plain = LocalLauncher(cache_dir=tmp_path / "cache").launch(job)
+    rough = LocalLauncher(
+        cache_dir=tmp_path / "cache",
+        compute=Compute(precision="bf16", threads=1),
+    ).launch(job)
+    assert rough["config"] == plain["config"]
+    again = [result["seconds"]["audio_encoded"] for result in (plain, rough)]
+    assert again[0] == again[1] > 0, "features of another precision are not those in the cache"
+    assert rough["curves"] != plain["curves"]
+
+
+@pytest.mark.slow
+def test_launch_stops_what_takes_too_long(tmp_path: Path, job: TrainingJob) -> None:
+    launcher = LocalLauncher(cache_dir=tmp_path / "cache", timeout_minutes=0.5 / 60)
+    with pytest.raises(TrainingError, match=r"longer than 0\.00833333 minutes and was stopped"):
+        launcher.launch(job)
 
 
 class TestFakeLauncher(LauncherContract):
