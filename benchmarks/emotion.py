@@ -13,42 +13,15 @@ import numpy as np
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
-from transformers.audio_utils import mel_filter_bank
 
 from benchmarks.speech_corpus import OUT, find_corpus, load_corpus, run_folds
 from training.config import load_recipe
-from training.metrics import Floats, score
+from training.judge.acoustics import acoustic_statistics
+from training.metrics import score
 from voxdata.canonical import read_clip
-from voxdata.ports import Samples
 
 TARGET = 0.5
 NUM_FOLDS = 4
-
-
-def acoustic_statistics(samples: Samples) -> Floats:
-    """Mean, deviation, 10th and 90th percentile of 20 MFCCs, energy, zero crossings, centroid,
-    pitch and voicing, and their deltas.
-    """
-    padded = np.pad(samples.astype(float), (0, max(0, 640 - len(samples))))
-    frames = np.lib.stride_tricks.sliding_window_view(padded, 640)[::160] * np.hanning(640)
-    power = np.abs(np.fft.rfft(frames, 1024)) ** 2
-    mel = np.log(power @ mel_filter_bank(513, 40, 0.0, 8000.0, 16_000) + 1e-10)
-    grid = np.pi / 40 * (np.arange(40) + 0.5)
-    mfcc = mel @ np.cos(np.outer(grid, np.arange(20)))
-    correlation = np.fft.irfft(np.abs(np.fft.rfft(frames, 2048)) ** 2)[:, :400]
-    lags = correlation[:, 40:267] / (correlation[:, :1] + 1e-9)
-    voicing = lags.max(axis=1)
-    pitch = np.log(16_000 / (40 + lags.argmax(axis=1)))
-    centroid = (power @ np.linspace(0, 8000, 513)) / (power.sum(axis=1) + 1e-9)
-    crossings = (np.diff(np.sign(frames), axis=1) != 0).mean(axis=1)
-    tracks = np.column_stack(
-        [mfcc, np.log((frames**2).mean(axis=1) + 1e-10), crossings, centroid, pitch, voicing]
-    )
-    tracks = np.hstack(
-        [tracks, np.gradient(tracks, axis=0) if len(tracks) > 1 else np.zeros_like(tracks)]
-    )
-    low, high = np.percentile(tracks, [10, 90], axis=0)
-    return np.concatenate([tracks.mean(axis=0), tracks.std(axis=0), low, high])
 
 
 def main() -> int:

@@ -86,7 +86,6 @@ def judge_lot(lot: Lot) -> Verdict:
         after=lot.after,
         voices=lot.voices,
         labels=LABELS,
-        min_gain=0.0,
     )
 
 

@@ -94,7 +94,7 @@ def load_features(
         path = cached_file(encoder, cache_dir, example.utterance_id, pooling=pooling)
         row = _read(path)
         if row is None:
-            samples = _read_samples(example, audio_root, guard)
+            samples = read_samples(example, audio_root, guard)
             row = pool_clip(encoder, samples, pooling=pooling)
             _write(path, row)
             computed_seconds += len(samples) / MODEL_RATE_HZ
@@ -113,7 +113,12 @@ def load_features(
     )
 
 
-def _read_samples(example: Example, audio_root: Path, guard: AudioGuard) -> Samples:
+def read_samples(example: Example, audio_root: Path, guard: AudioGuard) -> Samples:
+    """The samples of an example, at 16 kHz.
+
+    Raises:
+        TrainingError: They cannot be had.
+    """
     path = audio_root / example.audio_file
     try:
         expected = guard.admit(path, example.recording_id)

@@ -44,7 +44,7 @@ def models(
     as_json: Json = False,
 ) -> None:
     """List training runs with their figures before and after, and which model is in use."""
-    from flows.pages.views import model_rows, promotion_row
+    from flows.pages.views import judged_row, model_rows, promotion_row
     from warehouse.promotions import list_promotions
     from warehouse.runs import list_training_runs
 
@@ -56,9 +56,12 @@ def models(
         history = [promotion_row(decision) for decision in decisions]
         show_result("promotions", history, as_json=as_json, then="no model was promoted so far")
         return
+    rows = model_rows(runs, decisions)
+    if as_json:
+        rows = [{**row, **judged_row(run)} for row, run in zip(rows, runs, strict=True)]
     show_result(
         "models",
-        model_rows(runs, decisions),
+        rows,
         as_json=as_json,
         then=(
             "`voxdata train TASK --version VERSION` trains one, "

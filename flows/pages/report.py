@@ -17,10 +17,19 @@ from flows.pages import report_figures as figures
 from flows.pages.page import picture, render_page
 from flows.pages.report_content import MAX_RECORDINGS, ReportContent, read_content
 from flows.pages.shown import shown_duration
-from flows.pages.views import model_rows, promotion_row, remark_row, show_score, version_row
+from flows.pages.views import (
+    baseline_rows,
+    check_rows,
+    model_rows,
+    promotion_row,
+    remark_row,
+    show_score,
+    version_row,
+)
 from flows.retrain.results import result_of, verdict_of
 from flows.say import tell
 from flows.workspace import Workspace
+from training.judge.calibration import Calibration
 from training.judge.paired import Difference
 from training.judge.verdict import Verdict
 from training.metrics import Interval, Scores
@@ -248,6 +257,9 @@ def _run_view(run: TrainingRun, number: int) -> dict[str, Any]:
         "before": show_score(verdict.before),
         "after": show_score(verdict.after),
         "gain": _show_gain(verdict.difference),
+        "checks": check_rows(verdict),
+        "baselines": baseline_rows(verdict),
+        "calibration": _show_calibration(verdict.calibration),
         "scores": _plot_scores(verdict, number),
         "curves": _plot_curves(result, number),
         "confusions": _plot_confusions(result, number),
@@ -265,6 +277,9 @@ NO_RESULT: Mapping[str, Any] = {
     "before": "",
     "after": "",
     "gain": "",
+    "checks": [],
+    "baselines": [],
+    "calibration": "",
     "scores": "",
     "curves": "",
     "confusions": "",
@@ -290,6 +305,16 @@ def _show_gain(difference: Difference | None) -> str:
     if interval is None:
         return f"{difference.uar:+.3f}"
     return f"{difference.uar:+.3f} [{interval.low:+.3f}, {interval.high:+.3f}]"
+
+
+def _show_calibration(calibration: Calibration | None) -> str:
+    if calibration is None:
+        return ""
+    return (
+        f"Expected calibration error {calibration.ece:.3f}; {calibration.scaled_ece:.3f} with the "
+        f"temperature {calibration.temperature:.2f}, fitted on "
+        f"{counted(calibration.num_clips, 'validation clip')}"
+    )
 
 
 def _plot_scores(verdict: Verdict, number: int) -> str:

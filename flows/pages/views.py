@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 
 from duckdb import DuckDBPyConnection
 
 from flows.retrain.results import verdict_of
-from training.metrics import Scores
+from training.judge.verdict import Verdict
+from training.metrics import Interval, Scores
+from training.result import encode_evidence
 from voxdata.diff import VersionDiff
 from warehouse.duplicates import duplicate_groups
 from warehouse.ledger import LedgerRow
@@ -48,6 +51,60 @@ def run_row(run: TrainingRun) -> dict[str, object]:
         "why": run.reason,
         "seconds": round(run.seconds, 1),
     }
+
+
+def judged_row(run: TrainingRun) -> dict[str, object]:
+    """What programs get of a training run besides its row: all that the judge looked at, as
+    values of JSON.
+
+    Raises:
+        TrainingError: Its stored result is malformed.
+    """
+    verdict = verdict_of(run)
+    if verdict is None:
+        return {}
+    row = encode_evidence(verdict)
+    row["checks"] = [{**asdict(check), "passed": check.passed} for check in verdict.decision.checks]
+    return row
+
+
+def baseline_rows(verdict: Verdict) -> list[dict[str, object]]:
+    """The scores that stand beside a model's, one in a row."""
+    rows: list[dict[str, object]] = []
+    for baseline in verdict.baselines:
+        rows.append(
+            {
+                "beside it": baseline.name,
+                "UAR": _show_figure(baseline.uar, baseline.uar_interval),
+                "macro-F1": "" if baseline.macro_f1 is None else f"{baseline.macro_f1:.3f}",
+                "clips": baseline.num_clips or "",
+                "note": baseline.note,
+            }
+        )
+    return rows
+
+
+def check_rows(verdict: Verdict) -> list[dict[str, object]]:
+    """What the judge looked at, one check in a row."""
+    rows: list[dict[str, object]] = []
+    for check in verdict.decision.checks:
+        rows.append(
+            {
+                "check": check.name,
+                "found": "" if check.value is None else f"{check.value:.3f}",
+                "limit": f"{check.limit:.3f}",
+                "passed": "yes" if check.passed else "no",
+            }
+        )
+    return rows
+
+
+def _show_figure(value: float | None, interval: Interval | None) -> str:
+    if value is None:
+        return ""
+    if interval is None:
+        return f"{value:.3f}"
+    return f"{value:.3f} [{interval.low:.3f}, {interval.high:.3f}]"
 
 
 def model_rows(
@@ -96,10 +153,7 @@ def show_score(scores: Scores | None) -> str:
     """ "0.710 [0.600, 0.800]", or "" when there is no figure."""
     if scores is None:
         return ""
-    interval = scores.uar_interval
-    if interval is None:
-        return f"{scores.uar:.3f}"
-    return f"{scores.uar:.3f} [{interval.low:.3f}, {interval.high:.3f}]"
+    return _show_figure(scores.uar, scores.uar_interval)
 
 
 def diff_rows(diff: VersionDiff) -> list[dict[str, object]]:

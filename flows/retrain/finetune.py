@@ -15,7 +15,7 @@ from typing import Literal
 from duckdb import DuckDBPyConnection
 from prefect import flow
 
-from flows.models import build_labelers
+from flows.models import build_cold_start, build_labelers
 from flows.quiet_exit import quiet_child
 from flows.retrain.late import MEANWHILE, forgotten_meanwhile, throw_away, throw_away_if_forgotten
 from flows.retrain.lineage_events import emit_training
@@ -85,7 +85,17 @@ def _utterance(example: Example) -> Utterance:
 def training_config(workspace: Workspace, scheme: str) -> TrainingConfig:
     """The recipe of a scheme with the overrides of voxdata.toml."""
     settings = workspace.settings.training
-    return load_recipe(scheme, overrides={**settings.recipe, "min_gain": settings.min_gain})
+    rules = {
+        "max_group_loss": settings.max_group_loss,
+        "max_ece_rise": settings.max_ece_rise,
+    }
+    in_recipe = settings.recipe.get("gate", {})
+    overrides = {
+        **settings.recipe,
+        "min_gain": settings.min_gain,
+        "gate": {**in_recipe, **rules} if isinstance(in_recipe, Mapping) else in_recipe,
+    }
+    return load_recipe(scheme, overrides=overrides)
 
 
 @step("train")
@@ -315,7 +325,11 @@ def _launch(
         )
     tested = [example for example in lesson.examples if example.split is Split.TEST]
     answers = answer_examples(workspace, lesson.incumbent, tested, guard)
-    _write_answers(job.incumbent, answers)
+    cold_start = answers
+    if not lesson.incumbent.model.weak:
+        starter = build_cold_start(workspace, lesson.config.scheme)
+        cold_start = answer_examples(workspace, starter, tested, guard)
+    _write_answers(job.incumbent, answers, cold_start)
     write_config(job.config, lesson.config)
     settings = workspace.settings.training
     launcher = LocalLauncher(
@@ -327,11 +341,21 @@ def _launch(
     return decode_result(launcher.launch(job), origin=str(output / "result.json"))
 
 
-def _write_answers(path: Path, answers: Mapping[str, Mapping[str, float]]) -> None:
-    """Write the answers of the model to beat as `python -m training` reads them."""
+def _write_answers(
+    path: Path,
+    answers: Mapping[str, Mapping[str, float]],
+    cold_start: Mapping[str, Mapping[str, float]],
+) -> None:
+    """Write the answers of the model to beat, and of the cold start, as `python -m training` reads
+    them.
+    """
     lines: list[str] = []
     for utterance_id, distribution in sorted(answers.items()):
-        row = {"utterance_id": utterance_id, "distribution": distribution}
+        row = {
+            "utterance_id": utterance_id,
+            "distribution": distribution,
+            "cold_start": cold_start[utterance_id],
+        }
         lines.append(json.dumps(row, ensure_ascii=False) + "\n")
     write_file(path, "".join(lines).encode())
 

@@ -82,7 +82,7 @@ def test_write_outcome_leaves_the_file_that_the_first_release_wrote(
     text = (tmp_path / "out" / "result.json").read_text(encoding="utf-8")
     row = json.loads(text)
     assert text == json.dumps(row, ensure_ascii=False, indent=2) + "\n"
-    assert list(row) == KEYS
+    assert list(row) == [*KEYS, "baselines", "calibration"]
     assert list(row["after"]) == [
         "num_clips",
         "num_voices",

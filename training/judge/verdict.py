@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from training.judge.gate import Decision, decide
+from training.judge.baselines import Baseline
+from training.judge.calibration import Calibration
+from training.judge.gate import Decision, Rules, decide
+from training.judge.groups import GroupChange, compare_groups
 from training.judge.paired import Difference, paired_difference
 from training.metrics import Floats, Ints, Scores, score
 from voxdata.counted import counted
@@ -25,6 +28,9 @@ class Verdict:
         decision: Whether the new model takes over.
         small_sample: The test set is too small for a measurement.
         warning: Says so with its size; "" when it is large enough.
+        groups: What changed for each group of test clips, worst first.
+        baselines: What simpler things, and people, score on the same clips.
+        calibration: Of the new model; None without validation clips.
     """
 
     before: Scores | None
@@ -33,6 +39,9 @@ class Verdict:
     decision: Decision
     small_sample: bool
     warning: str
+    groups: tuple[GroupChange, ...] = ()
+    baselines: tuple[Baseline, ...] = ()
+    calibration: Calibration | None = None
 
 
 def reach_verdict(
@@ -42,7 +51,8 @@ def reach_verdict(
     after: Floats,
     voices: Sequence[str],
     labels: Sequence[str],
-    min_gain: float,
+    languages: Sequence[str] = (),
+    rules: Rules | None = None,
 ) -> Verdict:
     """Score both models on the test set, and decide.
 
@@ -51,21 +61,30 @@ def reach_verdict(
         before: (num_clips, num_labels) probabilities of the model to beat.
         after: As `before`, of the new model.
         voices: The speaker of each clip.
+        languages: Of each clip; empty when nobody knows.
     """
     scores_before = scores_after = difference = None
+    groups: tuple[GroupChange, ...] = ()
     if len(gold):
         scores_before = score(gold, before, voices, labels=labels)
         scores_after = score(gold, after, voices, labels=labels)
         difference = paired_difference(gold, before, after, voices, num_labels=len(labels))
+        groups = compare_groups(gold, before, after, _name_groups(voices, languages))
     warning = _warn_when_small(len(gold), len(set(voices)))
     return Verdict(
         before=scores_before,
         after=scores_after,
         difference=difference,
-        decision=decide(scores_before, scores_after, difference, min_gain=min_gain),
+        decision=decide(scores_before, scores_after, difference, groups=groups, rules=rules),
         small_sample=bool(warning),
         warning=warning,
+        groups=groups,
     )
+
+
+def _name_groups(voices: Sequence[str], languages: Sequence[str]) -> dict[str, Sequence[str]]:
+    groups = {"voice": voices, "language": languages}
+    return {kind: names for kind, names in groups.items() if names}
 
 
 def _warn_when_small(num_clips: int, num_voices: int) -> str:

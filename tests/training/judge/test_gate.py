@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from benchmarks.judge import Lot, count_promotions, draw_lot, judge_lot
-from training.judge.gate import decide
+from training.judge.gate import Rules, decide
 from training.judge.verdict import Verdict
 
 
@@ -33,7 +33,7 @@ def test_decide_promotes_when_the_whole_interval_is_above_the_gate() -> None:
         "on 480 clips of 24 voices; the lower bound must be above +0.000"
     )
     gate = (interval.low + verdict.difference.uar) / 2
-    decision = decide(verdict.before, verdict.after, verdict.difference, min_gain=gate)
+    decision = decide(verdict.before, verdict.after, verdict.difference, rules=Rules(min_gain=gate))
     assert not decision.promote
     assert "not shown to be better" in decision.reason
 
