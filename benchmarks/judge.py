@@ -1,5 +1,5 @@
 """The judge on simulated test sets: how often it promotes a model that is no better, and one that
-is: python -m benchmarks.judge [--draws 1000].
+is: python -m benchmarks.judge [--draws 2000].
 
 Both models answer the same clips. A model is right in 60 % of them, the better one in 70 %, and for
 each voice either is better or worse by some points, drawn for each of them alone (deviation 8
@@ -149,7 +149,7 @@ def _is_as_wanted(tally: Tally, *, num_voices: int, gain: float) -> bool:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--draws", type=int, default=1000)
+    parser.add_argument("--draws", type=int, default=2000)
     chosen = parser.parse_args(arguments)
     began = time.monotonic()
     held = print_simulation(chosen.draws)

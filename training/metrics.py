@@ -189,11 +189,8 @@ def draw_uars(
     uars: list[Floats] = []
     for probabilities in answers:
         predicted = probabilities.argmax(axis=1)
-        per_voice = np.zeros((num_voices, num_labels, num_labels))
-        for voice in range(num_voices):
-            spoken = voice_of_clip == voice
-            per_voice[voice] = confusion_matrix(
-                gold[spoken], predicted[spoken], num_labels=num_labels
-            )
-        uars.append(average_recall(np.tensordot(weights, per_voice, axes=1)))
+        cells = (voice_of_clip * num_labels + gold) * num_labels + predicted
+        counts = np.bincount(cells, minlength=num_voices * num_labels**2)
+        drawn = weights @ counts.reshape(num_voices, num_labels**2)
+        uars.append(average_recall(drawn.reshape(num_draws, num_labels, num_labels)))
     return uars

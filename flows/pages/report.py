@@ -34,6 +34,7 @@ from training.judge.paired import Difference
 from training.judge.verdict import Verdict
 from training.metrics import Interval, Scores
 from training.result import TrainingResult
+from voxdata.counted import counted
 from voxdata.dataset import Split
 from voxdata.identity import ModelRef
 from voxdata.label import Gold
