@@ -59,13 +59,19 @@ def fit_temperature(gold: Ints, probabilities: Floats) -> float:
     clips = np.arange(len(gold))
     losses: list[float] = []
     for temperature in TEMPERATURES:
-        shares = scale(probabilities, temperature)[clips, gold]
-        losses.append(-float(np.log(np.maximum(shares, SMALLEST)).mean()))
-    return float(TEMPERATURES[int(np.argmin(losses))])
+        scaled = scale(probabilities, temperature)
+        shares = scaled[clips, gold]
+        logs = np.log(np.maximum(shares, SMALLEST))
+        losses.append(-float(logs.mean()))
+    best = np.argmin(losses)
+    return float(TEMPERATURES[best])
 
 
 def scale(probabilities: Floats, temperature: float) -> Floats:
     """The same answers, surer below a temperature of 1 and less sure above it."""
-    logits = np.log(np.maximum(probabilities, SMALLEST)) / temperature
-    shares = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return np.asarray(shares / shares.sum(axis=1, keepdims=True))
+    possible = np.maximum(probabilities, SMALLEST)
+    logits = np.log(possible) / temperature
+    highest = logits.max(axis=1, keepdims=True)
+    shares = np.exp(logits - highest)
+    total = shares.sum(axis=1, keepdims=True)
+    return np.asarray(shares / total)

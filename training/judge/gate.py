@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from training.judge.groups import GroupChange
 from training.judge.paired import Difference
 from training.metrics import Scores
@@ -89,8 +91,8 @@ def decide(
         return _refuse(
             "the test set is empty: nothing shows that the new model is better; label more voices"
         )
-    tested_labels = [label for label, figures in after.per_class.items() if figures.support > 0]
-    if len(tested_labels) < 2:
+    supports = [figures.support for figures in after.per_class.values()]
+    if np.count_nonzero(supports) < 2:
         return _refuse(
             "the test set has one label only: it cannot distinguish models; label more voices"
         )
@@ -98,7 +100,10 @@ def decide(
     found = _show_gain(before, after, difference)
     size = _check_size(after)
     gain = _check_gain(difference, rules)
-    losses = (_check_groups(groups, rules), _check_calibration(before, after, rules))
+    losses = (
+        _check_groups(groups, rules),
+        _check_calibration(before, after, rules),
+    )
     checks = (*size, gain, *losses)
     missing = _list_failures(size)
     lost = _list_failures(losses)
@@ -157,21 +162,30 @@ def _check_gain(difference: Difference, rules: Rules) -> Check:
 
 def _check_groups(groups: Sequence[GroupChange], rules: Rules) -> Check:
     """No group is surely worse by more than the rules allow."""
-    highest = {group.interval.high: group for group in groups}
-    worst = highest[min(highest)] if highest else None
-    value = None if worst is None else worst.interval.high
+    value: float | None = None
     failure = ""
-    if worst is not None and worst.interval.high < -rules.max_group_loss:
-        failure = (
-            f"{worst.kind} {worst.name} is right in {worst.after:.0%} of "
-            f"{counted(worst.num_clips, 'clip')} instead of {worst.before:.0%}: surely worse by "
-            f"more than {rules.max_group_loss:.3f}"
-        )
+    if groups:
+        worst = min(groups, key=_upper_bound)
+        value = worst.interval.high
+        if value < -rules.max_group_loss:
+            failure = _describe_loss(worst, rules)
     return Check(
         name="upper bound of the change of the worst group",
         value=value,
         limit=-rules.max_group_loss,
         failure=failure,
+    )
+
+
+def _upper_bound(group: GroupChange) -> float:
+    return group.interval.high
+
+
+def _describe_loss(group: GroupChange, rules: Rules) -> str:
+    clips = counted(group.num_clips, "clip")
+    return (
+        f"{group.kind} {group.name} is right in {group.after:.0%} of {clips} "
+        f"instead of {group.before:.0%}: surely worse by more than {rules.max_group_loss:.3f}"
     )
 
 

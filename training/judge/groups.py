@@ -50,15 +50,13 @@ def compare_groups(
         after: As `before`.
         groups: Kind -> the group of each clip; a kind with one group is left out.
     """
-    right_before = (before.argmax(axis=1) == gold).astype(float)
-    right_after = (after.argmax(axis=1) == gold).astype(float)
+    right_before = _right(gold, before)
+    right_after = _right(gold, after)
+    change = right_after - right_before
     members = _find_members(groups)
     changes: list[GroupChange] = []
     for (kind, name), clips in members.items():
-        interval = _bound_change(
-            right_after[clips] - right_before[clips],
-            num_groups=len(members),
-        )
+        interval = _bound_change(change[clips], num_groups=len(members))
         changes.append(
             GroupChange(
                 kind=kind,
@@ -70,6 +68,12 @@ def compare_groups(
             )
         )
     return tuple(sorted(changes, key=_by_change))
+
+
+def _right(gold: Ints, answers: Floats) -> Floats:
+    """(num_clips,) 1 where the answer is right, else 0."""
+    predicted = answers.argmax(axis=1)
+    return np.asarray(predicted == gold, dtype=float)
 
 
 def _by_change(group: GroupChange) -> float:
@@ -99,6 +103,8 @@ def _bound_change(changes: Floats, *, num_groups: int) -> Interval:
     """
     padded = np.concatenate([changes, [1.0, -1.0]])
     one_side = (1 - LEVEL) / 2 / num_groups
-    reach = NormalDist().inv_cdf(1 - one_side) * padded.std() / sqrt(len(padded))
+    quantile = NormalDist().inv_cdf(1 - one_side)
+    error = float(padded.std()) / sqrt(len(padded))
+    reach = quantile * error
     middle = float(padded.mean())
     return Interval(low=middle - reach, high=middle + reach)

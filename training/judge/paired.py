@@ -56,13 +56,15 @@ def paired_difference(
     interval = None
     if draws is not None:
         draws_before, draws_after = draws
-        interval = expand_interval(draws_after - draws_before, num_voices=len(set(voices)))
+        gains = draws_after - draws_before
+        interval = expand_interval(gains, num_voices=len(set(voices)))
     return Difference(uar=uar_after - uar_before, uar_interval=interval)
 
 
 def _uar(gold: Ints, probabilities: Floats, *, num_labels: int) -> float:
     predicted = probabilities.argmax(axis=1)
-    return float(average_recall(confusion_matrix(gold, predicted, num_labels=num_labels)))
+    confusion = confusion_matrix(gold, predicted, num_labels=num_labels)
+    return float(average_recall(confusion))
 
 
 def expand_interval(draws: Floats, *, num_voices: int) -> Interval:
@@ -78,8 +80,10 @@ def expand_interval(draws: Floats, *, num_voices: int) -> Interval:
 
     Source: T. Hesterberg, What Teachers Should Know About the Bootstrap, 2015, section 5.3.
     """
-    student = _student_quantile(1 - (1 - LEVEL) / 2, freedom=num_voices - 1)
-    reach = sqrt(num_voices / (num_voices - 1)) * student
+    freedom = num_voices - 1
+    student = _student_quantile((1 + LEVEL) / 2, freedom=freedom)
+    widened = sqrt(num_voices / freedom)
+    reach = widened * student
     share = NormalDist().cdf(-reach)
     low, high = np.quantile(draws, [share, 1 - share])
     return Interval(low=float(low), high=float(high))
@@ -93,9 +97,11 @@ def _student_quantile(share: float, *, freedom: int) -> float:
         share: Above one half.
     """
     places = np.linspace(0, 20, 40_001)
-    log_density = -(freedom + 1) / 2 * np.log1p(places**2 / freedom)
-    scale = exp(lgamma((freedom + 1) / 2) - lgamma(freedom / 2)) / sqrt(freedom * pi)
-    density = scale * np.exp(log_density)
-    slices = (density[1:] + density[:-1]) / 2 * places[1]
-    shares = 0.5 + np.concatenate([[0.0], np.cumsum(slices)])
-    return float(np.interp(share, shares, places))
+    power = (freedom + 1) / 2
+    ratio = exp(lgamma(power) - lgamma(freedom / 2))
+    peak = ratio / sqrt(freedom * pi)
+    density = peak * (1 + places**2 / freedom) ** -power
+    between = (density[1:] + density[:-1]) / 2
+    slices = between * places[1]
+    above_half = np.concatenate([[0.0], np.cumsum(slices)])
+    return float(np.interp(share, 0.5 + above_half, places))

@@ -33,7 +33,8 @@ def measure_agreement(golds: Sequence[GoldLabel], *, labels: Sequence[str]) -> A
     Args:
         golds: Of the test clips; `distribution` holds the shares of the votes.
     """
-    confusion = np.zeros((len(labels), len(labels)))
+    num_labels = len(labels)
+    confusion = np.zeros((num_labels, num_labels))
     num_clips = 0
     for gold in golds:
         votes = _count_votes(gold, labels)
@@ -46,8 +47,9 @@ def measure_agreement(golds: Sequence[GoldLabel], *, labels: Sequence[str]) -> A
 
 def _count_votes(gold: GoldLabel, labels: Sequence[str]) -> Floats:
     """(num_labels,) votes."""
-    shares = np.array([gold.distribution.get(label, 0.0) for label in labels])
-    return np.round(shares * gold.num_votes)
+    shares = [gold.distribution.get(label, 0.0) for label in labels]
+    votes = np.array(shares) * gold.num_votes
+    return np.round(votes)
 
 
 def _compare(votes: Floats) -> Floats:
@@ -56,6 +58,7 @@ def _compare(votes: Floats) -> Floats:
     for said in np.flatnonzero(votes):
         others = votes.copy()
         others[said] -= 1
-        winners = np.flatnonzero(others == others.max())
+        most = others.max()
+        winners = np.flatnonzero(others == most)
         confusion[winners, said] += votes[said] / len(winners)
-    return confusion / votes.sum()
+    return np.asarray(confusion / votes.sum())
