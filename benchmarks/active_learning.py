@@ -132,7 +132,13 @@ def fold_corpus(corpus: CachedFeatures, held_out: Sequence[str]) -> Fold:
     )
 
 
-def play(fold: Fold, strategy: str, plan: Plan, *, seed: int) -> list[tuple[int, float]]:
+def play(
+    fold: Fold,
+    strategy: str,
+    plan: Plan,
+    *,
+    seed: int,
+) -> list[tuple[int, float]]:
     """Label, train and score round by round: (labels, UAR on the held-out voices)."""
     labelled = np.zeros(len(fold.pool), dtype=bool)
     answers: Floats = np.zeros((len(fold.pool), 0))
@@ -157,7 +163,8 @@ def learn(fold: Fold, labelled: npt.NDArray[np.bool_]) -> tuple[Floats, float]:
         tol=1e-3,
     )
     model.fit(fold.pool[labelled], fold.pool_targets[labelled])
-    answers = np.zeros((len(fold.pool), len(fold.labels)))
+    shape = (len(fold.pool), len(fold.labels))
+    answers = np.zeros(shape)
     answers[:, model.classes_] = model.predict_proba(fold.pool)
     confusion = confusion_matrix(
         fold.test_targets,
@@ -215,7 +222,11 @@ Scores = Mapping[str, list[ArmScore]]
 
 
 def play_all(
-    corpus: CachedFeatures, splits: Sequence[Sequence[str]], plan: Plan, *, said: str
+    corpus: CachedFeatures,
+    splits: Sequence[Sequence[str]],
+    plan: Plan,
+    *,
+    said: str,
 ) -> Scores:
     """Every strategy on every split and seed."""
     scores: dict[str, list[ArmScore]] = {name: [] for name in STRATEGIES}
@@ -259,7 +270,8 @@ def mean_curve(
     table = np.zeros((len(units), len(rounds)))
     for row in rows:
         table[units.index(row.unit), rounds.index(row.num_labels)] = row.score
-    draws = np.random.default_rng(0).integers(len(units), size=(num_draws, len(units)))
+    shape = (num_draws, len(units))
+    draws = np.random.default_rng(0).integers(len(units), size=shape)
     low, high = np.percentile(
         table[draws].mean(axis=1),
         [2.5, 97.5],
@@ -269,7 +281,12 @@ def mean_curve(
 
 
 def print_table(
-    name: str, scores: Scores, saved: Mapping[str, LabelsSaved], *, ceiling: float, pool: int
+    name: str,
+    scores: Scores,
+    saved: Mapping[str, LabelsSaved],
+    *,
+    ceiling: float,
+    pool: int,
 ) -> None:
     """One line a strategy.
 

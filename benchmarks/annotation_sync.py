@@ -40,7 +40,12 @@ from flows.workspace import Workspace
 from warehouse.annotations import current_annotations
 
 
-def import_raw(workspace: Workspace, payload: Sequence[dict[str, Any]], *, title: str) -> float:
+def import_raw(
+    workspace: Workspace,
+    payload: Sequence[dict[str, Any]],
+    *,
+    title: str,
+) -> float:
     """Seconds to import tasks by bare requests into a project of their own."""
     url, token = label_studio_access(workspace)
     queue = LabelStudioQueue(
@@ -109,7 +114,13 @@ def timed_steps(into: list[float]) -> Iterator[None]:
         yield
 
 
-def measure_kills(workspace: Workspace, *, clips: int, kills: int, seed: int) -> dict[str, object]:
+def measure_kills(
+    workspace: Workspace,
+    *,
+    clips: int,
+    kills: int,
+    seed: int,
+) -> dict[str, object]:
     """Kill `voxdata push` into an empty project at a random point, run it again, count copies on
     the server; and again.
     """
@@ -172,14 +183,22 @@ def measure_pull(workspace: Workspace, *, clips: int) -> dict[str, object]:
         numbers = [a.annotation_id for a in current_annotations(con)[:3]]
     for number in numbers:
         answer = {"result": encode_labels({"intent": ("tell",), "emotion": ("angry",)})}
-        queue.server.request("PATCH", f"/api/annotations/{number}/", json=answer)
+        queue.server.request(
+            "PATCH",
+            f"/api/annotations/{number}/",
+            json=answer,
+        )
     began = time.perf_counter()
     three = pull_changes(workspace, say=quiet)
     three_s = time.perf_counter() - began
     time.sleep(OVERLAP.total_seconds() + 1)
     for number in numbers:
         answer = {"result": encode_labels({"intent": ("complain",), "emotion": ("happy",)})}
-        queue.server.request("PATCH", f"/api/annotations/{number}/", json=answer)
+        queue.server.request(
+            "PATCH",
+            f"/api/annotations/{number}/",
+            json=answer,
+        )
     began = time.perf_counter()
     pull_changes(workspace, say=quiet)
     later_s = time.perf_counter() - began

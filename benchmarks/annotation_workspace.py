@@ -90,7 +90,12 @@ def make_workspace(root: Path, *, clips: int, name: str) -> Workspace:
         ]
         write_canonical(workspace.audio_dir / f"{number}.flac", noise)
         with workspace.warehouse() as con:
-            add_recording(con, recording, audio_file=f"{number}.flac", run_id="b")
+            add_recording(
+                con,
+                recording,
+                audio_file=f"{number}.flac",
+                run_id="b",
+            )
             add_source(
                 con,
                 uri=f"{number}.wav",
@@ -120,7 +125,12 @@ def make_workspace(root: Path, *, clips: int, name: str) -> Workspace:
                 )
                 for u, scheme in itertools.product(utterances, SHARES)
             ]
-            add_predictions(con, predictions, scheme_versions=workspace.scheme_versions, run_id="b")
+            add_predictions(
+                con,
+                predictions,
+                scheme_versions=workspace.scheme_versions,
+                run_id="b",
+            )
     return workspace
 
 

@@ -48,7 +48,11 @@ def main() -> int:
                         start_ms=at * CLIP_MS,
                         end_ms=(at + 1) * CLIP_MS,
                     )
-                    read_clip(path, segment=segment, expected=digest if compared else None)
+                    read_clip(
+                        path,
+                        segment=segment,
+                        expected=digest if compared else None,
+                    )
 
         def check_all() -> None:
             for path, digest in digests.items():

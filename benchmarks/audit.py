@@ -28,7 +28,7 @@ from flows.audit.verdict import audit_table
 from voxdata.audit.audit_table import AuditTable, check_rows
 from voxdata.audit.clips import listen
 from voxdata.audit.copies import find_copies, prepare_clip
-from voxdata.audit.findings import Audit, Severity
+from voxdata.audit.findings import Audit, Finding, Severity
 from voxdata.sound import MODEL_RATE_HZ, Samples
 from voxdata.testing.recordings import read_recording
 
@@ -76,9 +76,15 @@ def read_rows(folder: Path) -> Rows:
 
 def split_rows(rows: Rows, *, by: str, seed: int) -> Rows:
     """A quarter of the values of a column, such as the speakers, to test."""
-    values = np.random.default_rng(seed).permutation(sorted({str(row[by]) for row in rows}))
-    test = set(values[: max(1, len(values) // 4)].tolist())
-    return [{**row, "split": "test" if row[by] in test else "train"} for row in rows]
+    draws = np.random.default_rng(seed)
+    values = draws.permutation(sorted({str(row[by]) for row in rows}))
+    num_test = max(1, len(values) // 4)
+    test = set(values[:num_test].tolist())
+    placed: Rows = []
+    for row in rows:
+        split = "test" if row[by] in test else "train"
+        placed.append({**row, "split": split})
+    return placed
 
 
 def without(rows: Rows, column: str) -> Rows:
@@ -106,7 +112,13 @@ def give_away(rows: Rows, *, share: float, seed: int) -> Rows:
     return given
 
 
-def audit(rows: Rows, folder: Path, *, with_audio: bool, seed: int = 0) -> Audit:
+def audit(
+    rows: Rows,
+    folder: Path,
+    *,
+    with_audio: bool,
+    seed: int = 0,
+) -> Audit:
     """The whole audit, as the command runs it."""
     table = check_rows(rows, origin=folder.name)
     return audit_table(
@@ -119,17 +131,28 @@ def audit(rows: Rows, folder: Path, *, with_audio: bool, seed: int = 0) -> Audit
     )
 
 
-def tell(what: str, audits: Sequence[Audit], *, wanted: str) -> None:
+def tell(
+    what: str,
+    audits: Sequence[Audit],
+    *,
+    wanted: str,
+) -> None:
     """One line of the table of verdicts."""
     findings = list(itertools.chain.from_iterable(a.findings for a in audits))
-    leaks = sorted({f.check for f in findings if f.severity is Severity.LEAK})
-    warned = sorted({f.check for f in findings if f.severity is Severity.WARNING})
+    leaks = _named(findings, Severity.LEAK)
+    warnings = _named(findings, Severity.WARNING)
+    num_leaking = sum(audited.has_leak for audited in audits)
     print(
-        f"{what:<58}{sum(a.has_leak for a in audits)} of {len(audits)} leak ({wanted}); "
-        f"leaks: {', '.join(leaks) or 'none'}; "
-        f"warnings: {', '.join(warned) or 'none'}",
+        f"{what:<58}{num_leaking} of {len(audits)} leak ({wanted}); "
+        f"leaks: {leaks}; warnings: {warnings}",
         flush=True,
     )
+
+
+def _named(findings: Sequence[Finding], severity: Severity) -> str:
+    """The checks that found something so severe."""
+    checks = {finding.check for finding in findings if finding.severity is severity}
+    return ", ".join(sorted(checks)) or "none"
 
 
 def print_verdicts(folder: Path) -> None:
@@ -195,28 +218,39 @@ def alter(path: Path, target: Path, name: str, *, seed: int) -> Path:
     if not options:
         samples, rate = soundfile.read(path, dtype="float32")
         if name.startswith("a tenth"):
-            samples = samples[len(samples) // 10 : -(len(samples) // 10)]
+            tenth = len(samples) // 10
+            samples = samples[tenth:-tenth]
         else:
-            ratio = 10 ** (-float(name.split(",")[1].split()[0]) / 20)
-            samples = samples + np.random.default_rng(seed).normal(
-                0,
-                ratio * float(np.sqrt(np.mean(samples**2))),
-                len(samples),
-            ).astype(np.float32)
+            _, _, after = name.partition(",")
+            snr_db = float(after.split()[0])
+            samples = samples + _white_noise(samples, snr_db=snr_db, seed=seed)
         soundfile.write(target, samples, rate)
         return target
     subprocess.run(["ffmpeg", "-loglevel", "error", "-y", "-i", path, *options, target], check=True)
     return target
 
 
+def _white_noise(samples: Samples, *, snr_db: float, seed: int) -> Samples:
+    """(num_samples,) of noise that lies so much below some samples."""
+    rms = float(np.sqrt(np.mean(samples**2)))
+    ratio = 10 ** (-snr_db / 20)
+    draws = np.random.default_rng(seed)
+    noise = draws.normal(0, ratio * rms, len(samples))
+    return noise.astype(np.float32)
+
+
 def print_copies(folder: Path) -> None:
     """Share of altered copies that are found among all clips of the corpus, and clips wrongly
     called copies.
     """
-    rows = split_rows(read_rows(folder), by="speaker", seed=0)
-    originals = [row for row in rows if row["split"] == "train"][
-        :: max(1, len(rows) // NUM_COPIED)
-    ][:NUM_COPIED]
+    rows = split_rows(
+        read_rows(folder),
+        by="speaker",
+        seed=0,
+    )
+    learned = [row for row in rows if row["split"] == "train"]
+    step = max(1, len(rows) // NUM_COPIED)
+    originals = learned[::step][:NUM_COPIED]
     kept, _ = listen(
         check_rows(rows, origin="c").frame,
         range(len(rows)),
@@ -255,14 +289,13 @@ def print_copies(folder: Path) -> None:
                 say=silent,
             )
             found = find_copies([*(clip.sound for clip in kept), *(clip.sound for clip in heard)])
-            wanted = {
-                (names.index(str(originals[clip.at]["audio"])), len(kept) + i)
-                for i, clip in enumerate(heard)
-            }
-            hits = {
-                (kept[c.first].at if c.first < len(kept) else -1, c.second) for c in found
-            } & wanted
-            print(f"  {name:<32}{len(hits):>3} of {len(heard)} found", flush=True)
+            wanted: set[tuple[int, int]] = set()
+            for i, clip in enumerate(heard):
+                original = str(originals[clip.at]["audio"])
+                wanted.add((names.index(original), len(kept) + i))
+            linked = {(kept[c.first].at, c.second) for c in found if c.first < len(kept)}
+            num_found = len(linked & wanted)
+            print(f"  {name:<32}{num_found:>3} of {len(heard)} found", flush=True)
 
 
 def print_shared_sounds(folder: Path) -> None:
@@ -288,19 +321,25 @@ def print_shared_sounds(folder: Path) -> None:
             ]
     for name, altered in kinds.items():
         alarms = find_copies([prepare_clip(clip) for clip in altered])
+        num_pairs = len(clips) * (len(clips) - 1) // 2
         print(
-            f"  {folder.name}, {name}: {len(alarms)} of "
-            f"{len(clips) * (len(clips) - 1) // 2} pairs called near copies",
+            f"  {folder.name}, {name}: {len(alarms)} of {num_pairs} pairs called near copies",
             flush=True,
         )
 
 
 def add_sound(
-    clip: Samples, sound: npt.NDArray[np.float64], *, louder_db: float, seed: int
+    clip: Samples,
+    sound: npt.NDArray[np.float64],
+    *,
+    louder_db: float,
+    seed: int,
 ) -> Samples:
     """The clip, of 0.5 s at least, with a sound added anywhere, so much louder than it is."""
-    both = np.pad(clip, (0, max(0, MODEL_RATE_HZ // 2 - clip.size)))
-    at = int(np.random.default_rng(seed).integers(0, both.size - sound.size))
+    missing = max(0, MODEL_RATE_HZ // 2 - clip.size)
+    both = np.pad(clip, (0, missing))
+    draws = np.random.default_rng(seed)
+    at = int(draws.integers(0, both.size - sound.size))
     clip_power = np.mean(np.square(clip))
     sound_power = np.mean(np.square(sound))
     ratio = 10 ** (louder_db / 20) * np.sqrt(clip_power / sound_power)
@@ -311,16 +350,16 @@ def add_sound(
 def in_quiet_room(clip: Samples, *, seed: int) -> Samples:
     """The loudest 0.2 s of a clip, anywhere in 3 s of noise 50 dB below."""
     size = MODEL_RATE_HZ // 5
-    power = (
-        np.convolve(np.square(clip), np.ones(size), mode="valid")
-        if clip.size > size
-        else np.zeros(1)
-    )
-    part = clip[int(np.argmax(power)) :][:size]
+    power = np.zeros(1)
+    if clip.size > size:
+        power = np.convolve(np.square(clip), np.ones(size), mode="valid")
+    loudest = int(np.argmax(power))
+    part = clip[loudest : loudest + size]
+    rms = float(np.sqrt(np.mean(np.square(part))))
     draws = np.random.default_rng(seed)
     room = draws.normal(
         0,
-        10**-2.5 * float(np.sqrt(np.mean(np.square(part)))),
+        10**-2.5 * rms,
         3 * MODEL_RATE_HZ,
     ).astype(np.float32)
     at = int(draws.integers(0, room.size - part.size))
@@ -330,7 +369,11 @@ def in_quiet_room(clip: Samples, *, seed: int) -> Samples:
 
 def print_noise(folder: Path) -> None:
     """How many of the labels doubted first were made wrong."""
-    rows = split_rows(read_rows(folder), by="speaker", seed=0)
+    rows = split_rows(
+        read_rows(folder),
+        by="speaker",
+        seed=0,
+    )
     table: AuditTable = check_rows(rows, origin="noise")
     heard, _ = listen(
         table.frame,

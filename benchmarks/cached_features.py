@@ -113,7 +113,11 @@ def main() -> int:
     parser.add_argument("--encoder", default=ENCODER)
     options = parser.parse_args()
     for corpus in CORPORA:
-        features = cached_features(corpus, folder=options.features, encoder=options.encoder)
+        features = cached_features(
+            corpus,
+            folder=options.features,
+            encoder=options.encoder,
+        )
         if features is not None:
             print(
                 f"{corpus}: {features.values.shape[0]} clips, {features.values.shape[1]} features, "

@@ -154,7 +154,11 @@ def compose_calls(
             yield plan, _compose(plan, folders_in_use, np.random.default_rng(seed))
 
 
-def _compose(plan: CallPlan, folders: dict[str, Path], rng: np.random.Generator) -> ComposedCall:
+def _compose(
+    plan: CallPlan,
+    folders: dict[str, Path],
+    rng: np.random.Generator,
+) -> ComposedCall:
     parties = []
     for voice in plan.parties:
         parties.append(
@@ -177,7 +181,10 @@ def _compose(plan: CallPlan, folders: dict[str, Path], rng: np.random.Generator)
 
 
 def _turns(
-    voice: str, folders: dict[str, Path], num_turns: int, rng: np.random.Generator
+    voice: str,
+    folders: dict[str, Path],
+    num_turns: int,
+    rng: np.random.Generator,
 ) -> list[Samples]:
     """What one voice says, turn by turn."""
     corpus, _, name = voice.partition("/")
@@ -198,7 +205,12 @@ def _turns(
             or (row["emotion"], row["intensity"]) == (mood, "normal")
         ]
     low, high = (4, 8) if corpus == "fsdd" else (1, 2)
-    sizes = rng.integers(low, high, endpoint=True, size=num_turns)
+    sizes = rng.integers(
+        low,
+        high,
+        endpoint=True,
+        size=num_turns,
+    )
     chosen = itertools.cycle(rng.permutation(len(rows)))
     turns = []
     for size in sizes:

@@ -23,6 +23,7 @@ from nltk.metrics.agreement import AnnotationTask
 
 from annotation.consensus import Method, Standing, infer_consensus, judge_contests
 from voxdata.agreement import Vote, resolve
+from voxdata.label import Gold
 from voxdata.reliability import alpha_interval, fleiss_kappa, krippendorff_alpha
 
 LABELS = ("angry", "disgusted", "fearful", "happy", "neutral", "sad")
@@ -44,16 +45,22 @@ def main() -> int:
         print("VOXDATA_CORPORA has no cremad_votes: no table of the CREMA-D crowd")
     else:
         with (folder / "tabulatedVotes.csv").open(encoding="utf-8") as file:
-            print_crowd(
-                [
-                    row
-                    for row in csv.DictReader(file)
-                    if row[""].startswith("1") and len(row[""]) == 6
-                ]
-            )
+            rows = list(csv.DictReader(file))
+        print_crowd([row for row in rows if is_voice_only(row[""])])
     print_consensus(seeds=chosen.seeds)
     print_contests(seeds=chosen.seeds)
     return 0
+
+
+def is_voice_only(number: str) -> bool:
+    """Whether a row of CREMA-D's votes is of the sound without the picture."""
+    return number.startswith("1") and len(number) == 6
+
+
+def is_tied(gold: Gold) -> bool:
+    """Whether several labels have most votes."""
+    shares = list(gold.distribution.values())
+    return shares.count(max(shares)) > 1
 
 
 def print_crowd(rows: Sequence[dict[str, str]]) -> None:
@@ -70,19 +77,18 @@ def print_crowd(rows: Sequence[dict[str, str]]) -> None:
                 )
             )
     golds = resolve(votes, scheme="emotion")
-    tied = {
-        g.utterance_id
-        for g in golds
-        if list(g.distribution.values()).count(max(g.distribution.values())) > 1
-    }
-    acted = sum(
-        g.utterance_id not in tied and g.label == g.utterance_id.split("_")[2][0] for g in golds
-    )
+    clear = [gold for gold in golds if not is_tied(gold)]
+    num_tied = len(golds) - len(clear)
+    num_as_acted = 0
+    for gold in clear:
+        _, _, acted, *_ = gold.utterance_id.split("_")
+        num_as_acted += gold.label == acted[0]
     began = time.process_time()
     ours = krippendorff_alpha(votes)
     ours_s = time.process_time() - began
     began = time.process_time()
-    theirs = AnnotationTask([(v.annotator, v.utterance_id, v.label) for v in votes]).alpha()
+    rows_of_nltk = [(v.annotator, v.utterance_id, v.label) for v in votes]
+    theirs = AnnotationTask(rows_of_nltk).alpha()
     theirs_s = time.process_time() - began
     interval = alpha_interval(
         votes,
@@ -90,10 +96,9 @@ def print_crowd(rows: Sequence[dict[str, str]]) -> None:
         draws=1_000,
     )
     print(f"CREMA-D, voice only: {len(golds)} clips, {len(votes)} votes")
-    print(
-        f"  majority = acted: {acted / len(golds):.1%}; ties: {len(tied)}; Fleiss' kappa: "
-        f"{fleiss_kappa(votes):.3f}"
-    )
+    share = num_as_acted / len(golds)
+    kappa = fleiss_kappa(votes)
+    print(f"  majority = acted: {share:.1%}; ties: {num_tied}; Fleiss' kappa: {kappa:.3f}")
     cost = f"{ours_s:.2f} CPU-s against {theirs_s:.2f} ({theirs_s / ours_s:.0f}x)"
     print(f"  Krippendorff's alpha: voxdata {ours:.4f}, nltk {theirs:.4f}; {cost}")
     if interval is not None:
@@ -101,7 +106,12 @@ def print_crowd(rows: Sequence[dict[str, str]]) -> None:
 
 
 def simulate(
-    *, clips: int, skills: Sequence[float], per_clip: int, seed: int, labels: Sequence[str] = LABELS
+    *,
+    clips: int,
+    skills: Sequence[float],
+    per_clip: int,
+    seed: int,
+    labels: Sequence[str] = LABELS,
 ) -> tuple[list[Vote], dict[str, str]]:
     """Votes of annotators who name the truth at their rate of skill, and another label at random
     otherwise.
@@ -138,7 +148,7 @@ def print_consensus(*, seeds: int) -> None:
         + " | Dawid-Skene minus majority, lowest and highest seed |"
     )
     for crew, skills in CREWS.items():
-        found: dict[str, list[float]] = {method: [] for method in METHODS}
+        shares: dict[str, list[float]] = {method: [] for method in METHODS}
         for seed in range(seeds):
             votes, truth = simulate(
                 clips=1_000,
@@ -148,11 +158,11 @@ def print_consensus(*, seeds: int) -> None:
             )
             for method in METHODS:
                 inferred = infer_consensus(votes, labels=LABELS, method=method)
-                found[method].append(
-                    sum(inferred.label(key) == label for key, label in truth.items()) / len(truth)
-                )
-        gains = [a - b for a, b in zip(found["dawid_skene"], found["majority"], strict=True)]
-        cells = " | ".join(f"{mean(found[method]):.3f}" for method in METHODS)
+                right = [inferred.label(key) == label for key, label in truth.items()]
+                shares[method].append(mean(right))
+        by_method = zip(shares["dawid_skene"], shares["majority"], strict=True)
+        gains = [ours - majority for ours, majority in by_method]
+        cells = " | ".join(f"{mean(shares[method]):.3f}" for method in METHODS)
         print(f"| {crew} | {cells} | {min(gains):+.3f} to {max(gains):+.3f} |")
 
 
@@ -174,8 +184,10 @@ def print_contests(*, seeds: int) -> None:
             if clip % 4 == 0:
                 ambiguous.add(key)
             for person, skill in enumerate((0.95, 0.95, 0.93, 0.92, 0.9, 0.4, 0.35)):
-                heard = second if key in ambiguous and rng.random() < 0.45 else first
-                label = LABELS[heard] if rng.random() < skill else LABELS[rng.integers(len(LABELS))]
+                is_second = key in ambiguous and rng.random() < 0.45
+                label = LABELS[second if is_second else first]
+                if rng.random() >= skill:
+                    label = LABELS[rng.integers(len(LABELS))]
                 votes.append(
                     Vote(
                         utterance_id=key,
@@ -183,12 +195,12 @@ def print_contests(*, seeds: int) -> None:
                         labels=(label,),
                     )
                 )
-        contests = judge_contests(votes, infer_consensus(votes, labels=LABELS), labels=LABELS)
-        called = {
-            contest.utterance_id for contest in contests if contest.standing is Standing.AMBIGUOUS
-        }
-        precisions.append(len(called & ambiguous) / max(len(called), 1))
-        recalls.append(len(called & ambiguous) / len(ambiguous))
+        inferred = infer_consensus(votes, labels=LABELS)
+        contests = judge_contests(votes, inferred, labels=LABELS)
+        called = {c.utterance_id for c in contests if c.standing is Standing.AMBIGUOUS}
+        num_right = len(called & ambiguous)
+        precisions.append(num_right / max(len(called), 1))
+        recalls.append(num_right / len(ambiguous))
     print(f"\nAmbiguous or careless, {seeds} seeds (simulated), of ambiguous clips:")
     print(f"  precision {mean(precisions):.2f}, recall {mean(recalls):.2f}")
 

@@ -17,7 +17,7 @@ import itertools
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -61,7 +61,11 @@ class Pair:
     noise: Samples
 
 
-def read_pairs(orders: Path, digits: Path, moods: Path) -> Iterator[Pair]:
+def read_pairs(
+    orders: Path,
+    digits: Path,
+    moods: Path,
+) -> Iterator[Pair]:
     """The pairs, drawn alike on every machine; no voice is on both sides of a pair.
 
     Args:
@@ -74,20 +78,22 @@ def read_pairs(orders: Path, digits: Path, moods: Path) -> Iterator[Pair]:
     by_speaker: dict[str, list[Path]] = {}
     for row in _rows(digits):
         by_speaker.setdefault(row["speaker"], []).append(digits / row["path"])
-    counted = {}
+    counted: dict[str, list[Samples]] = {}
     for speaker, paths in sorted(by_speaker.items()):
-        counted[speaker] = [
-            read_spoken(paths[index]) for index in rng.choice(len(paths), NUM_CLIPS)
-        ]
+        chosen = rng.choice(len(paths), NUM_CLIPS)
+        counted[speaker] = [read_spoken(paths[index]) for index in chosen]
     rows = _rows(moods)
     chosen = rng.choice(len(rows), NUM_CLIPS)
     acted = [read_spoken(moods / rows[index]["path"]) for index in chosen]
     speakers = list(counted)
     for number in range(NUM_PAIRS):
-        sides = [np.roll(part, -number)[:4] for part in (order[:half], order[half:])]
-        said, other = (_fill(list(map(ordered.__getitem__, side))) for side in sides)
+        first_side = np.roll(order[:half], -number)[:4]
+        second_side = np.roll(order[half:], -number)[:4]
+        said = _fill([ordered[index] for index in first_side])
+        other = _fill([ordered[index] for index in second_side])
         yield _pair(said, other, rng)
-        spoken = counted[speakers[number % len(speakers)]]
+        speaker = speakers[number % len(speakers)]
+        spoken = counted[speaker]
         said = _fill([spoken[index] for index in rng.choice(NUM_CLIPS, 20)])
         other = _fill([acted[index] for index in rng.choice(NUM_CLIPS, 5)])
         yield _pair(said, other, rng)
@@ -102,23 +108,39 @@ def _fill(clips: Sequence[Samples]) -> Samples:
     """Clips one after the other, and again until the whole length is spoken."""
     wanted = WHOLE_MS * MODEL_RATE_HZ // 1000
     joined = join_clips(clips)
-    return np.asarray(np.tile(joined, -(-wanted // len(joined)))[:wanted], dtype=np.float32)
+    times = -(-wanted // len(joined))
+    repeated = np.tile(joined, times)
+    return np.asarray(repeated[:wanted], dtype=np.float32)
 
 
-def _pair(said: Samples, other: Samples, rng: np.random.Generator) -> Pair:
+def _pair(
+    said: Samples,
+    other: Samples,
+    rng: np.random.Generator,
+) -> Pair:
     noise = (rng.standard_normal(len(other)) * NOISE).astype(np.float32)
-    return Pair(said=said, other=other, noise=noise)
+    return Pair(
+        said=said,
+        other=other,
+        noise=noise,
+    )
 
 
 def leak_into(said: Samples, heard: Samples, *, level_db: float, lag_ms: int) -> Samples:
     """A channel in which another is heard, too."""
     lag = lag_ms * MODEL_RATE_HZ // 1000
     leaking = np.zeros_like(heard)
-    leaking[lag:] = said[: len(said) - lag] * 10 ** (level_db / 20)
+    gain = 10 ** (level_db / 20)
+    leaking[lag:] = said[: len(said) - lag] * gain
     return heard + leaking
 
 
-def find_leak(said: Samples, heard: Samples, *, length_ms: int) -> Segment | None:
+def find_leak(
+    said: Samples,
+    heard: Samples,
+    *,
+    length_ms: int,
+) -> Segment | None:
     """Where the second channel would be muted for a private part of the first; None where it would
     not.
     """
@@ -139,7 +161,12 @@ def find_leak(said: Samples, heard: Samples, *, length_ms: int) -> Segment | Non
     return leaks[utterance.utterance_id][0].leaks[1]
 
 
-def covers(found: Segment | None, *, length_ms: int, lag_ms: int) -> bool:
+def covers(
+    found: Segment | None,
+    *,
+    length_ms: int,
+    lag_ms: int,
+) -> bool:
     """Whether what would be muted holds all of a leak."""
     if found is None:
         return False
@@ -153,40 +180,76 @@ def main() -> int:
     if any(folder is None for folder in folders):
         return 0
     pairs = list(read_pairs(*(folder for folder in folders if folder is not None)))
-    found: Counter[tuple[str, str, int, int]] = Counter()
-    elsewhere: Counter[tuple[str, str]] = Counter()
-    alarms: Counter[tuple[str, str]] = Counter()
+    counts = Counts()
     for pair in pairs:
         lines = {"speaking": pair.other + pair.noise, "silent": pair.noise}
-        for (line, heard), (length, length_ms) in itertools.product(
-            lines.items(), LENGTHS_MS.items()
-        ):
-            alarms[line, length] += find_leak(pair.said, heard, length_ms=length_ms) is not None
-            for level_db, lag_ms in itertools.product(LEVELS_DB, LAGS_MS):
-                leaking = leak_into(pair.said, heard, level_db=level_db, lag_ms=lag_ms)
-                answer = find_leak(pair.said, leaking, length_ms=length_ms)
-                covered = covers(answer, length_ms=length_ms, lag_ms=lag_ms)
-                found[line, length, level_db, lag_ms] += covered
-                elsewhere[line, length] += answer is not None and not covered
+        for line, heard in lines.items():
+            count_line(counts, pair.said, line, heard)
     print(f"{len(pairs)} pairs, a peak counts from {SURE} deviations")
-    print(
-        "| other party | part | level | "
-        + " | ".join(f"{lag_ms} ms later" for lag_ms in LAGS_MS)
-        + " |"
-    )
-    print("|---|---|---|" + "---|" * len(LAGS_MS))
-    for line, length, level_db in itertools.product(("speaking", "silent"), LENGTHS_MS, LEVELS_DB):
-        counts = " | ".join(
-            f"{found[line, length, level_db, lag_ms]} of {len(pairs)}" for lag_ms in LAGS_MS
-        )
-        print(f"| {line} | {length}, {LENGTHS_MS[length] / 1000} s | {level_db} dB | {counts} |")
-    for line, length in itertools.product(("speaking", "silent"), LENGTHS_MS):
-        print(
-            f"no crosstalk, other party {line}, {length}: {alarms[line, length]} of "
-            f"{len(pairs)} muted in vain; "
-            f"with crosstalk, noticed at a time that leaves some of it: {elsewhere[line, length]}"
-        )
+    print_counts(counts, len(pairs))
     return 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counts:
+    """How many leaks were noticed.
+
+    Attributes:
+        covered: (line, length, level in dB, lag in ms) -> leaks that would be muted wholly.
+        partly: (line, length) -> leaks that were noticed at a time that leaves some of them.
+        alarms: (line, length) -> what would be muted though nothing leaks.
+    """
+
+    covered: Counter[tuple[str, str, int, int]] = field(default_factory=Counter)
+    partly: Counter[tuple[str, str]] = field(default_factory=Counter)
+    alarms: Counter[tuple[str, str]] = field(default_factory=Counter)
+
+
+def count_line(
+    counts: Counts,
+    said: Samples,
+    line: str,
+    heard: Samples,
+) -> None:
+    """Count what is noticed on one line, with and without a leak.
+
+    Args:
+        heard: The other channel without a leak.
+    """
+    for length, length_ms in LENGTHS_MS.items():
+        alarm = find_leak(said, heard, length_ms=length_ms)
+        counts.alarms[line, length] += alarm is not None
+        for level_db, lag_ms in itertools.product(LEVELS_DB, LAGS_MS):
+            leaking = leak_into(
+                said,
+                heard,
+                level_db=level_db,
+                lag_ms=lag_ms,
+            )
+            answer = find_leak(said, leaking, length_ms=length_ms)
+            is_covered = covers(answer, length_ms=length_ms, lag_ms=lag_ms)
+            counts.covered[line, length, level_db, lag_ms] += is_covered
+            counts.partly[line, length] += answer is not None and not is_covered
+
+
+def print_counts(counts: Counts, num_pairs: int) -> None:
+    """The table, and the sentences below it."""
+    lags = " | ".join(f"{lag_ms} ms later" for lag_ms in LAGS_MS)
+    print(f"| other party | part | level | {lags} |")
+    print("|---|---|---|" + "---|" * len(LAGS_MS))
+    lines = ("speaking", "silent")
+    for line, length, level_db in itertools.product(lines, LENGTHS_MS, LEVELS_DB):
+        covered = [counts.covered[line, length, level_db, lag_ms] for lag_ms in LAGS_MS]
+        cells = " | ".join(f"{number} of {num_pairs}" for number in covered)
+        length_s = LENGTHS_MS[length] / 1000
+        print(f"| {line} | {length}, {length_s} s | {level_db} dB | {cells} |")
+    for line, length in itertools.product(lines, LENGTHS_MS):
+        alarms = counts.alarms[line, length]
+        partly = counts.partly[line, length]
+        print(
+            f"no crosstalk, other party {line}, {length}: {alarms} of {num_pairs} muted in vain; "
+            f"with crosstalk, noticed at a time that leaves some of it: {partly}"
+        )
 
 
 if __name__ == "__main__":

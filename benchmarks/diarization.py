@@ -125,7 +125,8 @@ def hear_voxdata(diarizer: PyannoteDiarizer) -> Callable[[npt.NDArray[np.float32
 
     def hear(samples: npt.NDArray[np.float32]) -> Spans:
         channels = [ArraySound(np.ascontiguousarray(channel)) for channel in samples.T]
-        diarization = diarizer.diarize(channels, max_speakers=None if len(channels) == 1 else 1)
+        most = None if len(channels) == 1 else 1
+        diarization = diarizer.diarize(channels, max_speakers=most)
         spans = []
         for i, answer in enumerate(diarization):
             for s in answer.segments:
@@ -252,7 +253,11 @@ def mono(samples: npt.NDArray[np.float32]) -> Samples:
 def main() -> int:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--part", choices=("real", "tune", "show"), default=None)
+    parser.add_argument(
+        "--part",
+        choices=("real", "tune", "show"),
+        default=None,
+    )
     parser.add_argument(
         "--limit",
         type=int,

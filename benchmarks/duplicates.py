@@ -86,8 +86,18 @@ def print_table(clips: Sequence[Path]) -> None:
                 listen(f"{number:03d}/{at}", alter(path, Path(folder), name))
         with open_warehouse(Path(folder) / "codes.duckdb") as con:
             for recording_id, found in codes.items():
-                store_fingerprint(con, recording_id, found, key=key, run_id="benchmark")
-            hints = find_hints(con, list(codes), key=key)
+                store_fingerprint(
+                    con,
+                    recording_id,
+                    found,
+                    key=key,
+                    run_id="benchmark",
+                )
+            hints = find_hints(
+                con,
+                list(codes),
+                key=key,
+            )
 
     def cut(recording_id: str, place: int, size: int) -> Samples:
         start_ms = place * fingerprinter.code_ms

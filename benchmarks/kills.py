@@ -94,7 +94,14 @@ def main() -> int:
     return 0 if outcome["equal"] else 1
 
 
-def compare(folder: Path, *, files: int, kills: int, seed: int, real: bool) -> dict[str, object]:
+def compare(
+    folder: Path,
+    *,
+    files: int,
+    kills: int,
+    seed: int,
+    real: bool,
+) -> dict[str, object]:
     """Run once undisturbed and once with kills, on the same files."""
     calls = folder / "calls"
     calls.mkdir()
@@ -134,7 +141,14 @@ def compare(folder: Path, *, files: int, kills: int, seed: int, real: bool) -> d
     }
 
 
-def _shake(workspace: Path, calls: Path, *, kills: int, whole_s: float, seed: int) -> int:
+def _shake(
+    workspace: Path,
+    calls: Path,
+    *,
+    kills: int,
+    whole_s: float,
+    seed: int,
+) -> int:
     rng = random.Random(seed)
     killed = 0
     for _ in range(kills):

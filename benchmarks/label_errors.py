@@ -48,7 +48,12 @@ def confusions(corpus: CachedFeatures, predicted: OutOfFold) -> Floats:
     return np.asarray(table / table.sum(axis=1, keepdims=True))
 
 
-def inject(targets: Ints, flips: Floats, *, seed: int) -> tuple[Ints, npt.NDArray[np.bool_]]:
+def inject(
+    targets: Ints,
+    flips: Floats,
+    *,
+    seed: int,
+) -> tuple[Ints, npt.NDArray[np.bool_]]:
     """Give NOISE_SHARE of the clips another label.
 
     Args:
@@ -87,16 +92,23 @@ def queue_precision(
             num_passes=num_passes,
             seed=seed,
         )
-        queue = find_label_errors(corpus.ids, labels, predicted, count=size)
+        queue = find_label_errors(
+            corpus.ids,
+            labels,
+            predicted,
+            count=size,
+        )
         out.append(sum(by_id[doubt.utterance_id] for doubt in queue) / size)
-    order = np.random.default_rng([seed, 1]).permutation(len(wrong))
+    draws = np.random.default_rng([seed, 1])
+    order = draws.permutation(len(wrong))
     return [*out, float(wrong[order[:size]].mean())]
 
 
 def interval(values: Sequence[float]) -> tuple[float, float]:
     """95 % bootstrap of the mean over seeds."""
     rng = np.random.default_rng(0)
-    draws = rng.choice(np.array(values), size=(2000, len(values)))
+    shape = (2000, len(values))
+    draws = rng.choice(np.array(values), size=shape)
     low, high = np.percentile(draws.mean(axis=1), [2.5, 97.5])
     return float(low), float(high)
 
@@ -127,7 +139,8 @@ def main() -> int:
             corpus.voices.tolist(),
             num_passes=1,
         )
-        accuracy = float((clean.probabilities.argmax(axis=1) == corpus.targets).mean())
+        guessed = clean.probabilities.argmax(axis=1)
+        accuracy = float((guessed == corpus.targets).mean())
         num_labels = len(corpus.labels)
         shares = np.full((num_labels, num_labels), 1 / (num_labels - 1))
         even = shares * (1 - np.eye(num_labels))
@@ -156,7 +169,8 @@ def main() -> int:
             for column in (queue, plain, queue - plain, at_random):
                 low, high = interval(column)
                 cells.append(f"{column.mean():6.1%} [{low:.1%}, {high:.1%}]")
-            print(f"  {kind:<12} " + " ".join(f"{cell:<24}" for cell in cells), flush=True)
+            aligned = " ".join(f"{cell:<24}" for cell in cells)
+            print(f"  {kind:<12} " + aligned, flush=True)
             reached.append(float(runs[:, 0].mean()))
     print(
         f"\n{monotonic() - began:.0f} s. Repeat: VOXDATA_CORPORA=... python -m "

@@ -119,7 +119,10 @@ class Leak:
 
 
 def find_secrets_in(
-    text: str, keys: Mapping[str, Sequence[str]], *, strict: bool = True
+    text: str,
+    keys: Mapping[str, Sequence[str]],
+    *,
+    strict: bool = True,
 ) -> list[str]:
     """The private parts of which something stands in a text: a word, or a run of four of their
     digits.
@@ -127,7 +130,9 @@ def find_secrets_in(
     Args:
         strict: Count a number of four digits also inside longer ones, where it may be by chance.
     """
-    runs = re.findall(r"\d{4,}", digits_view(re.sub(r"[.,]", "", text)).text)
+    joined = re.sub(r"[.,]", "", text)
+    digits = digits_view(joined).text
+    runs = re.findall(r"\d{4,}", digits)
     words = set(re.findall(r"[a-z]+", text.lower()))
     standing = []
     for secret, parts in keys.items():
@@ -136,7 +141,13 @@ def find_secrets_in(
     return standing
 
 
-def _stands(part: str, runs: Sequence[str], words: set[str], *, strict: bool) -> bool:
+def _stands(
+    part: str,
+    runs: Sequence[str],
+    words: set[str],
+    *,
+    strict: bool,
+) -> bool:
     if not part.isdigit():
         return part in words
     if len(part) == 4 and not strict:
@@ -146,22 +157,26 @@ def _stands(part: str, runs: Sequence[str], words: set[str], *, strict: bool) ->
 
 
 def find_leaks(
-    texts: Iterable[StoredText], keys: Mapping[str, Sequence[str]], *, strict: bool
+    texts: Iterable[StoredText],
+    keys: Mapping[str, Sequence[str]],
+    *,
+    strict: bool,
 ) -> list[Leak]:
     """The private parts in some texts, each once for every place in which it stands."""
     found: dict[Leak, None] = {}
     for stored in texts:
         hits = find_secrets_in(stored.text, keys)
-        if hits:
-            sure = (
-                hits
-                if strict
-                else find_secrets_in(leave_identities(stored.text), keys, strict=False)
+        sure = hits
+        if hits and not strict:
+            bare = leave_identities(stored.text)
+            sure = find_secrets_in(bare, keys, strict=False)
+        for secret in hits:
+            leak = Leak(
+                secret=secret,
+                where=stored.where,
+                sure=secret in sure,
             )
-            found.update(
-                (Leak(secret=secret, where=stored.where, sure=secret in sure), None)
-                for secret in hits
-            )
+            found[leak] = None
     return list(found)
 
 
@@ -186,7 +201,12 @@ def hear_clips(paths: Sequence[Path]) -> dict[Path, str]:
     return texts
 
 
-def make_workspace(root: Path, names: Iterable[str], *, more: str = "") -> Workspace:
+def make_workspace(
+    root: Path,
+    names: Iterable[str],
+    *,
+    more: str = "",
+) -> Workspace:
     """A new workspace whose folder "calls" holds recordings.
 
     Args:
@@ -214,7 +234,11 @@ def run_chain(root: Path, tasks: Path, *, label_studio: bool = False) -> str:
     workspace = open_workspace(root)
     lines: list[str] = []
     try:
-        server = ensure_running(workspace.state_dir, prefect_spec(workspace), say=lines.append)
+        server = ensure_running(
+            workspace.state_dir,
+            prefect_spec(workspace),
+            say=lines.append,
+        )
         command = [sys.executable, "-m", "benchmarks.recorded_chain", str(root), str(tasks)]
         if label_studio:
             receiver = ensure_running(
@@ -237,7 +261,11 @@ def run_chain(root: Path, tasks: Path, *, label_studio: bool = False) -> str:
             text=True,
         )
     finally:
-        stop_all(workspace.state_dir, say=lines.append, grace_s=10)
+        stop_all(
+            workspace.state_dir,
+            say=lines.append,
+            grace_s=10,
+        )
     if done.returncode:
         raise RuntimeError(f"the chain failed:\n{done.stdout}{done.stderr}")
     return "\n".join((*lines, done.stdout, done.stderr))
@@ -279,7 +307,10 @@ def _is_servers_own(text: StoredText) -> bool:
 
 
 def read_places(
-    root: Path, names: Sequence[str], *, label_studio: bool = False
+    root: Path,
+    names: Sequence[str],
+    *,
+    label_studio: bool = False,
 ) -> dict[str, list[StoredText]]:
     """Place -> the texts in it, or what is heard there, after every step from ingest to export was
     run.
@@ -290,7 +321,11 @@ def read_places(
     ports = "".join(
         f"{name}_port = {choose_port(0)}\n" for name in ("prefect", "label_studio", "receiver")
     )
-    workspace = make_workspace(root, names, more=f"{TRAINED}{ports}")
+    workspace = make_workspace(
+        root,
+        names,
+        more=f"{TRAINED}{ports}",
+    )
     tasks = root.with_name(f"{root.name}-tasks.json")
     lines = run_chain(root, tasks, label_studio=label_studio)
     report = write_report(workspace)
@@ -298,6 +333,9 @@ def read_places(
     state = workspace.state_dir
     models = [path for path in workspace.models_dir.rglob("*") if path.is_file()]
     handed = [path for path in models if path.name == "manifest.jsonl"]
+    cards = [path for path in models if path.name == "model.json"]
+    predictions = [path for path in models if path.name == "predictions.jsonl"]
+    rest = [path for path in sorted(state.iterdir()) if path.name not in SEARCHED_APART]
     clips = sorted(workspace.media_dir.glob("clips/*/*.wav"))
     spoken = exported_clips(exports["huggingface"], root.with_name(f"{root.name}-clips"))
     places = {
@@ -307,17 +345,13 @@ def read_places(
         "logs": list(read_texts([state / "logs"])),
         "lineage": list(read_texts([workspace.root / workspace.settings.lineage.file])),
         "Prefect": list(read_texts([prefect_home(workspace)])),
-        "model card": list(read_texts(path for path in models if path.name == "model.json")),
-        "predictions": list(
-            read_texts(path for path in models if path.name == "predictions.jsonl")
-        ),
+        "model card": list(read_texts(cards)),
+        "predictions": list(read_texts(predictions)),
         "training run": list(read_texts(set(models) - set(handed))),
         "training manifest": list(read_texts(handed)),
         "warehouse": list(read_texts([workspace.warehouse_path])),
         "report": list(read_texts([report])),
-        "the rest of .voxdata": list(
-            read_texts(path for path in sorted(state.iterdir()) if path.name not in SEARCHED_APART)
-        ),
+        "the rest of .voxdata": list(read_texts(rest)),
     }
     if label_studio:
         stored = read_texts([state / "label-studio"])
@@ -357,11 +391,19 @@ def find_unmasked(root: Path, names: Sequence[str]) -> dict[str, list[Leak]]:
     workspace = make_workspace(
         root, names, more="[privacy]\nmask = false\n[training]\nschemes = []\n"
     )
-    ingest_sources(workspace, [str(root / "calls")], say=lines.append)
+    ingest_sources(
+        workspace,
+        [str(root / "calls")],
+        say=lines.append,
+    )
     prelabel_pending(open_workspace(root), say=lines.append)
     queue = FakeQueue(schemes=workspace.schemes, media_dir=workspace.media_dir)
     # No server is needed to see what is sent.
-    push_pending(open_workspace(root), queue=queue, say=lines.append)
+    push_pending(
+        open_workspace(root),
+        queue=queue,
+        say=lines.append,
+    )
     clips = sorted(workspace.media_dir.glob("clips/*/*.wav"))
     places = {
         "tasks": _numbered("task", [f"{e.text}\n{e.note}" for e in queue.entries.values()]),
@@ -373,7 +415,12 @@ def find_unmasked(root: Path, names: Sequence[str]) -> dict[str, list[Leak]]:
     }
 
 
-def show_leaks(place: str, leaks: Sequence[Leak], *, wanted: int) -> None:
+def show_leaks(
+    place: str,
+    leaks: Sequence[Leak],
+    *,
+    wanted: int,
+) -> None:
     """Print how many private parts leak in a place, and where the first ones stand."""
     sure = count_secrets(leaks)
     perhaps = [leak for leak in leaks if not leak.sure]
@@ -381,10 +428,8 @@ def show_leaks(place: str, leaks: Sequence[Leak], *, wanted: int) -> None:
     for leak in [leak for leak in leaks if leak.sure][:NAMED]:
         print(f"    {leak.secret!r} in {leak.where}")
     if perhaps:
-        print(
-            f"    perhaps by chance, in {len({leak.where for leak in perhaps})} places more, "
-            "such as:"
-        )
+        num_places = len({leak.where for leak in perhaps})
+        print(f"    perhaps by chance, in {num_places} places more, such as:")
         for leak in perhaps[:NAMED]:
             print(f"    {leak.secret!r} in {leak.where}")
 

@@ -180,6 +180,11 @@ class Fate:
         """Masked in the text, and muted."""
         return not self.readable and self.muted_ms > 0
 
+    @property
+    def is_heard(self) -> bool:
+        """In a muted clip of any channel."""
+        return self.own or self.other
+
 
 def part_keys(kind: str, text: str) -> tuple[str, ...]:
     """What of a private part is searched for: its letters, its digits, or those of its words that
@@ -247,12 +252,9 @@ def spoken_calls() -> Iterator[Call]:
     truth = json.loads((FOLDER / "truth.json").read_text(encoding="utf-8"))
     for group, recordings in (("sentences", SENTENCES), ("borders", BORDERS)):
         for name, sentences in recordings.items():
-            parts = list(
-                itertools.chain.from_iterable(
-                    read_parts(name, said, row["private_ms"])
-                    for said, row in zip(sentences, truth[name], strict=True)
-                )
-            )
+            parts: list[Part] = []
+            for said, row in zip(sentences, truth[name], strict=True):
+                parts += read_parts(name, said, row["private_ms"])
             yield Call(
                 name=name,
                 group=group,
@@ -310,10 +312,12 @@ def two_channel_calls() -> Iterator[Call]:
 
 def _sentence_clips(name: str, rows: Sequence[Mapping[str, int]]) -> list[Samples]:
     samples = read_recording(FOLDER / name)[1][:, 0]
-    return [
-        samples[row["start_ms"] * MODEL_RATE_HZ // 1000 : row["end_ms"] * MODEL_RATE_HZ // 1000]
-        for row in rows
-    ]
+    clips: list[Samples] = []
+    for row in rows:
+        start = row["start_ms"] * MODEL_RATE_HZ // 1000
+        stop = row["end_ms"] * MODEL_RATE_HZ // 1000
+        clips.append(samples[start:stop])
+    return clips
 
 
 def _leaking(samples: npt.NDArray[np.float32], level_db: float | None) -> npt.NDArray[np.float32]:
@@ -321,7 +325,9 @@ def _leaking(samples: npt.NDArray[np.float32], level_db: float | None) -> npt.ND
     leaking = np.zeros_like(samples)
     if level_db is not None:
         lag = LAG_MS * MODEL_RATE_HZ // 1000
-        leaking[lag:] = samples[:-lag, ::-1] * 10 ** (level_db / 20)
+        gain = 10 ** (level_db / 20)
+        swapped = samples[:-lag, ::-1]
+        leaking[lag:] = swapped * gain
     return leaking
 
 
@@ -343,12 +349,20 @@ def send_calls(root: Path, calls: Sequence[Call]) -> tuple[dict[str, Sent], list
         )
     lines: list[str] = []
     workspace = open_workspace(root)
-    ingest_sources(workspace, [str(root / "calls")], say=lines.append)
+    ingest_sources(
+        workspace,
+        [str(root / "calls")],
+        say=lines.append,
+    )
     prelabel_pending(open_workspace(root), say=lines.append)
     queue = FakeQueue(schemes=workspace.schemes, media_dir=workspace.media_dir)
     left = preview_push(open_workspace(root), say=lines.append).plan.outgoing
     # No server is needed to see what is sent.
-    push_pending(open_workspace(root), queue=queue, say=lines.append)
+    push_pending(
+        open_workspace(root),
+        queue=queue,
+        say=lines.append,
+    )
     with open_workspace(root).warehouse(read_only=True) as con:
         names = {
             key: Path(uris[0]).name.removesuffix(".wav") for key, uris in list_uris(con).items()
@@ -386,8 +400,10 @@ def find_fate(part: Part, sent: Sent, *, leaks: bool) -> Fate:
     heard_own = []
     heard_others = []
     for clip, text in zip(sent.clips, sent.heard, strict=True):
-        is_own = clip.utterance.channel == part.channel
-        (heard_own if is_own else heard_others).append(text)
+        if clip.utterance.channel == part.channel:
+            heard_own.append(text)
+        else:
+            heard_others.append(text)
     transcribed = " ".join(clip.utterance.text for clip in own)
     leaking_ms = 0
     if leaks:
@@ -432,45 +448,51 @@ def played_ms(segment: Segment, clips: Sequence[tuple[Segment, Sequence[Segment]
 
 
 def _inside(span: Segment, segment: Segment) -> slice:
-    begin, end = (
-        min(max(ms - segment.start_ms, 0), segment.duration_ms)
-        for ms in (span.start_ms, span.end_ms)
-    )
-    return slice(begin, end)
+    begin = max(span.start_ms, segment.start_ms)
+    end = min(span.end_ms, segment.end_ms)
+    if begin >= end:
+        return slice(0, 0)
+    return slice(begin - segment.start_ms, end - segment.start_ms)
 
 
 def show_group(group: str, fates: Sequence[Fate]) -> None:
     """Print a line of the table and, below it, whatever was not found or is heard."""
     found = [fate for fate in fates if fate.found]
-    audible = [fate for fate in found if fate.own or fate.other]
+    others = [fate for fate in fates if not fate.found]
+    num_transcribed = sum(fate.said for fate in fates)
+    num_readable = sum(fate.readable for fate in fates)
+    num_heard = sum(fate.is_heard for fate in found)
+    num_others_heard = sum(fate.is_heard for fate in others)
     private_ms = sum(fate.part.segment.duration_ms for fate in found)
+    left_ms = sum(fate.left_ms for fate in found)
+    leaking_ms = sum(fate.leaking_ms for fate in found)
     spans = list(itertools.chain.from_iterable(fate.leaks for fate in fates))
     print(
-        f"{group}: {len(fates)} parts, {sum(f.said for f in fates)} transcribed, "
-        f"{sum(f.readable for f in fates)} readable, "
-        f"{len(found)} found; of these {len(audible)} heard, {sum(f.left_ms for f in found)} "
-        f"of {private_ms} ms played, "
-        f"{sum(f.leaking_ms for f in found)} ms in the other channel, whose clips are muted "
-        f"for {sum(spans)} of {len(spans)} spans; "
-        f"of the others {sum(f.own or f.other for f in fates if not f.found)} heard",
+        f"{group}: {len(fates)} parts, {num_transcribed} transcribed, {num_readable} readable, "
+        f"{len(found)} found; of these {num_heard} heard, {left_ms} of {private_ms} ms played, "
+        f"{leaking_ms} ms in the other channel, whose clips are muted "
+        f"for {sum(spans)} of {len(spans)} spans; of the others {num_others_heard} heard",
         flush=True,
     )
     for fate in fates:
-        notes = [
-            word
-            for word, is_so in (
-                ("not found", not fate.found),
-                ("readable", fate.readable),
-                ("heard", fate.own),
-            )
-            if is_so
-        ]
-        notes += ["heard in the other channel"] if fate.other else []
+        notes = _notes(fate)
         if notes or fate.left_ms:
-            print(
-                f"    {fate.part.recording} {fate.part.text!r}: "
-                f"{', '.join([*notes, f'{fate.left_ms} ms played'])}"
-            )
+            told = ", ".join([*notes, f"{fate.left_ms} ms played"])
+            print(f"    {fate.part.recording} {fate.part.text!r}: {told}")
+
+
+def _notes(fate: Fate) -> list[str]:
+    """What somebody should know of a part."""
+    notes: list[str] = []
+    if not fate.found:
+        notes.append("not found")
+    if fate.readable:
+        notes.append("readable")
+    if fate.own:
+        notes.append("heard")
+    if fate.other:
+        notes.append("heard in the other channel")
+    return notes
 
 
 def main() -> int:
@@ -483,14 +505,15 @@ def main() -> int:
     calls += two_channel_calls() if "calls" in wanted else []
     with tempfile.TemporaryDirectory() as folder:
         sent, utterances = send_calls(Path(folder) / "w", calls)
-    print(
-        f"{len(calls)} recordings, {len(utterances)} utterances, "
-        f"{sum(len(each.clips) for each in sent.values())} clips"
-    )
+    num_clips = sum(len(each.clips) for each in sent.values())
+    print(f"{len(calls)} recordings, {len(utterances)} utterances, {num_clips} clips")
     groups: defaultdict[str, list[Fate]] = defaultdict(list)
     for call in calls:
         leaks = call.group.endswith("dB")
-        groups[call.group] += [find_fate(part, sent[call.name], leaks=leaks) for part in call.parts]
+        of_call = sent[call.name]
+        for part in call.parts:
+            fate = find_fate(part, of_call, leaks=leaks)
+            groups[call.group].append(fate)
     for group, fates in groups.items():
         show_group(group, fates)
     return 0

@@ -52,7 +52,11 @@ class LoopSound:
     loop: Samples
     num_samples: int
 
-    def read(self, start: int = 0, stop: int | None = None) -> Samples:
+    def read(
+        self,
+        start: int = 0,
+        stop: int | None = None,
+    ) -> Samples:
         """See `Sound.read`."""
         stop = self.num_samples if stop is None else min(stop, self.num_samples)
         return self.loop[np.arange(start, max(start, stop)) % len(self.loop)]

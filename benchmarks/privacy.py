@@ -28,16 +28,24 @@ _MARK = re.compile(r"\{(\w+):([^}]*)\}")
 
 def read_marks(marked: str) -> tuple[str, list[Span]]:
     """(text, spans) of a marked sentence."""
-    text, spans, at = "", [], 0
+    text = ""
+    spans: list[Span] = []
+    at = 0
     for match in _MARK.finditer(marked):
+        kind, private = match.groups()
         text += marked[at : match.start()]
-        spans.append((match[1], len(text), len(text) + len(match[2])))
-        text += match[2]
+        start = len(text)
+        text += private
+        spans.append((kind, start, len(text)))
         at = match.end()
     return text + marked[at:], spans
 
 
-def meets_any(spans: Iterable[tuple[str, int, int]], start: int, end: int) -> bool:
+def meets_any(
+    spans: Iterable[tuple[str, int, int]],
+    start: int,
+    end: int,
+) -> bool:
     """Whether one of some spans (kind, start, end) overlaps this one."""
     return any(span_start < end and span_end > start for _, span_start, span_end in spans)
 
@@ -60,9 +68,12 @@ def score(sentences: Sequence[tuple[str, str]], scan: Scan) -> dict[str, object]
             wanted[kind] += 1
             covered = sum(meets_any(answer, i, i + 1) for i in range(start, end))
             found[kind] += covered >= (end - start) / 2
-            readable, secret = readable + end - start - covered, secret + end - start
-            if covered < end - start:
-                misses.append((text[start:end], [text[s:e] for _, s, e in answer]))
+            length = end - start
+            secret += length
+            readable += length - covered
+            if covered < length:
+                flagged_texts = [text[s:e] for _, s, e in answer]
+                misses.append((text[start:end], flagged_texts))
         misses += [("", [text[start:end]]) for start, end in strangers]
     return {
         "spans": sum(wanted.values()),
@@ -102,17 +113,12 @@ def presidio() -> Scan | None:
     )
     # Places, dates and nationalities alone identify nobody; with them nearly every sentence would
     # be flagged.
-    kinds = [
-        k
-        for k in engine.get_supported_entities("en")
-        if k not in ("LOCATION", "DATE_TIME", "NRP", "URL")
-    ]
+    harmless = ("LOCATION", "DATE_TIME", "NRP", "URL")
+    kinds = [kind for kind in engine.get_supported_entities("en") if kind not in harmless]
 
     def scan(text: str, _language: str) -> list[Span]:
-        return [
-            (r.entity_type, r.start, r.end)
-            for r in engine.analyze(text, language="en", entities=kinds)
-        ]
+        results = engine.analyze(text, language="en", entities=kinds)
+        return [(result.entity_type, result.start, result.end) for result in results]
 
     return scan
 
@@ -159,8 +165,8 @@ def main() -> None:
                     f"{name:18} {title:10} {language or 'all':4} {len(chosen):3} sentences "
                     f"{row} {spent:.1f} ms each"
                 )
-                if language is None and os.environ.get("SHOW"):
-                    print("   ", *misses, sep="\n    ") if isinstance(misses, list) else None
+                if language is None and os.environ.get("SHOW") and isinstance(misses, list):
+                    print("   ", *misses, sep="\n    ")
         texts = corpus_texts("asterisk_en")
         if texts:
             flags, words, what = flagged_in_corpus(texts, scan)

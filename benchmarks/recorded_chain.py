@@ -38,7 +38,10 @@ class VoicelessDiarizer(FakeDiarizer):
     """
 
     def diarize(
-        self, sounds: Sequence[Sound], *, max_speakers: int | None = None
+        self,
+        sounds: Sequence[Sound],
+        *,
+        max_speakers: int | None = None,
     ) -> list[Diarization]:
         """See `Diarizer.diarize`."""
         heard = super().diarize(sounds, max_speakers=max_speakers)
@@ -97,7 +100,11 @@ def answer_in_turn(workspace: Workspace, utterance_ids: list[str]) -> None:
     from flows.labelling.queues import build_queue
     from flows.services.label_studio_server import label_studio_credentials
 
-    script = ScriptedAnnotator(email="script@voxdata.local", error_rate=0.0, seed=1)
+    script = ScriptedAnnotator(
+        email="script@voxdata.local",
+        error_rate=0.0,
+        seed=1,
+    )
     answered = script.answer(
         build_queue(workspace),
         {

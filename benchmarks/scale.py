@@ -72,8 +72,14 @@ def _add_unsent(root: Path, size: int) -> None:
 
 def _release_before(root: Path, size: int) -> None:
     """The version before, and then more votes about one percent."""
-    subprocess.run([VOXDATA, "release", "calls"], cwd=root, check=True, stdout=subprocess.DEVNULL)
-    subprocess.run(_in_child(root, "votes", str(max(size // 100, 1))), check=True)
+    subprocess.run(
+        [VOXDATA, "release", "calls"],
+        cwd=root,
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
+    num_votes = str(max(size // 100, 1))
+    subprocess.run(_in_child(root, "votes", num_votes), check=True)
 
 
 TASKS: Mapping[str, Task] = {
@@ -100,7 +106,12 @@ def run_task(task: Task, root: Path) -> Cost:
     watch = _Watch(root / "warehouse.duckdb")
     began = time.monotonic()
     with (root / "command.log").open("w") as log:
-        process = subprocess.Popen(task.command, cwd=root, stdout=log, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(
+            task.command,
+            cwd=root,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
         with watch:
             _, status, usage = os.wait4(process.pid, 0)
     return Cost(
@@ -159,7 +170,11 @@ def work_as_child(root: Path, task: str, *numbers: int) -> None:
         scale_rows.make_workspace(workspace, *numbers)
         return
     if task == "push":
-        push_pending(workspace, say=print, queue=scale_rows.CountingQueue(workspace))
+        push_pending(
+            workspace,
+            say=print,
+            queue=scale_rows.CountingQueue(workspace),
+        )
         return
     with workspace.warehouse() as con:
         if task == "votes":
@@ -205,11 +220,16 @@ def _workspace(folder: Path, size: int) -> Path:
     if done.exists():
         return root
     root.mkdir(parents=True, exist_ok=True)
-    subprocess.run([VOXDATA, "init", str(root)], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(
+        [VOXDATA, "init", str(root)],
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
     began = time.monotonic()
     subprocess.run(_in_child(root, "make", str(size)), check=True)
     done.touch()
-    print(f"made {root} in {time.monotonic() - began:.0f} s", file=sys.stderr)
+    made_s = time.monotonic() - began
+    print(f"made {root} in {made_s:.0f} s", file=sys.stderr)
     return root
 
 

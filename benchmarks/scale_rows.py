@@ -64,13 +64,28 @@ def make_workspace(workspace: Workspace, size: int) -> None:
         _make_up(con, size)
         _add_recordings(con, tone, size)
         _add_fingerprints(con, fingerprints, size)
-        add_models(con, [spec.model for spec in specs if spec.model], run_id=RUN)
+        add_models(
+            con,
+            [spec.model for spec in specs if spec.model],
+            run_id=RUN,
+        )
         for spec in specs:
             model_key = spec.model.key if spec.model else None
-            _add_stage(con, spec.name, keys[spec.name], model_key, size)
+            _add_stage(
+                con,
+                spec.name,
+                keys[spec.name],
+                model_key,
+                size,
+            )
         _add_utterances(con, keys, size)
         project_id = note_project(
-            con, server_id=1, made_at=MADE_AT, purpose="label", title="calls", run_id=RUN
+            con,
+            server_id=1,
+            made_at=MADE_AT,
+            purpose="label",
+            title="calls",
+            run_id=RUN,
         )
         proposing = {
             spec.name.removeprefix(LABEL): spec.model
@@ -78,7 +93,14 @@ def make_workspace(workspace: Workspace, size: int) -> None:
             if spec.name.startswith(LABEL) and spec.model
         }
         for scheme, model in proposing.items():
-            _add_predictions(con, workspace, scheme, model, keys[LABEL + scheme], size)
+            _add_predictions(
+                con,
+                workspace,
+                scheme,
+                model,
+                keys[LABEL + scheme],
+                size,
+            )
         for first in range(0, size, ROWS_AT_ONCE):
             stop = min(first + ROWS_AT_ONCE, size)
             clips = list(list_clips(con, workspace, proposing, first, stop))
@@ -174,7 +196,11 @@ def _add_fingerprints(con: DuckDBPyConnection, key: str, size: int) -> None:
 
 
 def _add_stage(
-    con: DuckDBPyConnection, stage: str, key: str, model_key: str | None, size: int
+    con: DuckDBPyConnection,
+    stage: str,
+    key: str,
+    model_key: str | None,
+    size: int,
 ) -> None:
     insert_query(
         con,
@@ -186,7 +212,11 @@ def _add_stage(
     )
 
 
-def _add_utterances(con: DuckDBPyConnection, keys: Mapping[str, str], size: int) -> None:
+def _add_utterances(
+    con: DuckDBPyConnection,
+    keys: Mapping[str, str],
+    size: int,
+) -> None:
     insert_query(
         con,
         "utterance",
@@ -293,7 +323,12 @@ def list_clips(
 
 
 def add_votes(
-    con: DuckDBPyConnection, workspace: Workspace, first: int, stop: int, *, round_: int = 0
+    con: DuckDBPyConnection,
+    workspace: Workspace,
+    first: int,
+    stop: int,
+    *,
+    round_: int = 0,
 ) -> None:
     """Three sealed votes about each of some utterances, by number; in one of five they differ.
 
@@ -338,7 +373,12 @@ def add_unsent(con: DuckDBPyConnection, workspace: Workspace, size: int, count: 
     """Let some clips be gone from the server, so that a push sends them again."""
     _make_up(con, size)
     rows = read_rows(con, f"select utterance_id from {MADE} order by i limit ?", [count])
-    record_missing(con, [str(row["utterance_id"]) for row in rows], project_id=1, run_id=RUN)
+    record_missing(
+        con,
+        [str(row["utterance_id"]) for row in rows],
+        project_id=1,
+        run_id=RUN,
+    )
 
 
 class CountingQueue:
@@ -366,7 +406,11 @@ class CountingQueue:
         """Take clips."""
         self._clips += len(entries)
         pushed = tuple(entry.utterance_id for entry in entries)
-        result = PushResult(pushed=pushed, already_there=(), predictions_added=())
+        result = PushResult(
+            pushed=pushed,
+            already_there=(),
+            predictions_added=(),
+        )
         if done is not None:
             done(result)
         return result

@@ -28,7 +28,12 @@ SHARES = (0.4, 0.2, 0.15, 0.1, 0.07, 0.05, 0.03)
 SEEDS = 5
 
 
-def make_voices(count: int, *, seed: int, start: int = 0) -> dict[str, Counter[str]]:
+def make_voices(
+    count: int,
+    *,
+    seed: int,
+    start: int = 0,
+) -> dict[str, Counter[str]]:
     """Voice -> how often each label and language occurs in it, as a release counts them."""
     draws = np.random.default_rng((seed, start))
     voices = {}
@@ -69,7 +74,8 @@ def hash_splits(voices: dict[str, Counter[str]], *, seed: int) -> dict[str, Spli
     placed = {}
     for voice in voices:
         at = int(digest(seed, voice)[:12], 16) / 16**12
-        placed[voice] = splits[int(np.searchsorted(edges, at, side="right"))]
+        place = int(np.searchsorted(edges, at, side="right"))
+        placed[voice] = splits[place]
     return placed
 
 

@@ -31,7 +31,10 @@ class CamPlusPlus(Model):
     """
 
     def __init__(
-        self, sample_rate: int = MODEL_RATE_HZ, num_channels: int = 1, task: None = None
+        self,
+        sample_rate: int = MODEL_RATE_HZ,
+        num_channels: int = 1,
+        task: None = None,
     ) -> None:
         super().__init__(
             sample_rate=sample_rate,
@@ -52,10 +55,19 @@ class CamPlusPlus(Model):
         """Of an embedding."""
         return DIMENSION
 
-    def forward(self, waveforms: torch.Tensor, weights: torch.Tensor | None = None) -> torch.Tensor:
+    def forward(
+        self,
+        waveforms: torch.Tensor,
+        weights: torch.Tensor | None = None,
+    ) -> torch.Tensor:
         """(batch, 1, num_samples), (batch, num_weights) -> (batch, 192)."""
         rows = [
-            kaldi.fbank(waveform, num_mel_bins=80, sample_frequency=MODEL_RATE_HZ, dither=0.0)
+            kaldi.fbank(
+                waveform,
+                num_mel_bins=80,
+                sample_frequency=MODEL_RATE_HZ,
+                dither=0.0,
+            )
             for waveform in waveforms
         ]
         features = torch.stack([row - row.mean(dim=0, keepdim=True) for row in rows])
@@ -98,7 +110,10 @@ def build_stock(
 
 
 def diarize_stock(
-    pipeline: Pipeline, samples: Samples, *, max_speakers: int | None = None
+    pipeline: Pipeline,
+    samples: Samples,
+    *,
+    max_speakers: int | None = None,
 ) -> Diarization:
     """Its answer in voxdata's words."""
     file = {

@@ -116,7 +116,11 @@ def _duckdb_texts(path: Path) -> Placed:
             )
 
 
-def _row_texts(table: str, columns: Sequence[str], rows: Iterable[Iterable[object]]) -> Placed:
+def _row_texts(
+    table: str,
+    columns: Sequence[str],
+    rows: Iterable[Iterable[object]],
+) -> Placed:
     for number, row in enumerate(rows, start=1):
         for column, value in zip(columns, row, strict=True):
             for text in _texts_in(value):

@@ -63,15 +63,28 @@ def read_prompts(limit: int | None) -> list[Prompt] | None:
     ]
 
 
-def score(system: str, prompts: Sequence[Prompt], hear: Callable[[Samples], str]) -> Score:
+def score(
+    system: str,
+    prompts: Sequence[Prompt],
+    hear: Callable[[Samples], str],
+) -> Score:
     """Transcribe every prompt and compare."""
     began = process_time()
     heard = [hear(prompt.samples) for prompt in prompts]
-    return score_texts(system, prompts, heard, cpu_s=process_time() - began)
+    return score_texts(
+        system,
+        prompts,
+        heard,
+        cpu_s=process_time() - began,
+    )
 
 
 def score_texts(
-    system: str, prompts: Sequence[Prompt], heard: Sequence[str], *, cpu_s: float
+    system: str,
+    prompts: Sequence[Prompt],
+    heard: Sequence[str],
+    *,
+    cpu_s: float,
 ) -> Score:
     """Compare what was heard with what is said."""
     normalise = EnglishTextNormalizer()
@@ -94,7 +107,11 @@ def compare(model: str, prompts: Sequence[Prompt]) -> tuple[Score, Score]:
     """This project's transcriber and the peer, on the same prompts; the whole prompt counts as
     speech.
     """
-    transcriber = WhisperTranscriber(model=model, language="en", threads=1)
+    transcriber = WhisperTranscriber(
+        model=model,
+        language="en",
+        threads=1,
+    )
 
     def ours(samples: Samples) -> str:
         sound = ArraySound(samples)

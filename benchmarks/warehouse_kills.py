@@ -38,11 +38,19 @@ def work(root: Path, phase: str, seed: int) -> None:
     for number in range(10**6):
         if phase == "leave":
             names = [f"{seed}-{number}-{i}" for i in range(rng.randrange(1, 2_000))]
-            leave_batch(root / "batches", {"source": _sources(names)}, run_id="k")
+            leave_batch(
+                root / "batches",
+                {"source": _sources(names)},
+                run_id="k",
+            )
             print("left", *names, flush=True)
         elif phase == "merge":
             names = [f"{seed}-{number}-{i}" for i in range(500)]
-            leave_batch(root / "batches", {"source": _sources(names)}, run_id="k")
+            leave_batch(
+                root / "batches",
+                {"source": _sources(names)},
+                run_id="k",
+            )
             print("left", *names, flush=True)
             with open_warehouse(root / "w.duckdb") as con:
                 merge_batches(con, root / "batches", run_id="k")

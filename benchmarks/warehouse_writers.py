@@ -55,12 +55,22 @@ def main() -> None:
     failed = False
     for name, writer in (("batches, one merger", "leave"), ("open, insert, close, retry", "retry")):
         with tempfile.TemporaryDirectory() as folder:
-            wrong = run(name, writer, Path(folder), options)
+            wrong = run(
+                name,
+                writer,
+                Path(folder),
+                options,
+            )
         failed |= wrong and writer == "leave"  # what the other way loses is a figure, not a failure
     sys.exit(failed)
 
 
-def run(name: str, writer: str, root: Path, options: argparse.Namespace) -> bool:
+def run(
+    name: str,
+    writer: str,
+    root: Path,
+    options: argparse.Namespace,
+) -> bool:
     """One way of writing.
 
     Returns:
@@ -180,7 +190,12 @@ def _retry(root: Path, number: int, until: float, rows: int) -> None:
         batch += 1
 
 
-def _merge(root: Path, number: int = 0, until: float = 0, rows: int = 0) -> None:
+def _merge(
+    root: Path,
+    number: int = 0,
+    until: float = 0,
+    rows: int = 0,
+) -> None:
     from warehouse.batches import list_batches, merge_batches
     from warehouse.connection import open_warehouse
 

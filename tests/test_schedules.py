@@ -67,7 +67,11 @@ def filled(workspace: Workspace, stage: str) -> bool:
     return bool(getattr(count(workspace), stage))
 
 
-def runs_of(workspace: Workspace, name: str, state: str) -> list[Any]:
+def runs_of(
+    workspace: Workspace,
+    name: str,
+    state: str,
+) -> list[Any]:
     """Runs of a flow in a state, as Prefect tells them."""
     access = prefect_access(workspace)
     assert access is not None
@@ -82,7 +86,12 @@ def scheduled_runs(workspace: Workspace, name: str, state: str = "COMPLETED") ->
     return sum(run["auto_scheduled"] for run in runs_of(workspace, name, state))
 
 
-def wait(what: str, reached: Callable[[], bool | int], *, within_s: float) -> float:
+def wait(
+    what: str,
+    reached: Callable[[], bool | int],
+    *,
+    within_s: float,
+) -> float:
     """Seconds until something is reached."""
     began = time.monotonic()
     while not reached():
@@ -104,8 +113,16 @@ def turned(
     seconds: dict[str, float] = {}
 
     def turn(name: str, stage: str) -> None:
-        seconds[stage] = wait(stage, partial(filled, workspace, stage), within_s=PATIENCE_S)
-        wait(f"the end of {name}", partial(scheduled_runs, workspace, name), within_s=PATIENCE_S)
+        seconds[stage] = wait(
+            stage,
+            partial(filled, workspace, stage),
+            within_s=PATIENCE_S,
+        )
+        wait(
+            f"the end of {name}",
+            partial(scheduled_runs, workspace, name),
+            within_s=PATIENCE_S,
+        )
 
     try:
         # One schedule after the other: five flows a minute are more than two busy cores can start.
@@ -113,7 +130,11 @@ def turned(
         for home, path in waiting.items():
             path.rename(home)
         turn("ingest", "recordings")
-        wait("all recordings", lambda: count(workspace).recordings == 5, within_s=PATIENCE_S)
+        wait(
+            "all recordings",
+            lambda: count(workspace).recordings == 5,
+            within_s=PATIENCE_S,
+        )
         schedule(root, "prelabel")
         turn("prelabel", "predictions")
         schedule(root, "push")
@@ -123,7 +144,11 @@ def turned(
         turn("pull", "annotations")
         schedule(root, "release")
         turn("release", "versions")
-        seconds["training"] = wait("a training", partial(trained, workspace), within_s=PATIENCE_S)
+        seconds["training"] = wait(
+            "a training",
+            partial(trained, workspace),
+            within_s=PATIENCE_S,
+        )
         wait("the end of the training", partial(finetuned, workspace), within_s=PATIENCE_S)
         schedule(root, *FLOWS, cron="30 3 * * *")
         yield workspace, seconds

@@ -56,7 +56,12 @@ def check_schemes(
     return remarks
 
 
-def _check_label_forms(labels: Iterable[str], *, scheme: str, origin: str) -> None:
+def _check_label_forms(
+    labels: Iterable[str],
+    *,
+    scheme: str,
+    origin: str,
+) -> None:
     alike: dict[str, str] = {}
     for label in sorted(labels):
         if not label.strip() or len(label.splitlines()) > 1:
@@ -72,7 +77,12 @@ def _check_label_forms(labels: Iterable[str], *, scheme: str, origin: str) -> No
             )
 
 
-def _check_labels(labels: Counter[str], scheme: Scheme, *, origin: str) -> None:
+def _check_labels(
+    labels: Counter[str],
+    scheme: Scheme,
+    *,
+    origin: str,
+) -> None:
     unknown = sorted(set(labels) - set(scheme.label_names))
     if not unknown:
         return
@@ -92,7 +102,12 @@ def _check_labels(labels: Counter[str], scheme: Scheme, *, origin: str) -> None:
 def _resembles(label: str, names: Sequence[str]) -> str:
     """The scheme's label that may be meant, in words; "" for none."""
     folded = {name.casefold().strip(): name for name in names}
-    close = difflib.get_close_matches(label.casefold().strip(), folded, n=1, cutoff=0.7)
+    close = difflib.get_close_matches(
+        label.casefold().strip(),
+        folded,
+        n=1,
+        cutoff=0.7,
+    )
     if not close:
         return ""
     return f", perhaps {folded[close[0]]!r}"

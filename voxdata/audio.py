@@ -21,14 +21,21 @@ import numpy as np
 import numpy.typing as npt
 import soundfile  # type: ignore[import-untyped]
 
-from voxdata.errors import AudioError, DropReason, MachineError, ShortageError
+from voxdata.audio_bytes import (
+    WORTH_A_REMARK_MS,
+    after_end,
+    begins_like_audio,
+    check_bytes,
+    remarks_on_bytes,
+    require_readable,
+)
+from voxdata.errors import AudioError, DropReason, ShortageError
 from voxdata.machine import find_fault, memory_is_short
-from voxdata.mp4_boxes import Mp4Boxes, read_mp4_boxes
-from voxdata.ogg_links import OggLink, list_ogg_links
+from voxdata.mp4_boxes import read_mp4_boxes
 from voxdata.raw_sound import HeaderlessError, PatchedFile, require_signature, wrap_command
 from voxdata.remark import Remark, RemarkKind
 from voxdata.track_lanes import LATE_S, Lane, NotAlignedError, choose_tracks, recording_origin
-from voxdata.truncation import Extent, measure_extent
+from voxdata.truncation import Extent
 
 RULES = 3
 """Raised when our own rules decode a file differently."""
@@ -74,35 +81,8 @@ _COUNTED_FORMATS = ("wav", "flac", "aiff", "w64", "caf", "au")
 _STATED_CONTAINERS = frozenset({"matroska,webm", "asf"})
 """Containers whose length is written when the recording ends, so that a shorter file was cut."""
 
-WORTH_A_REMARK_MS = 20
 MIN_CUT_MS = 1_000
 
-_AUDIO_MAGIC = (
-    b"RIFF",
-    b"RIFX",
-    b"RF64",
-    b"BW64",
-    b"FORM",
-    b"fLaC",
-    b"OggS",
-    b"ID3",
-    b"\xff\xfb",
-    b"\xff\xf3",
-    b"\xff\xfa",
-    b"\x1aE\xdf\xa3",
-    b"DSD ",
-    b"FRM8",
-    b"MP+",
-    b"MPCK",
-    b"wvpk",
-    b"MAC ",
-    b"OFR ",
-    b"0&\xb2u",
-    b".snd",
-    b"caff",
-    b"NIST",
-    b"TTA1",
-)
 _FULL_SCALE = {
     "u8": 2.0**7,
     "s16": 2.0**15,
@@ -183,7 +163,7 @@ def decode_audio(
             not finite) or TOO_LONG.
         MachineError: Too many files are open, or memory is short.
     """
-    extent = _check_bytes(path)
+    extent = check_bytes(path)
     reading = _Reading(
         path=path,
         extent=extent,
@@ -193,10 +173,10 @@ def decode_audio(
         consumed = _decode(reading, consume)
     except AudioError as error:
         if error.reason in _DOUBTFUL:
-            _require_readable(path)
+            require_readable(path)
         raise
     if remark is not None:
-        for notice in (*reading.remarks, *_remarks_on_bytes(path, extent)):
+        for notice in (*reading.remarks, *remarks_on_bytes(path, extent)):
             remark(notice)
     return consumed
 
@@ -244,159 +224,6 @@ class _Reading:
     remarks: list[Remark] = field(default_factory=list)
 
 
-def _check_bytes(path: Path) -> Extent:
-    """Refuse what needs no decoder to be refused."""
-    try:
-        if not path.is_file():
-            state = "is not a regular file" if path.exists() else "there is no such file"
-            raise AudioError(f"{path}: {state}", reason=DropReason.MISSING)
-        with path.open("rb") as file:
-            head = file.read(1024)
-        boxes = read_mp4_boxes(path)
-        extent = measure_extent(path)
-        links = list_ogg_links(path)
-    except OSError as error:
-        raise explain_unreadable(path, error) from error
-    except ValueError as error:
-        raise AudioError(f"{path}: cannot be read ({error})", reason=DropReason.MISSING) from error
-    if not head:
-        raise AudioError(f"{path}: the file is empty (0 bytes)", reason=DropReason.EMPTY)
-    kind = _text_kind(head)
-    if kind:
-        raise AudioError(f"{path}: is {kind}, not audio", reason=DropReason.NOT_AUDIO)
-    if boxes is not None:
-        _check_boxes(path, boxes)
-    if extent.missing:
-        raise _truncated(path, extent.missing)
-    _check_links(path, links)
-    return extent
-
-
-def _check_links(path: Path, links: Sequence[OggLink]) -> None:
-    """Refuse an Ogg file whose recordings, joined one after another, differ in format."""
-    for link in links:
-        if sorted(link.formats) != sorted(links[0].formats):
-            change = f"codec, rate or channels change at byte {link.offset}, where another begins"
-            message = f"{path}: holds several recordings, whose {change}; split it there"
-            raise AudioError(message, reason=DropReason.INVALID_FORMAT)
-
-
-def _truncated(path: Path, missing: int) -> AudioError:
-    promise = f"its header promises {missing} more bytes than the file has"
-    return AudioError(f"{path}: {promise}; fetch it again", reason=DropReason.TRUNCATED)
-
-
-def _check_boxes(path: Path, boxes: Mp4Boxes) -> None:
-    if not boxes.index and not boxes.other_index:
-        if boxes.fragmented:
-            trouble = "is a piece of a stream without the index at its beginning"
-            remedy = "put the stream's first segment before it"
-        else:
-            trouble = "the recording was cut off before its index was written"
-            remedy = "fetch it again, or have a tool rebuild the index from the sound that is there"
-        raise AudioError(f"{path}: {trouble}; {remedy}", reason=DropReason.TRUNCATED)
-    if boxes.missing and not boxes.fragmented:
-        raise _truncated(path, boxes.missing)
-
-
-def _remarks_on_bytes(path: Path, extent: Extent) -> list[Remark]:
-    """Remarks on what the sizes in the header leave out."""
-    remarks = []
-    if extent.after_ms >= WORTH_A_REMARK_MS:
-        remarks.append(_after_end(extent.after_ms, _surplus(extent)))
-    boxes = read_mp4_boxes(path)
-    if boxes is None:
-        return remarks
-    if boxes.joined_ms >= WORTH_A_REMARK_MS:
-        remarks.append(_after_end(boxes.joined_ms, _joined_on(boxes.joined_ms)))
-    if boxes.fragmented and boxes.missing:
-        lack = f"{boxes.missing} bytes of its last fragment are missing"
-        detail = f"the recording was cut off, {lack}; what is there was kept"
-        remarks.append(Remark(kind=RemarkKind.CUT_OFF, detail=detail))
-    return remarks
-
-
-def _after_end(length_ms: int, detail: str) -> Remark:
-    return Remark(
-        kind=RemarkKind.AFTER_END,
-        detail=detail,
-        amount_ms=length_ms,
-    )
-
-
-def _surplus(extent: Extent) -> str:
-    """What became of the sound after the end that the header names."""
-    seconds = f"{extent.after_ms / 1000:.2f} s"
-    if extent.kept:
-        return f"{seconds} lie after the end that the header names; they were read too"
-    if extent.joined:
-        return _joined_on(extent.after_ms)
-    return (
-        f"bytes for {seconds} of sound lie after the end that the header names and were left out; "
-        "if they are sound, correct the header"
-    )
-
-
-def _joined_on(length_ms: int) -> str:
-    other = f"another recording, of {length_ms / 1000:.2f} s, is joined on after the first"
-    return f"{other} and was left out; split the file"
-
-
-def explain_unreadable(path: Path, error: OSError) -> AudioError | MachineError:
-    """Why a file of somebody else's cannot be read.
-
-    It is not there, the system does not let us, or this machine lacks something.
-    """
-    if isinstance(error, FileNotFoundError):
-        return AudioError(f"{path}: there is no such file", reason=DropReason.MISSING)
-    fault = find_fault(error, place=path)
-    if fault is not None:
-        return fault
-    why = error.strerror or error
-    remedy = "give this user access, or see that its disk is there and sound"
-    message = f"{path}: cannot be read ({why}); {remedy}"
-    return AudioError(message, reason=DropReason.NOT_READABLE)
-
-
-def _require_readable(path: Path) -> None:
-    """Read a file to its end, so that a disk that fails is not taken for damaged audio."""
-    try:
-        with path.open("rb") as file:
-            while file.read(1 << 20):
-                pass
-    except OSError as error:
-        raise explain_unreadable(path, error) from error
-
-
-def _text_kind(head: bytes) -> str:
-    """What kind of text the first bytes are; "" when they are not text.
-
-    Playlists are text too, so none is ever followed.
-    """
-    if head.startswith((b"NIST_1A", b"#!AMR")):
-        return ""
-    if any(byte < 32 and byte not in b"\t\n\f\r\x1b" for byte in head):
-        return ""
-    text = _decode_begin(head)
-    if text is None:
-        return ""
-    if text.startswith("version https://git-lfs.github.com/spec/"):
-        return "a git-LFS pointer (run `git lfs pull`)"
-    if "\n" not in text.strip() and text.startswith(("../", "./", "/")):
-        return "the text of a symbolic link (check it out on a file system that has links)"
-    return "text"
-
-
-def _decode_begin(head: bytes) -> str | None:
-    """The first bytes of a text in UTF-8, in which the last character may be cut; else None."""
-    for num_cut in range(4):
-        try:
-            return head[: len(head) - num_cut].decode("utf-8")
-        except UnicodeDecodeError:
-            continue
-    return None
-
-
 def _ffmpeg_blocks(reading: _Reading) -> Iterator[AudioBlock]:
     av.logging.set_level(None)
     path = reading.path
@@ -420,7 +247,7 @@ def _ffmpeg_blocks(reading: _Reading) -> Iterator[AudioBlock]:
 
 def _undecodable(path: Path, error: Exception) -> AudioError:
     """Why FFmpeg cannot open a file, or cannot go on with it."""
-    if _begins_like_audio(path):
+    if begins_like_audio(path):
         trouble = "is damaged"
         reason = DropReason.UNDECODABLE
     else:
@@ -440,14 +267,6 @@ def _blame_machine(path: Path, error: Exception) -> None:
         return
     if not isinstance(fault, ShortageError) or memory_is_short():
         raise fault from error
-
-
-def _begins_like_audio(path: Path) -> bool:
-    try:
-        with path.open("rb") as file:
-            return file.read(4).startswith(_AUDIO_MAGIC)
-    except OSError as error:
-        raise explain_unreadable(path, error) from error
 
 
 def _read_container(
@@ -663,7 +482,7 @@ def _length_remarks(
         if more_ms >= WORTH_A_REMARK_MS:
             more = f"{more_ms / 1000:.2f} s"
             detail = f"{more} lie after the end that the header names; they were read too"
-            return [_after_end(more_ms, detail)]
+            return [after_end(more_ms, detail)]
 
     is_alone = len(container.streams.audio) == 1 and not container.streams.video
     end_s = timeline.end_s
@@ -780,7 +599,11 @@ def _libsndfile_blocks(reading: _Reading, *, at_least_s: float) -> Iterator[Audi
         raise AudioError(f"{path}: {counts}; fetch it again", reason=DropReason.TRUNCATED)
 
 
-def _check_format(path: Path, rate_hz: int | None, num_channels: int | None) -> None:
+def _check_format(
+    path: Path,
+    rate_hz: int | None,
+    num_channels: int | None,
+) -> None:
     """Refuse what no recorder writes; None is "not known yet"."""
     if rate_hz is not None and not MIN_RATE_HZ <= rate_hz <= MAX_RATE_HZ:
         message = f"{path}: claims {rate_hz} Hz; {MIN_RATE_HZ} ... {MAX_RATE_HZ} Hz are read"

@@ -63,7 +63,10 @@ def read_digest(path: Path, recording_id: str) -> AudioDigest:
     if md5 is None:
         raise _altered(path, recording_id, "is no FLAC")
     return AudioDigest(
-        recording_id=recording_id, size_bytes=size_bytes, sha256=sha256, samples_md5=md5
+        recording_id=recording_id,
+        size_bytes=size_bytes,
+        sha256=sha256,
+        samples_md5=md5,
     )
 
 

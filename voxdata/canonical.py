@@ -66,7 +66,12 @@ def write_clip_wav(path: Path, samples: Samples) -> None:
     Raises:
         MachineError: The disk is full or the folder cannot be written.
     """
-    _write_atomic(path, [samples[:, None]], num_channels=1, container="WAV")
+    _write_atomic(
+        path,
+        [samples[:, None]],
+        num_channels=1,
+        container="WAV",
+    )
 
 
 def _write_atomic(
@@ -266,7 +271,11 @@ class CanonicalSound:
     num_samples: int
     expected: AudioDigest | None = None
 
-    def read(self, start: int = 0, stop: int | None = None) -> Samples:
+    def read(
+        self,
+        start: int = 0,
+        stop: int | None = None,
+    ) -> Samples:
         """See `Sound.read`.
 
         Raises:

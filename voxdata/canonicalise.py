@@ -272,7 +272,12 @@ def _fill_spool(
     first = next(blocks)
     facts = _Facts(first)
     limit_ms = max_duration_ms * MAX_CHANNEL_FACTOR // facts.num_channels
-    original = _gather(source, chain([first], blocks), facts, limit_ms=limit_ms)
+    original = _gather(
+        source,
+        chain([first], blocks),
+        facts,
+        limit_ms=limit_ms,
+    )
     filling = _Filling(file)
     for samples in _resample(original, facts.rate_hz, facts.num_channels):
         filling.write(samples)

@@ -68,7 +68,12 @@ def cell_text(value: object, kind: Kind = "other") -> str | None:
     if isinstance(value, bytes | bytearray):
         return None
     if isinstance(value, dict | list | tuple):
-        return json.dumps(value, ensure_ascii=False, sort_keys=True, default=str)
+        return json.dumps(
+            value,
+            ensure_ascii=False,
+            sort_keys=True,
+            default=str,
+        )
     return _from_text(str(value).strip(), kind)
 
 

@@ -158,7 +158,11 @@ class Columns:
                 return meaning
         return ""
 
-    def find(self, row: Mapping[str, str], key: str) -> str | None:
+    def find(
+        self,
+        row: Mapping[str, str],
+        key: str,
+    ) -> str | None:
         """The column from which a row takes a meaning; None when the row has no value for it."""
         names = self.of.get(key, ())
         if key not in ANY_OF:
@@ -168,7 +172,11 @@ class Columns:
                 return name
         return None
 
-    def value(self, row: Mapping[str, str], key: str) -> str | None:
+    def value(
+        self,
+        row: Mapping[str, str],
+        key: str,
+    ) -> str | None:
         """The value of a meaning in a row; None for none."""
         name = self.find(row, key)
         return None if name is None else row[name]

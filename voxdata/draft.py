@@ -8,7 +8,7 @@ gold label; both are null where nobody voted.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -72,6 +72,8 @@ def _masked_for(annotation: Annotation, hidden: Hidden) -> Masked:
 LABEL, GOLD = "label/", "gold/"
 """How the columns of a scheme begin."""
 
+_ROWS_AT_ONCE = 50_000
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Draft:
@@ -105,37 +107,41 @@ class Draft:
         """Those under which anything may be labelled, sorted."""
         return schemes_of(self.rows)
 
-    @property
-    def candidate(self) -> pl.DataFrame:
-        """The rows as they are stored: the gold of all schemes is one column of canonical JSON."""
-        return self.rows.select(
-            "utterance_id",
-            "recording_id",
-            "channel",
-            "start_ms",
-            "end_ms",
-            "voice",
-            "group",
-            "audio_file",
-            "text",
-            "language",
-            "split",
-            gold=join_gold(self.schemes),
-        )
+    def stored(self) -> Iterator[pl.DataFrame]:
+        """The rows as they are stored, some at a time and in the order of storage.
+
+        The gold of all schemes is one column of canonical JSON.
+        """
+        ordered = self.rows.sort("recording_id", "start_ms", "end_ms", "channel", "utterance_id")
+        for part in ordered.iter_slices(_ROWS_AT_ONCE):
+            yield part.select(
+                "utterance_id",
+                "recording_id",
+                "channel",
+                "start_ms",
+                "end_ms",
+                "voice",
+                "group",
+                "audio_file",
+                "text",
+                "language",
+                "split",
+                gold=join_gold(self.schemes),
+            )
 
     def count(self) -> dict[tuple[Split, str, str], int]:
         """How many examples, and how many of each label, every split holds.
 
         Scheme and label "" count the examples themselves.
         """
-        counts = {
-            (Split(split), "", ""): number
-            for split, number in self.rows.group_by("split").len().sort("split").iter_rows()
-        }
+        counts: dict[tuple[Split, str, str], int] = {}
+        by_split = self.rows.group_by("split").len().sort("split")
+        for split, number in by_split.iter_rows():
+            counts[Split(split), "", ""] = number
         for scheme in self.schemes:
             labelled = self.rows.drop_nulls(LABEL + scheme)
-            by_label = labelled.group_by("split", LABEL + scheme).len().sort(pl.all())
-            for split, label, number in by_label.iter_rows():
+            by_label = labelled.group_by("split", LABEL + scheme).len()
+            for split, label, number in by_label.sort(pl.all()).iter_rows():
                 counts[Split(split), scheme, label] = number
         return counts
 
@@ -161,7 +167,8 @@ class Draft:
         for reason, count in _most_first(self.left_out):
             part = f"{count} by {reason}"
             if reason == CONSENT:
-                whys = [f"{why} {number}" for why, number in _most_first(self.no_consent)]
+                by_why = _most_first(self.no_consent)
+                whys = [f"{why} {number}" for why, number in by_why]
                 part += f" ({', '.join(whys)})"
             parts.append(part)
         return ", ".join(parts)
@@ -179,10 +186,10 @@ def schemes_of(rows: pl.DataFrame) -> tuple[str, ...]:
 
 def join_gold(schemes: Sequence[str]) -> pl.Expr:
     """The gold of several schemes as one canonical JSON."""
-    parts = [
-        pl.concat_str(pl.lit(f"{canonical_json(scheme)}:"), GOLD + scheme)
-        for scheme in sorted(schemes)
-    ]
+    parts: list[pl.Expr] = []
+    for scheme in sorted(schemes):
+        name = pl.lit(f"{canonical_json(scheme)}:")
+        parts.append(pl.concat_str(name, GOLD + scheme))
     joined = pl.concat_str(parts, separator=",", ignore_nulls=True)
     return pl.concat_str(pl.lit("{"), joined, pl.lit("}"))
 
@@ -239,23 +246,28 @@ def build_examples(
             these stay in one split too.
     """
     schemes = schemes_of(rows)
-    has_label = [pl.col(LABEL + scheme).is_not_null() for scheme in schemes]
+    labels = [LABEL + scheme for scheme in schemes]
     speaker = pl.format("{}/{}", "recording_id", "speaker")
-    labelled = rows.filter(pl.any_horizontal(has_label)).with_columns(
+    # The name of what was given is taken over, so that it is gone where nobody else holds it.
+    rows = rows.filter(pl.any_horizontal(pl.col(labels).is_not_null())).with_columns(
         speaker=speaker, voice=pl.coalesce("voice", speaker)
     )
-    groups = group_ties(_ties(labelled, kin))
-    labelled = labelled.join(groups, on="voice", maintain_order="left")
+    groups = group_ties(_ties(rows, kin))
     placed = place_groups(groups, fixed)
-    splits = _assign(labelled, placed, schemes, ratios=ratios, seed=seed)
+    told = rows.select("voice", "language", *labels).join(groups, on="voice", maintain_order="left")
+    splits = _assign(told, placed, schemes, ratios=ratios, seed=seed)
+    del told
 
-    labelled = labelled.join(splits, on="group", maintain_order="left")
-    torn = labelled.join(placed.filter("torn"), on="group", how="semi", maintain_order="left")
-    kept = labelled.join(placed.filter("torn"), on="group", how="anti", maintain_order="left")
+    torn = placed.select("group", "torn")
+    places = groups.join(splits, on="group").join(torn, on="group", how="left")
+    rows = rows.join(places, on="voice", maintain_order="left")
+    conflicts = rows.filter("torn")["voice"].unique().sort()
+    if len(conflicts):
+        rows = rows.filter(pl.col("torn").is_null() | ~pl.col("torn"))
     return Draft(
-        rows=kept.drop("speaker"),
-        places=kept.select(name="speaker", split="split").unique().sort("name"),
-        conflicts=tuple(torn["voice"].unique().sort()),
+        rows=rows.drop("speaker", "torn"),
+        places=rows.select(name="speaker", split="split").unique().sort("name"),
+        conflicts=tuple(conflicts),
     )
 
 
@@ -264,10 +276,11 @@ def _ties(labelled: pl.DataFrame, kin: pl.DataFrame | None) -> pl.DataFrame:
     speakers = labelled.select("recording_id", "speaker", "voice").unique()
     recognised = speakers.filter(pl.col("voice") != pl.col("speaker"))
     own = pl.format("speaker {}", "speaker")
+    recording = pl.format("recording {}", "recording_id")
     parts = [
         recognised.select(shared=own, voice="voice"),
         recognised.select(shared=own, voice="speaker"),
-        speakers.select(shared=pl.format("recording {}", "recording_id"), voice="speaker"),
+        speakers.select(shared=recording, voice="speaker"),
     ]
     if kin is not None:
         shared = speakers.join(kin, on="recording_id")
@@ -289,20 +302,30 @@ def _assign(
     """
     at_home = placed.select("group", "split")
     home = pl.format("home {}", "split")
-    units = labelled.join(at_home, on="group", how="left", maintain_order="left").with_columns(
-        unit=pl.coalesce(home, "group")
+    units = labelled.join(
+        at_home,
+        on="group",
+        how="left",
+        maintain_order="left",
     )
+    units = units.with_columns(unit=pl.coalesce(home, "group"))
     counts: defaultdict[str, Counter[str]] = defaultdict(Counter)
-    for unit, number in units.group_by("unit").len().iter_rows():
+    examples = units.group_by("unit").len()
+    for unit, number in examples.iter_rows():
         counts[unit]["examples"] = number
     features = {"language": pl.col("language")}
     features |= {scheme: pl.col(LABEL + scheme) for scheme in schemes}
     for name, column in features.items():
-        tallied = units.group_by("unit", column.alias("value")).len().drop_nulls()
-        for unit, value, number in tallied.iter_rows():
+        tallied = units.group_by("unit", column.alias("value")).len()
+        for unit, value, number in tallied.drop_nulls().iter_rows():
             counts[unit][f"{name}={value}"] += number
     homes = {f"home {split.value}": split for split in Split}
-    splits = assign_splits(counts, fixed=homes, ratios=ratios, seed=seed)
+    splits = assign_splits(
+        counts,
+        fixed=homes,
+        ratios=ratios,
+        seed=seed,
+    )
 
     new = {group: split.value for group, split in splits.items() if group not in homes}
     added = pl.DataFrame(
@@ -326,12 +349,13 @@ def separate_by_phrase(
         ratios=recipe.ratios,
         seed=recipe.seed,
     )
+    places = pl.concat([draft.places, separated.places])
     left_out = dict(draft.left_out)
     if separated.num_taken:
         left_out[f"{scheme} phrase in another split"] = separated.num_taken
     return replace(
         draft,
         rows=separated.rows,
-        places=pl.concat([draft.places, separated.places]).unique("name", keep="last").sort("name"),
+        places=places.unique("name", keep="last").sort("name"),
         left_out=left_out,
     )

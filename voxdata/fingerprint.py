@@ -103,7 +103,11 @@ class NearDuplicate:
     shared_ms: int
 
 
-def find_shared(a: Codes, b: Codes, shifts: Iterable[int]) -> SharedCodes | None:
+def find_shared(
+    a: Codes,
+    b: Codes,
+    shifts: Iterable[int],
+) -> SharedCodes | None:
     """The stretch that two recordings share.
 
     Args:
@@ -120,7 +124,11 @@ def find_shared(a: Codes, b: Codes, shifts: Iterable[int]) -> SharedCodes | None
     return None
 
 
-def _shared_at(a: Codes, b: Codes, shift: int) -> SharedCodes | None:
+def _shared_at(
+    a: Codes,
+    b: Codes,
+    shift: int,
+) -> SharedCodes | None:
     """The stretch that two recordings share when the second is moved by so many codes."""
     a_part = a[max(0, -shift) :]
     b_part = b[max(0, shift) :]
@@ -148,7 +156,11 @@ def _shared_at(a: Codes, b: Codes, shift: int) -> SharedCodes | None:
     )
 
 
-def compare(a: Codes, b: Codes, shifts: Iterable[int]) -> tuple[float, int] | None:
+def compare(
+    a: Codes,
+    b: Codes,
+    shifts: Iterable[int],
+) -> tuple[float, int] | None:
     """Whether two recordings share codes, as `find_shared` finds them.
 
     Returns:

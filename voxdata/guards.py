@@ -108,7 +108,11 @@ def repeats(text: str) -> int:
     return most
 
 
-def _count_copies(units: Sequence[str], at: int, size: int) -> int:
+def _count_copies(
+    units: Sequence[str],
+    at: int,
+    size: int,
+) -> int:
     """How often `size` units from a place on follow each other."""
     pattern = units[at : at + size]
     copies = 1

@@ -43,7 +43,11 @@ class RootProof:
     opened: Mapping[str, tuple[str, ...]]
 
 
-def prove_leaves(high: Halves, low: Halves, wanted: Collection[str]) -> RootProof:
+def prove_leaves(
+    high: Halves,
+    low: Halves,
+    wanted: Collection[str],
+) -> RootProof:
     """A proof about leaves, whether they are in a version or not.
 
     Args:

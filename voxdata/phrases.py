@@ -91,7 +91,12 @@ def separate_phrases(
         schema={"name": pl.String, "split": pl.String},
     )
     homes_of = places.select(phrase="name", home="split")
-    placed = named.join(homes_of, on="phrase", how="left", maintain_order="left")
+    placed = named.join(
+        homes_of,
+        on="phrase",
+        how="left",
+        maintain_order="left",
+    )
     is_away = (pl.col("home") != pl.col("split")).fill_null(False)
     own = [f"label/{scheme}", f"gold/{scheme}"]
     taken = placed.with_columns(pl.when(~is_away).then(name).alias(name) for name in own)

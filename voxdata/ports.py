@@ -76,7 +76,10 @@ class Diarizer(Protocol):
         """What is running."""
 
     def diarize(
-        self, sounds: Sequence[Sound], *, max_speakers: int | None = None
+        self,
+        sounds: Sequence[Sound],
+        *,
+        max_speakers: int | None = None,
     ) -> list[Diarization]:
         """Find the speakers of each channel.
 
@@ -354,7 +357,12 @@ class AnnotationQueue(Protocol):
             TransientError: The server could not be reached; push again.
         """
 
-    def pull(self, *, since: datetime | None, seen: Mapping[str, str] | None = None) -> PullResult:
+    def pull(
+        self,
+        *,
+        since: datetime | None,
+        seen: Mapping[str, str] | None = None,
+    ) -> PullResult:
         """What was created, changed, skipped or deleted since then (a little overlap is normal).
 
         Everything when None.

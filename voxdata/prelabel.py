@@ -96,7 +96,11 @@ class Models:
                 )
             )
 
-        add(DIARIZE, self.diarizer.model, params={"max_speakers": self.max_speakers})
+        add(
+            DIARIZE,
+            self.diarizer.model,
+            params={"max_speakers": self.max_speakers},
+        )
         add(TRANSCRIBE, self.transcriber.model, reads=(DIARIZE,))
         measured: tuple[str, ...] = (CUT,)
         if self.second_transcriber is not None:
@@ -108,7 +112,11 @@ class Models:
             params=self._cutting_params(),
             reads=(DIARIZE, TRANSCRIBE),
         )
-        add(MEASURE, None if self.mos is None else self.mos.model, reads=measured)
+        add(
+            MEASURE,
+            None if self.mos is None else self.mos.model,
+            reads=measured,
+        )
         if self.scanner is not None:
             add(SCAN, self.scanner.model, reads=(CUT,))
         for scheme, labeler in self.labelers.items():
@@ -171,7 +179,10 @@ class RecordingWork:
 
 
 def run_stages(
-    work: Sequence[RecordingWork], models: Models, *, progress: Progress | None = None
+    work: Sequence[RecordingWork],
+    models: Models,
+    *,
+    progress: Progress | None = None,
 ) -> None:
     """Run the wanted stages of some recordings and fill in their results.
 
@@ -279,7 +290,10 @@ def _transcribe(
 
 
 def cut_recording(
-    work: RecordingWork, cutting: Mapping[str, int], *, chinese: Script | None = None
+    work: RecordingWork,
+    cutting: Mapping[str, int],
+    *,
+    chinese: Script | None = None,
 ) -> tuple[Utterance, ...]:
     """Utterances of all channels, none reaching past the end of the audio.
 
@@ -376,7 +390,11 @@ def make_clips(utterances: Sequence[Utterance], sounds: Sequence[Sound]) -> list
     ]
 
 
-def _label(work: Sequence[RecordingWork], scheme: str, labeler: Labeler) -> None:
+def _label(
+    work: Sequence[RecordingWork],
+    scheme: str,
+    labeler: Labeler,
+) -> None:
     for recording in work:
         clips = make_clips(recording.utterances, recording.sounds)
         predictions = predict(clips, scheme=scheme, labeler=labeler)

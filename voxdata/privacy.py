@@ -7,7 +7,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections import defaultdict, deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import SequenceMatcher
 
@@ -76,57 +76,83 @@ def scan_utterances(
     Returns:
         Utterance id -> its personal data, for every utterance, also those without any.
     """
-    found: dict[str, set[PrivateText]] = {
-        u.utterance_id: set(scanner.scan(u.text, language=u.language)) for u in utterances
-    }
+    private: dict[str, set[PrivateText]] = {}
+    for utterance in utterances:
+        alone = scanner.scan(utterance.text, language=utterance.language)
+        private[utterance.utterance_id] = set(alone)
     for together in _in_one_breath(utterances):
-        languages = sorted({u.language for u in together})
-        apart = [
-            _only_said(u.text).rstrip() + " " for u in together
-        ]  # rules want one blank between words
-        close = _close_up(together)
-        for language in languages:
-            _give_back(scanner.scan("".join(apart), language=language), together, apart, found)
-            emails = [
-                span
-                for span in scanner.scan("".join(close), language=language)
-                if span.kind == "email"
-            ]
-            _give_back(emails, together, close, found)
-    return {
-        u.utterance_id: tuple(
-            PrivateSpan(
-                kind=t.kind,
-                start=t.start,
-                end=t.end,
-                segment=heard_when(u, t.start, t.end),
-                score=t.score,
-            )
-            for t in sorted(found[u.utterance_id], key=lambda t: (t.start, t.end, t.kind))
+        _scan_joined(scanner, together, private)
+    return {u.utterance_id: _spans_of(u, private[u.utterance_id]) for u in utterances}
+
+
+def _scan_joined(
+    scanner: PrivacyScanner,
+    together: Sequence[Utterance],
+    private: Mapping[str, set[PrivateText]],
+) -> None:
+    """Add to each utterance what is private in it when all are read as one text."""
+    # Rules want one blank between words.
+    apart = [_only_said(utterance.text).rstrip() + " " for utterance in together]
+    close = _close_up(together)
+    languages = {utterance.language for utterance in together}
+    for language in sorted(languages):
+        across_pauses = scanner.scan("".join(apart), language=language)
+        _give_back(across_pauses, together, apart, private)
+        closed_up = scanner.scan("".join(close), language=language)
+        emails = [text for text in closed_up if text.kind == "email"]
+        _give_back(emails, together, close, private)
+
+
+def _spans_of(utterance: Utterance, texts: Iterable[PrivateText]) -> tuple[PrivateSpan, ...]:
+    """The personal data of an utterance in order, with the times at which it is heard."""
+    spans: list[PrivateSpan] = []
+    for text in sorted(texts, key=_order):
+        span = PrivateSpan(
+            kind=text.kind,
+            start=text.start,
+            end=text.end,
+            segment=heard_when(utterance, text.start, text.end),
+            score=text.score,
         )
-        for u in utterances
-    }
+        spans.append(span)
+    return tuple(spans)
+
+
+def _order(text: PrivateText) -> tuple[int, int, str]:
+    return text.start, text.end, text.kind
 
 
 def _in_one_breath(utterances: Sequence[Utterance]) -> Iterator[list[Utterance]]:
     """Runs of two and more utterances of one speaker with pauses of at most PAUSE_MS, whoever
     speaks in between.
     """
-    speakers: defaultdict[tuple[int, str], list[Utterance]] = defaultdict(list)
-    for u in sorted(utterances, key=lambda u: u.segment):
-        if not any(character.isalnum() for character in _only_said(u.text)):
-            continue
-        speakers[u.channel, u.speaker].append(u)
-    for said in speakers.values():
-        run: list[Utterance] = []
-        for u in said:
-            if run and u.segment.start_ms - run[-1].segment.end_ms > PAUSE_MS:
-                if len(run) > 1:
-                    yield run
-                run = []
-            run.append(u)
-        if len(run) > 1:
-            yield run
+    by_speaker: defaultdict[tuple[int, str], list[Utterance]] = defaultdict(list)
+    for utterance in sorted(utterances, key=lambda u: u.segment):
+        said = _only_said(utterance.text)
+        if any(map(str.isalnum, said)):
+            speaker = (utterance.channel, utterance.speaker)
+            by_speaker[speaker].append(utterance)
+    for of_speaker in by_speaker.values():
+        for run in _split_at_pauses(of_speaker):
+            if len(run) > 1:
+                yield run
+
+
+def _split_at_pauses(utterances: Sequence[Utterance]) -> list[list[Utterance]]:
+    """Runs of utterances with pauses of at most PAUSE_MS between them.
+
+    Args:
+        utterances: Of one speaker, sorted.
+    """
+    runs: list[list[Utterance]] = []
+    end_ms = 0
+    for utterance in utterances:
+        pause_ms = utterance.segment.start_ms - end_ms
+        if not runs or pause_ms > PAUSE_MS:
+            runs.append([])
+        runs[-1].append(utterance)
+        end_ms = utterance.segment.end_ms
+    return runs
 
 
 def _only_said(text: str) -> str:
@@ -135,25 +161,26 @@ def _only_said(text: str) -> str:
     """
     bare = text.rstrip(" .,;:!?…。，、；！？")
     said = _HESITATION.sub(lambda sound: " " * len(sound[0]), bare)
-    return said + " " * (len(text) - len(bare))
+    return said.ljust(len(text))
 
 
 def _close_up(together: Sequence[Utterance]) -> list[str]:
     """The texts, with a blank after each but where a dot or the sign of an address stands at the
     border; each begins as it did.
     """
-    parts = [u.text.rstrip() for u in together]
-    return [
-        part if part.endswith(_IN_ADDRESS) or following.startswith(_IN_ADDRESS) else f"{part} "
-        for part, following in itertools.pairwise([*parts, ""])
-    ]
+    parts = [utterance.text.rstrip() for utterance in together]
+    closed: list[str] = []
+    for part, following in itertools.pairwise([*parts, ""]):
+        in_address = part.endswith(_IN_ADDRESS) or following.startswith(_IN_ADDRESS)
+        closed.append(part if in_address else f"{part} ")
+    return closed
 
 
 def _give_back(
     spans: Sequence[PrivateText],
     together: Sequence[Utterance],
     parts: Sequence[str],
-    found: Mapping[str, set[PrivateText]],
+    private: Mapping[str, set[PrivateText]],
 ) -> None:
     """Give each utterance what of some spans of their joined text lies in it.
 
@@ -163,22 +190,38 @@ def _give_back(
         parts: What the joined text is made of; each begins with an utterance's text, less blanks at
             its end.
     """
-    waiting, at = deque(sorted(spans, key=lambda span: span.start)), 0
-    for u, part in zip(together, parts, strict=True):
+    waiting = deque(sorted(spans, key=lambda span: span.start))
+    at = 0
+    for utterance, part in zip(together, parts, strict=True):
         end = at + len(part)
         for span in waiting:
             if span.start >= end:
                 break
-            inside = [
-                i
-                for i in range(max(span.start - at, 0), min(span.end - at, len(u.text)))
-                if u.text[i].isalnum()
-            ]
-            if inside:
-                found[u.utterance_id].add(replace(span, start=inside[0], end=inside[-1] + 1))
+            inside = _part_inside(span, utterance.text, at)
+            if inside is not None:
+                private[utterance.utterance_id].add(inside)
         while waiting and waiting[0].end <= end:
             waiting.popleft()
         at = end
+
+
+def _part_inside(span: PrivateText, text: str, at: int) -> PrivateText | None:
+    """What of a span lies in a text, from its first letter or digit there to its last.
+
+    Args:
+        span: Of a joined text.
+        at: Where `text` begins in it.
+    """
+    first = max(span.start - at, 0)
+    last = min(span.end - at, len(text))
+    places = [place for place in range(first, last) if text[place].isalnum()]
+    if not places:
+        return None
+    return replace(
+        span,
+        start=places[0],
+        end=places[-1] + 1,
+    )
 
 
 def heard_when(
@@ -190,6 +233,21 @@ def heard_when(
         From the first word they touch to the last, with a margin, which may reach into what is said
         before and after; the whole utterance when its words do not tell.
     """
+    touched = _words_between(utterance, start, end)
+    whole = utterance.segment
+    if not touched:
+        return whole
+    first_ms = min(segment.start_ms for segment in touched)
+    last_ms = max(segment.end_ms for segment in touched)
+    heard = Segment(
+        start_ms=max(0, first_ms - margin_ms),
+        end_ms=last_ms + margin_ms,
+    )
+    return heard if overlap_ms(heard, whole) else whole
+
+
+def _words_between(utterance: Utterance, start: int, end: int) -> list[Segment]:
+    """When the words are heard that characters [start, end) of an utterance's text touch."""
     touched: list[Segment] = []
     at = 0
     for word in utterance.words:
@@ -200,12 +258,7 @@ def heard_when(
         at = begin + len(written)
         if begin < end and at > start:
             touched.append(word.segment)
-    whole = utterance.segment
-    if not touched:
-        return whole
-    first = max(0, min(s.start_ms for s in touched) - margin_ms)
-    heard = Segment(start_ms=first, end_ms=max(s.end_ms for s in touched) + margin_ms)
-    return heard if overlap_ms(heard, whole) else whole
+    return touched
 
 
 def mask_text(text: str, spans: Sequence[PrivateSpan]) -> str:
@@ -213,11 +266,14 @@ def mask_text(text: str, spans: Sequence[PrivateSpan]) -> str:
 
     Spans that overlap become one.
     """
-    masked, at = [], 0
+    pieces: list[str] = []
+    at = 0
     for kind, start, end in _disjoint(text, spans):
-        masked += [text[at:start], f"[{kind}]"]
+        pieces.append(text[at:start])
+        pieces.append(f"[{kind}]")
         at = end
-    return "".join([*masked, text[at:]])
+    pieces.append(text[at:])
+    return "".join(pieces)
 
 
 def hidden_parts(text: str, spans: Sequence[PrivateSpan]) -> list[tuple[str, str]]:
@@ -236,20 +292,29 @@ def restore_text(edited: str, hidden: Sequence[tuple[str, str]]) -> str:
         Each placeholder that is still there replaced by its original characters. One that was taken
         out stays out; one that the person wrote stays as it is.
     """
-    found = list(_PLACEHOLDER.finditer(edited))
-    matcher = SequenceMatcher(
-        a=[kind for kind, _ in hidden], b=[match[1] for match in found], autojunk=False
-    )
-    meant = {
-        block.b + i: hidden[block.a + i][1]
-        for block in matcher.get_matching_blocks()
-        for i in range(block.size)
-    }
-    restored, at = [], 0
-    for number, match in enumerate(found):
-        restored += [edited[at : match.start()], meant.get(number, match[0])]
+    placeholders = list(_PLACEHOLDER.finditer(edited))
+    kinds = [match[1] for match in placeholders]
+    originals = _match_hidden(kinds, hidden)
+    pieces: list[str] = []
+    at = 0
+    for number, match in enumerate(placeholders):
+        pieces.append(edited[at : match.start()])
+        pieces.append(originals.get(number, match[0]))
         at = match.end()
-    return "".join([*restored, edited[at:]])
+    pieces.append(edited[at:])
+    return "".join(pieces)
+
+
+def _match_hidden(kinds: Sequence[str], hidden: Sequence[tuple[str, str]]) -> dict[int, str]:
+    """The place of a kind -> the characters that it stands for, where the order tells."""
+    hidden_kinds = [kind for kind, _ in hidden]
+    matcher = SequenceMatcher(a=hidden_kinds, b=kinds, autojunk=False)
+    originals: dict[int, str] = {}
+    for block in matcher.get_matching_blocks():
+        for i in range(block.size):
+            _, characters = hidden[block.a + i]
+            originals[block.b + i] = characters
+    return originals
 
 
 def _disjoint(text: str, spans: Sequence[PrivateSpan]) -> list[tuple[str, int, int]]:
@@ -260,20 +325,32 @@ def _disjoint(text: str, spans: Sequence[PrivateSpan]) -> list[tuple[str, int, i
     What looks like a placeholder in the text itself is one of them, standing for itself: else it
     would be taken for ours later.
     """
-    out: list[tuple[str, int, int]] = []
-    literal = [(match[1], match.start(), match.end()) for match in _PLACEHOLDER.finditer(text)]
-    for kind, begin, stop in sorted(
-        [*((s.kind, s.start, s.end) for s in spans), *literal], key=lambda s: (s[1], -s[2], s[0])
-    ):
-        start, end = max(begin, 0), min(stop, len(text))
-        if out and start < out[-1][2]:
-            out[-1] = (out[-1][0], out[-1][1], max(end, out[-1][2]))
+    named = [(span.kind, span.start, span.end) for span in spans]
+    literal = [(match[1], *match.span()) for match in _PLACEHOLDER.finditer(text)]
+    disjoint: list[tuple[str, int, int]] = []
+    for kind, begin, stop in sorted([*named, *literal], key=_longest_first):
+        start = max(begin, 0)
+        end = min(stop, len(text))
+        if disjoint and start < disjoint[-1][2]:
+            first_kind, first_start, first_end = disjoint.pop()
+            disjoint.append((first_kind, first_start, max(end, first_end)))
         elif start < end:
-            out.append((kind, start, end))
-    return out
+            disjoint.append((kind, start, end))
+    return disjoint
 
 
-def mute(samples: Samples, segments: Sequence[Segment], *, offset_ms: int = 0) -> Samples:
+def _longest_first(span: tuple[str, int, int]) -> tuple[int, int, str]:
+    """Orders (kind, start, end) by start; of those that begin together the longest comes first."""
+    kind, start, end = span
+    return start, -end, kind
+
+
+def mute(
+    samples: Samples,
+    segments: Sequence[Segment],
+    *,
+    offset_ms: int = 0,
+) -> Samples:
     """Replace stretches by a low tone, so that a listener hears that something was taken out.
 
     Args:
@@ -286,20 +363,25 @@ def mute(samples: Samples, segments: Sequence[Segment], *, offset_ms: int = 0) -
     """
     muted = samples.copy()
     for segment in union(segments):
-        start = max(0, (segment.start_ms - offset_ms) * MODEL_RATE_HZ // 1000)
-        stop = max(start, -(-(segment.end_ms - offset_ms) * MODEL_RATE_HZ // 1000))
+        start_ms = segment.start_ms - offset_ms
+        end_ms = segment.end_ms - offset_ms
+        start = max(0, start_ms * MODEL_RATE_HZ // 1000)
+        # Rounded up, so that the last sample that is begun is muted too.
+        stop = max(start, -(-end_ms * MODEL_RATE_HZ // 1000))
         stretch = muted[start:stop]
         stretch[:] = _tone(stretch.size)
     return muted
 
 
 def _tone(num_samples: int) -> Samples:
+    """(num_samples,) float32, faded in and out."""
     at = np.arange(num_samples, dtype=np.float64)
+    from_edge = np.minimum(at, num_samples - 1 - at)
     fade = _FADE_MS * MODEL_RATE_HZ / 1000
-    envelope = np.minimum(1.0, np.minimum(at, num_samples - 1 - at) / fade)
-    tone: Samples = (
-        TONE_LEVEL * envelope * np.sin(2 * np.pi * TONE_HZ * at / MODEL_RATE_HZ)
-    ).astype(np.float32)
+    envelope = np.minimum(1.0, from_edge / fade)
+    phase = 2 * np.pi * TONE_HZ * at / MODEL_RATE_HZ
+    wave = TONE_LEVEL * envelope * np.sin(phase)
+    tone: Samples = wave.astype(np.float32)
     return tone
 
 
@@ -307,11 +389,10 @@ def masking_key(spans: Sequence[PrivateSpan]) -> str:
     """Identity of what is masked: differs whenever a text or a clip masked by these spans does; ""
     without any.
     """
-    return (
-        digest(
-            "mask",
-            *(f"{s.kind}/{s.start}/{s.end}/{s.segment.start_ms}/{s.segment.end_ms}" for s in spans),
-        )
-        if spans
-        else ""
-    )
+    if not spans:
+        return ""
+    parts = [
+        f"{span.kind}/{span.start}/{span.end}/{span.segment.start_ms}/{span.segment.end_ms}"
+        for span in spans
+    ]
+    return digest("mask", *parts)

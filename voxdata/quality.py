@@ -70,7 +70,12 @@ class MosPredictor(Protocol):
     def model(self) -> ModelRef:
         """What is running."""
 
-    def predict(self, sound: Sound, *, speech: Sequence[Segment]) -> list[tuple[Segment, float]]:
+    def predict(
+        self,
+        sound: Sound,
+        *,
+        speech: Sequence[Segment],
+    ) -> list[tuple[Segment, float]]:
         """Score stretches of a channel.
 
         Args:
@@ -113,7 +118,10 @@ def measure_utterances(
 
 
 def _predict_mos(
-    mos: MosPredictor | None, sound: Sound, channel: int, turns: Sequence[Turn]
+    mos: MosPredictor | None,
+    sound: Sound,
+    channel: int,
+    turns: Sequence[Turn],
 ) -> list[tuple[Segment, float]]:
     if mos is None:
         return []

@@ -89,7 +89,11 @@ class PatchedFile:
         patch: Offset -> bytes that stand there instead.
     """
 
-    def __init__(self, path: Path, patch: Mapping[int, bytes] | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        patch: Mapping[int, bytes] | None = None,
+    ) -> None:
         self._file = path.open("rb")
         self._patch = dict(patch or {})
 

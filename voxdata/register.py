@@ -98,7 +98,12 @@ class Register:
                 self._keep(lambda written: written.path not in places or written in noted)
 
     @contextmanager
-    def unfinished(self, target: Path, *, version: str = "") -> Iterator[Path]:
+    def unfinished(
+        self,
+        target: Path,
+        *,
+        version: str = "",
+    ) -> Iterator[Path]:
         """Lend an empty folder on the disk of a file or folder that is to be written.
 
         It is gone at the end.
@@ -111,7 +116,13 @@ class Register:
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
             with workshop(target.parent) as folder:
-                self.note(Written(path=str(folder), kind="unfinished", version=version))
+                self.note(
+                    Written(
+                        path=str(folder),
+                        kind="unfinished",
+                        version=version,
+                    )
+                )
                 yield folder
         finally:
             with suppress(MachineError):
@@ -160,7 +171,11 @@ class Register:
     @contextmanager
     def _locked(self) -> Iterator[None]:
         with writing(self.path.parent):
-            self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self.path.parent.mkdir(
+                parents=True,
+                exist_ok=True,
+                mode=0o700,
+            )
             lock = os.open(self.path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX)
@@ -184,7 +199,12 @@ class Register:
         return str(self.root / kept.removeprefix("./"))
 
 
-def write_page(path: Path, text: str, *, register: Register | None) -> None:
+def write_page(
+    path: Path,
+    text: str,
+    *,
+    register: Register | None,
+) -> None:
     """Write a page that only its owner may read, whole or not at all, and note it.
 
     Args:

@@ -99,7 +99,8 @@ def alpha_interval(
     for _ in range(draws):
         drawn = rng.integers(num_calls, size=num_calls)
         times = np.bincount(drawn, minlength=num_calls)
-        alpha = _alpha(tally, times[call_of].astype(np.float64))
+        times_of_unit = times[call_of].astype(np.float64)
+        alpha = _alpha(tally, times_of_unit)
         if alpha is not None:
             alphas.append(alpha)
 
@@ -110,7 +111,8 @@ def alpha_interval(
             high=value,
             level=level,
         )
-    low, high = np.quantile(alphas, [(1 - level) / 2, (1 + level) / 2])
+    tail = (1 - level) / 2
+    low, high = np.quantile(alphas, [tail, (1 + level) / 2])
     return Interval(
         value=value,
         low=float(low),
@@ -168,7 +170,8 @@ def fleiss_kappa(votes: Sequence[Vote]) -> float | None:
     if counts.shape[1] < 2:
         return None
     n = counts.sum(axis=1)
-    agreeing_pairs = (counts * (counts - 1)).sum(axis=1)
+    ordered_pairs = counts * (counts - 1)
+    agreeing_pairs = ordered_pairs.sum(axis=1)
     agreement = agreeing_pairs / (n * (n - 1))
     observed = float(agreement.mean())
     shares = counts.sum(axis=0) / counts.sum()
@@ -196,7 +199,8 @@ def cohen_kappa(
 
     pairs = [(first_labels[unit], second_labels[unit]) for unit in shared]
     labels = sorted(set(chain.from_iterable(pairs)))
-    table = np.zeros((len(labels), len(labels)))
+    shape = (len(labels), len(labels))
+    table = np.zeros(shape)
     for first_label, second_label in pairs:
         row = labels.index(first_label)
         column = labels.index(second_label)
@@ -204,7 +208,9 @@ def cohen_kappa(
     table /= len(shared)
 
     observed = float(np.trace(table))
-    chance = float(table.sum(axis=1) @ table.sum(axis=0))
+    first_shares = table.sum(axis=1)
+    second_shares = table.sum(axis=0)
+    chance = float(first_shares @ second_shares)
     return None if chance == 1 else (observed - chance) / (1 - chance)
 
 
@@ -237,9 +243,11 @@ def _tally(
 
     values: list[Hashable] = list(order)
     if distance != "ordinal":
-        values = sorted(set(chain.from_iterable(votes_on_unit.values())), key=_sorted_text)
+        distinct = set(chain.from_iterable(votes_on_unit.values()))
+        values = sorted(distinct, key=_sorted_text)
     place = {value: i for i, value in enumerate(values)}
-    counts = np.zeros((len(votes_on_unit), len(values)))
+    shape = (len(votes_on_unit), len(values))
+    counts = np.zeros(shape)
     for row, given in enumerate(votes_on_unit.values()):
         for value in given:
             if value not in place:
@@ -293,9 +301,11 @@ def _alpha(tally: _Tally, times: Floats) -> float | None:
     distance = _ordinal(totals) if tally.distance is None else tally.distance
 
     weights = times / (counts.sum(axis=1) - 1)
-    disagreement = ((counts @ distance) * counts).sum(axis=1)
+    distances_to = counts @ distance
+    disagreement = (distances_to * counts).sum(axis=1)
     observed = float(disagreement @ weights)
-    expected = float(totals @ distance @ totals) / (n - 1)
+    disagreement_by_chance = float(totals @ distance @ totals)
+    expected = disagreement_by_chance / (n - 1)
     return None if expected == 0 else 1 - observed / expected
 
 

@@ -115,7 +115,12 @@ class SchemeHistory:
                     f"it has: {', '.join(labels)}"
                 )
 
-    def translate(self, label: str, *, version: int) -> tuple[str, ...]:
+    def translate(
+        self,
+        label: str,
+        *,
+        version: int,
+    ) -> tuple[str, ...]:
         """What a label of an earlier version may mean now.
 
         Returns:
@@ -193,7 +198,11 @@ def migrate(annotations: Iterable[Annotation], histories: Mapping[str, SchemeHis
     )
 
 
-def _open_votes(annotation: Annotation, scheme: str, history: SchemeHistory) -> list[Undecided]:
+def _open_votes(
+    annotation: Annotation,
+    scheme: str,
+    history: SchemeHistory,
+) -> list[Undecided]:
     """The labels of an annotation under one scheme that may mean several labels now, or none."""
     version = annotation.scheme_versions.get(scheme, 1)
     open_votes: list[Undecided] = []

@@ -43,7 +43,12 @@ def find_scratch(folder: Path) -> Path | None:
     return None
 
 
-def open_partial(folder: Path, *, mode: int, beside: bool = False) -> tuple[Path, int]:
+def open_partial(
+    folder: Path,
+    *,
+    mode: int,
+    beside: bool = False,
+) -> tuple[Path, int]:
     """Make a file that will be renamed into a folder, and lock it.
 
     Args:
@@ -68,7 +73,12 @@ def lend_folder(near: Path) -> Iterator[Path]:
     Raises:
         OSError: The system refuses.
     """
-    lock, number = _open_locked(near, LOCK, mode=0o600, beside=False)
+    lock, number = _open_locked(
+        near,
+        LOCK,
+        mode=0o600,
+        beside=False,
+    )
     lent = lock.with_suffix(PARTIAL)
     try:
         lent.mkdir(mode=0o700)

@@ -26,7 +26,11 @@ class Sound(Protocol):
     def num_samples(self) -> int:
         """Its length."""
 
-    def read(self, start: int = 0, stop: int | None = None) -> Samples:
+    def read(
+        self,
+        start: int = 0,
+        stop: int | None = None,
+    ) -> Samples:
         """Read a stretch.
 
         Args:
@@ -56,7 +60,11 @@ class ArraySound:
         """Its length."""
         return int(self.samples.shape[0])
 
-    def read(self, start: int = 0, stop: int | None = None) -> Samples:
+    def read(
+        self,
+        start: int = 0,
+        stop: int | None = None,
+    ) -> Samples:
         """See `Sound.read`."""
         return self.samples[start:stop]
 
@@ -79,7 +87,11 @@ class Stretch:
         """Its length."""
         return self.stop - self.start
 
-    def read(self, start: int = 0, stop: int | None = None) -> Samples:
+    def read(
+        self,
+        start: int = 0,
+        stop: int | None = None,
+    ) -> Samples:
         """See `Sound.read`."""
         end = self.num_samples if stop is None else min(stop, self.num_samples)
         return (
@@ -96,7 +108,9 @@ def cut_sound(sound: Sound, segment: Segment) -> Stretch:
     """
     stop = min(-(-segment.end_ms * MODEL_RATE_HZ // 1000), sound.num_samples)
     return Stretch(
-        sound=sound, start=min(segment.start_ms * MODEL_RATE_HZ // 1000, stop), stop=stop
+        sound=sound,
+        start=min(segment.start_ms * MODEL_RATE_HZ // 1000, stop),
+        stop=stop,
     )
 
 

@@ -59,8 +59,14 @@ def group_voices(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
     """
     import polars as pl
 
-    ties = pl.DataFrame(list(pairs), schema={"shared": pl.String, "voice": pl.String}, orient="row")
-    return dict(group_ties(ties).iter_rows())
+    schema = {"shared": pl.String, "voice": pl.String}
+    ties = pl.DataFrame(
+        list(pairs),
+        schema=schema,
+        orient="row",
+    )
+    groups = group_ties(ties)
+    return dict(groups.iter_rows())
 
 
 def group_ties(ties: pl.DataFrame) -> pl.DataFrame:
@@ -73,21 +79,32 @@ def group_ties(ties: pl.DataFrame) -> pl.DataFrame:
     from scipy.sparse import coo_array  # type: ignore[import-untyped]
     from scipy.sparse.csgraph import connected_components  # type: ignore[import-untyped]
 
-    voices = ties.select("voice").unique().sort("voice").with_row_index("place")
+    # The nodes of the graph are first the voices, then what they share.
+    voices = ties.select("voice").unique().sort("voice")
     if voices.is_empty():
         return pl.DataFrame(schema={"voice": pl.String, "group": pl.String})
-    shared = ties.select("shared").unique().with_row_index("shared_place", offset=len(voices))
+    voices = voices.with_row_index("place")
+    num_voices = len(voices)
+    shared = ties.select("shared").unique()
+    shared = shared.with_row_index("shared_place", offset=num_voices)
+    num_nodes = num_voices + len(shared)
+
     edges = ties.join(voices, on="voice").join(shared, on="shared")
-    ends = edges["place"].to_numpy(), edges["shared_place"].to_numpy()
-    num_nodes = len(voices) + len(shared)
-    graph = coo_array((np.ones(len(edges), dtype=np.int8), ends), shape=(num_nodes, num_nodes))
+    starts = edges["place"].to_numpy()
+    stops = edges["shared_place"].to_numpy()
+    ones = np.ones(len(edges), dtype=np.int8)
+    graph = coo_array((ones, (starts, stops)), shape=(num_nodes, num_nodes))
     _, component = connected_components(graph, directed=False)
 
-    voices = voices.select("voice", component=pl.Series(component[: len(voices)]))
-    first = voices.group_by("component").agg(pl.col("voice").min().alias("first"))
+    of_voices = pl.Series(component[:num_voices])
+    voices = voices.select("voice", component=of_voices)
+    first_voice = pl.col("voice").min().alias("first")
+    first = voices.group_by("component").agg(first_voice)
     group_ids = [digest("group", name) for name in first["first"]]
-    named = first.select("component", group=pl.Series(group_ids, dtype=pl.String))
-    return voices.join(named, on="component", maintain_order="left").select("voice", "group")
+    groups = pl.Series(group_ids, dtype=pl.String)
+    named = first.select("component", group=groups)
+    grouped = voices.join(named, on="component", maintain_order="left")
+    return grouped.select("voice", "group")
 
 
 def place_groups(groups: pl.DataFrame, fixed: pl.DataFrame) -> pl.DataFrame:
@@ -104,21 +121,21 @@ def place_groups(groups: pl.DataFrame, fixed: pl.DataFrame) -> pl.DataFrame:
     """
     import polars as pl
 
-    order = {split.value: place for place, split in enumerate(Split)}
-    names = {place: split for split, place in order.items()}
-    touched = groups.join(fixed, left_on="voice", right_on="name").with_columns(
-        place=pl.col("split").replace_strict(order, return_dtype=pl.Int8)
+    names = dict(enumerate(split.value for split in Split))
+    order = {name: place for place, name in names.items()}
+    place = pl.col("split").replace_strict(order, return_dtype=pl.Int8)
+    touched = groups.join(fixed, left_on="voice", right_on="name")
+    touched = touched.with_columns(place=place)
+    bounds = touched.group_by("group").agg(
+        first=pl.col("place").min(),
+        last=pl.col("place").max(),
     )
-    return (
-        touched.group_by("group")
-        .agg(first=pl.col("place").min(), last=pl.col("place").max())
-        .select(
-            "group",
-            split=pl.col("first").replace_strict(names, return_dtype=pl.String),
-            torn=pl.col("first") != pl.col("last"),
-        )
-        .sort("group")
-    )
+    first = pl.col("first")
+    return bounds.select(
+        "group",
+        split=first.replace_strict(names, return_dtype=pl.String),
+        torn=first != pl.col("last"),
+    ).sort("group")
 
 
 def assign_splits(
@@ -144,7 +161,8 @@ def assign_splits(
     Raises:
         ValueError: A ratio is negative, or none is positive.
     """
-    if any(ratio < 0 for ratio in ratios.values()) or not any(ratios.values()):
+    wanted_ratios = ratios.values()
+    if any(ratio < 0 for ratio in wanted_ratios) or not any(wanted_ratios):
         raise ValueError(f"split ratios must be positive or 0, and not all 0: {dict(ratios)}")
     placed = {group: fixed[group] for group in sorted(groups) if group in fixed}
     new_groups = [group for group in groups if group not in fixed]
@@ -152,18 +170,21 @@ def assign_splits(
     if not new_groups:
         return placed
 
-    labels = sorted(set[str]().union(*groups.values()))
+    all_labels = set[str]().union(*groups.values())
+    labels = sorted(all_labels)
     splits = [split for split in Split if ratios.get(split, 0) > 0]
     split_ratios = [ratios[split] for split in splits]
     wanted = np.array(split_ratios) / sum(split_ratios)
 
-    start = np.zeros((len(splits), len(labels) + 1))
+    num_columns = len(labels) + 1
+    start = np.zeros((len(splits), num_columns))
     for group, split in placed.items():
         if split in splits:
             row = splits.index(split)
             start[row] += _vector(groups[group], labels)
 
-    vectors = np.array([_vector(groups[group], labels) for group in new_groups])
+    rows = [_vector(groups[group], labels) for group in new_groups]
+    vectors = np.array(rows)
     places = _place(
         vectors,
         start,
@@ -171,7 +192,8 @@ def assign_splits(
         seed=seed,
     )
     chosen = [splits[place] for place in places]
-    return placed | dict(zip(new_groups, chosen, strict=True))
+    added = dict(zip(new_groups, chosen, strict=True))
+    return placed | added
 
 
 def _vector(counts: Counter[str], labels: list[str]) -> Floats:
@@ -181,13 +203,20 @@ def _vector(counts: Counter[str], labels: list[str]) -> Floats:
     return np.array([*occurrences, size], dtype=np.float64)
 
 
-def _place(vectors: Floats, start: Floats, wanted: Floats, *, seed: int) -> list[int]:
+def _place(
+    vectors: Floats,
+    start: Floats,
+    wanted: Floats,
+    *,
+    seed: int,
+) -> list[int]:
     """The split of each new group: greedy in the order given, then local search.
 
     For small corpora also from several other orders, keeping the best.
     """
     measure = _Measure(vectors, start, wanted)
-    best = measure.search(measure.greedy(range(len(vectors))))
+    given_order = range(len(vectors))
+    best = measure.search(measure.greedy(given_order))
     restarts = RESTARTS if len(vectors) <= MAX_RESTARTED else 1
     for restart in range(restarts):
         order = _shuffled(len(vectors), f"{seed}/{restart}")
@@ -245,15 +274,19 @@ class _Measure:
         # A rare label cannot be divided well and weighs less; the size weighs as much as all labels
         # together.
         self.weight = np.minimum(self.totals / RELIABLE_COUNT, 1.0)
-        self.weight[-1] = max(float(self.weight[:-1].sum()), 1.0)
+        weight_of_labels = float(self.weight[:-1].sum())
+        self.weight[-1] = max(weight_of_labels, 1.0)
 
-        groups_with = (vectors > 0).sum(axis=0) + (start > 0).sum(axis=0)
-        self.missing = np.where(groups_with >= len(wanted), MISSING_PENALTY, 0.0)
+        new_groups_with = (vectors > 0).sum(axis=0)
+        fixed_groups_with = (start > 0).sum(axis=0)
+        is_common = new_groups_with + fixed_groups_with >= len(wanted)
+        self.missing = np.where(is_common, MISSING_PENALTY, 0.0)
         self.missing[-1] = EMPTY_PENALTY
 
         self.shares = vectors / self.scale
         self.weighted = self.shares * self.weight
-        self.squares = (self.weighted * self.shares).sum(axis=1)
+        products = self.weighted * self.shares
+        self.squares = products.sum(axis=1)
 
     def held(self, assigned: Places) -> Floats:
         """(num_splits, num_columns) under an assignment."""
@@ -263,9 +296,11 @@ class _Measure:
 
     def of(self, held: Floats) -> Floats:
         """Cost of what splits hold: (..., num_splits, num_columns) -> (...)."""
-        off = (held / self.scale - self.wanted) ** 2 / self.wanted * self.weight
+        error = held / self.scale - self.wanted
+        off = error**2 / self.wanted * self.weight
         penalty = (held < 0.5) * self.missing
-        return np.asarray((off + penalty).sum(axis=(-1, -2)))
+        cost = (off + penalty).sum(axis=(-1, -2))
+        return np.asarray(cost)
 
     def cost(self, assigned: Places) -> float:
         """Cost of an assignment."""
@@ -300,7 +335,8 @@ class _Measure:
         cost = float(self.of(held))
         for _ in range(MAX_STEPS):
             changes = self._changes(assigned, held)
-            step = self._try(self._best_moves(changes), assigned, held, cost)
+            moves = self._best_moves(changes)
+            step = self._try(moves, assigned, held, cost)
             if step is None and len(assigned) <= MAX_SWAPPED:
                 swaps = self._best_swaps(changes, assigned)
                 step = self._try(swaps, assigned, held, cost)
@@ -324,7 +360,8 @@ class _Measure:
 
         arriving = (2 * products + self.squares[:, None]) / ratios
         arriving -= self._gains(held)
-        leaving = (self.squares - 2 * products[rows, assigned]) / ratios[assigned]
+        own_products = products[rows, assigned]
+        leaving = (self.squares - 2 * own_products) / ratios[assigned]
         leaving += self._losses(assigned, held)
 
         changes: Floats = arriving + leaving[:, None]
@@ -345,7 +382,8 @@ class _Measure:
             rows = np.flatnonzero(assigned == split)
             present = held[split] >= 0.5
             takeable = held[split] <= most_in_a_group + 0.5
-            scarce = np.flatnonzero((self.missing > 0) & present & takeable)
+            is_wanted = self.missing > 0
+            scarce = np.flatnonzero(is_wanted & present & takeable)
             if len(rows) and len(scarce):
                 taken = self.vectors[np.ix_(rows, scarce)]
                 emptied = held[split, scarce] - taken < 0.5
@@ -362,7 +400,11 @@ class _Measure:
                 steps.append([_Move(group, split)])
         return steps
 
-    def _best_swaps(self, changes: Floats, assigned: Places) -> list[list[_Move]]:
+    def _best_swaps(
+        self,
+        changes: Floats,
+        assigned: Places,
+    ) -> list[list[_Move]]:
         """Exchanges of two groups that lower the cost most."""
         swaps: list[tuple[float, list[_Move]]] = []
         for a, b in combinations(range(len(self.wanted)), 2):
@@ -371,19 +413,30 @@ class _Measure:
             if not len(in_a) or not len(in_b):
                 continue
             # (len(in_a), len(in_b)): the change by both moves, and what they do to each other.
-            slope = 2 * (1 / self.wanted[a, 0] + 1 / self.wanted[b, 0])
-            both = slope * (self.weighted[in_a] @ self.shares[in_b].T)
-            moved = changes[in_a, b][:, None] + changes[in_b, a][None]
+            ratio_a = self.wanted[a, 0]
+            ratio_b = self.wanted[b, 0]
+            slope = 2 * (1 / ratio_a + 1 / ratio_b)
+            products = self.weighted[in_a] @ self.shares[in_b].T
+            both = slope * products
+            to_b = changes[in_a, b]
+            to_a = changes[in_b, a]
+            moved = to_b[:, None] + to_a[None]
             table = np.round(moved - both, 12)
             for place in _smallest(table):
                 i, j = divmod(place, len(in_b))
                 change = float(table[i, j])
                 if change < -1e-9:
-                    swaps.append((change, [_Move(int(in_a[i]), b), _Move(int(in_b[j]), a)]))
+                    first = _Move(int(in_a[i]), b)
+                    second = _Move(int(in_b[j]), a)
+                    swaps.append((change, [first, second]))
         return [moves for _, moves in sorted(swaps)[:NUM_CANDIDATES]]
 
     def _try(
-        self, steps: Iterable[list[_Move]], assigned: Places, held: Floats, cost: float
+        self,
+        steps: Iterable[list[_Move]],
+        assigned: Places,
+        held: Floats,
+        cost: float,
     ) -> _Step | None:
         """The first of some steps that lowers the cost."""
         for moves in steps:
@@ -406,7 +459,8 @@ def _smallest(table: Floats) -> list[int]:
     """Places of the smallest values of a table, flattened; among equals the first places."""
     flat = table.ravel()
     count = min(NUM_CANDIDATES, flat.size)
-    bound = np.partition(flat, count - 1)[count - 1]
+    partitioned = np.partition(flat, count - 1)
+    bound = partitioned[count - 1]
     places = np.flatnonzero(flat <= bound)
     order = np.argsort(flat[places], kind="stable")
     smallest: list[int] = places[order][:count].tolist()

@@ -103,7 +103,10 @@ def describe_track(track: av.AudioStream) -> str:
 
 
 def choose_tracks(
-    best: av.AudioStream, tracks: Sequence[av.AudioStream], *, alone: str = ""
+    best: av.AudioStream,
+    tracks: Sequence[av.AudioStream],
+    *,
+    alone: str = "",
 ) -> TrackChoice:
     """Tell parties, which are channels of one recording, from other versions of the same sound.
 
@@ -155,7 +158,10 @@ def _language(track: av.AudioStream) -> str:
 
 
 def recording_origin(
-    container: av.container.InputContainer, track: av.AudioStream, *, length_s: float | None
+    container: av.container.InputContainer,
+    track: av.AudioStream,
+    *,
+    length_s: float | None,
 ) -> float | None:
     """When the recording begins, in the time of the file; None when it begins with the track.
 
@@ -196,7 +202,11 @@ class Lane:
     """
 
     def __init__(
-        self, track: av.AudioStream, *, origin_s: float | None, target_hz: int | None
+        self,
+        track: av.AudioStream,
+        *,
+        origin_s: float | None,
+        target_hz: int | None,
     ) -> None:
         self.track = track
         self.timeline: Timeline | None = None
@@ -314,7 +324,11 @@ class Lane:
             resampled = self._resampler.resample_chunk(np.ascontiguousarray(block))
             self._queue(resampled)
 
-    def _queue(self, samples: Channels | None, length: int | None = None) -> None:
+    def _queue(
+        self,
+        samples: Channels | None,
+        length: int | None = None,
+    ) -> None:
         count = length if samples is None else len(samples)
         if count:
             self._parts.append((samples, count))

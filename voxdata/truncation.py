@@ -178,7 +178,11 @@ def _is_open(length: int, size: int) -> bool:
     return length >= STREAMED_FROM > size
 
 
-def _find_sound(file: BinaryIO, at: int, size: int) -> _Sound | None:
+def _find_sound(
+    file: BinaryIO,
+    at: int,
+    size: int,
+) -> _Sound | None:
     """Walk the chunks of a form that begins at `at` up to its sound."""
     file.seek(at)
     form = file.read(12)

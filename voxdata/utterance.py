@@ -302,7 +302,11 @@ def _group_words(
 
 
 def _join_short(
-    groups: Sequence[list[Word]], *, pause_ms: int, min_ms: int, max_ms: int
+    groups: Sequence[list[Word]],
+    *,
+    pause_ms: int,
+    min_ms: int,
+    max_ms: int,
 ) -> list[list[Word]]:
     """Join a group shorter than `min_ms` to its neighbour, across no pause and up to `max_ms`."""
 
@@ -336,7 +340,10 @@ def _split_long(group: list[Word], *, max_ms: int) -> list[list[Word]]:
 
 
 def _bounds(
-    turn: Segment, groups: list[list[Word]], *, pad_ms: int
+    turn: Segment,
+    groups: list[list[Word]],
+    *,
+    pad_ms: int,
 ) -> list[tuple[Segment, list[Word]]]:
     """Bounds for each group: its words and padding, meeting half-way where two groups are close."""
     if not groups:

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import chain
 from typing import Any
 
 from duckdb import DuckDBPyConnection
@@ -56,7 +57,7 @@ _KEEP_NEWEST = f"""
         partition by {_PERSON}
         order by updated_at desc, annotation_id desc, project_id desc) as place
       from {ANSWERS} where hash({_PERSON}) in (
-        select hash({_PERSON}) from {ANSWERS} group by all having count(*) > 1))
+        select hash({_PERSON}) as asked from {ANSWERS} group by asked having count(*) > 1))
     where place > 1)"""
 """Few people answer twice about an utterance, so only those answers are put in order."""
 
@@ -227,12 +228,7 @@ def open_answers(
     """
     texts = _list_texts(con)
     readings, orphans = _read_texts(texts, histories)
-    named = read_rows(
-        con,
-        """select distinct annotator from current_annotation
-        where not deleted order by annotator""",
-    )
-    people = [str(row["annotator"]) for row in named]
+    people = sorted(set(chain.from_iterable(row["annotators"] for row in texts)))
     make_lookup(
         con,
         _READINGS,
@@ -274,12 +270,16 @@ def lost_labels(
 
 
 def _list_texts(con: DuckDBPyConnection) -> list[dict[str, Any]]:
-    """What annotations that stand say, each text once, with how often it is said."""
+    """What annotations that stand say, each text once, with how often and by whom it is said."""
     return read_rows(
         con,
-        """select labels::varchar as labels, scheme_versions::varchar as scheme_versions,
-          count(*) as times
-        from current_annotation where not deleted group by all order by all""",
+        """select labels, scheme_versions, sum(times)::bigint as times,
+          list(annotator order by annotator) as annotators
+        from (
+          select labels::varchar as labels, scheme_versions::varchar as scheme_versions,
+            annotator, count(*) as times
+          from current_annotation where not deleted group by all)
+        group by labels, scheme_versions order by labels, scheme_versions""",
     )
 
 

@@ -50,25 +50,21 @@ def count_rows(con: DuckDBPyConnection) -> Counts:
     """Count everything."""
     totals: dict[str, Any] = read_rows(
         con,
-        """with standing as (from current_annotation where not deleted and not skipped)
-        select (select count(*) from source) as sources,
-          (select count(*) from recording) as recordings,
-          (
-            select coalesce(sum(num_samples / sample_rate_hz), 0) / 60
-            from recording
-          ) as recording_minutes,
-          (select count(*) from current_utterance) as utterances,
-          (
-            select coalesce(sum(end_ms - start_ms), 0) / 60000
-            from current_utterance
-          ) as utterance_minutes,
-          (select count(*) from prediction) as predictions,
-          (select count(*) from current_push where predictions_key <> '') as pushed,
-          (select count(*) from standing) as annotations,
-          (select count(distinct annotator) from standing) as annotators,
-          (select count(*) from remark) as remarks,
-          (select count(*) from dataset_version) as versions,
-          (select count(*) from current_training_run) as training_runs""",
+        """select * from
+          (select count(*) as recordings,
+            coalesce(sum(num_samples / sample_rate_hz), 0) / 60 as recording_minutes
+            from recording),
+          (select count(*) as utterances,
+            coalesce(sum(end_ms - start_ms), 0) / 60000 as utterance_minutes
+            from current_utterance),
+          (select count(*) as annotations, count(distinct annotator) as annotators
+            from current_annotation where not deleted and not skipped),
+          (select count(*) as pushed from current_push where predictions_key <> ''),
+          (select count(*) as sources from source),
+          (select count(*) as predictions from prediction),
+          (select count(*) as remarks from remark),
+          (select count(*) as versions from dataset_version),
+          (select count(*) as training_runs from current_training_run)""",
     )[0]
     drops: list[dict[str, Any]] = read_rows(
         con, "select stage, reason, count(*) as n from ledger group by all order by all"
@@ -112,7 +108,7 @@ _VOTES = "utterance_votes"
 
 _HEARD = """
   create or replace temp table heard_utterance as
-  select hash(utterance_id) as utterance, recording_id,
+  select hash(utterance_id) as utterance, hash(recording_id) as recording,
     end_ms - start_ms >= $min_clip_ms as is_long, b.why is not null as is_barred
   from current_utterance left join {barred} b using (recording_id)"""
 
@@ -122,27 +118,28 @@ _WAITING = f"""
     where predictions_key <> '' and project_id in (
       select arg_max(project_id, seq) from annotation_project where purpose = 'label')),
   scanned as (
-    select recording_id from stage_result where stage in ('scan', 'cut') group by recording_id
+    select hash(recording_id) as recording from stage_result
+    where stage in ('scan', 'cut') group by recording
     having max(seq) filter (stage = 'scan') > max(seq) filter (stage = 'cut')),
-  proposed as (
-    select hash(utterance_id) as utterance from prediction where list_contains($schemes, scheme)
-    group by utterance having count(distinct scheme) = len($schemes)),
   explained as (
-    select recording_id from heard_utterance
-    union all select recording_id from ledger where recording_id is not null),
+    select recording from heard_utterance
+    union all select hash(recording_id) from ledger where recording_id is not null),
   judged as (
     select *, utterance in (from given_out) as is_given_out from heard_utterance where is_long)
   select
-    (select count(*) from recording anti join explained using (recording_id)) as to_prelabel,
-    (select count(*) from heard_utterance anti join proposed using (utterance))
-      as without_proposal,
-    (select count(*) from judged anti join scanned using (recording_id)) as to_scan,
+    (select count(*) from recording where hash(recording_id) not in (from explained))
+      as to_prelabel,
+    (select count(*) from heard_utterance where not ({{proposed}})) as without_proposal,
+    (select count(*) from judged anti join scanned using (recording)) as to_scan,
     count(*) filter (not is_barred and not is_given_out) as to_push,
     (select count(*) from judged left join {_VOTES} using (utterance)
       where not is_barred and coalesce(votes, 0) < $votes_wanted) as to_hear,
     count(*) filter (is_barred and not is_given_out) as held_back
   from judged"""
-"""Utterances are compared by 64-bit hashes: among a million the chance of one mistake is 10^-7."""
+"""Ids are compared by 64-bit hashes: among a million the chance of one mistake is 10^-7."""
+
+_PROPOSED = """utterance in (
+      select hash(utterance_id) from prediction where scheme = $schemes[{number}])"""
 
 
 def count_waiting(
@@ -163,8 +160,9 @@ def count_waiting(
     answers.count_votes(schemes[0], table=_VOTES)
     try:
         con.execute(_HEARD.format(barred=barred), {"min_clip_ms": min_clip_ms})
+        proposed = " and ".join(_PROPOSED.format(number=n) for n in range(1, len(schemes) + 1))
         values = {"schemes": list(schemes), "votes_wanted": votes_wanted}
-        (row,) = read_rows(con, _WAITING, values)
+        (row,) = read_rows(con, _WAITING.format(proposed=proposed), values)
     finally:
         con.execute(f"drop table if exists {_VOTES}")
         con.execute("drop table if exists heard_utterance")

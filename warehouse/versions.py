@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import chain
 from typing import TYPE_CHECKING, Any, cast
 
 from duckdb import DuckDBPyConnection
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
     import polars as pl
+    import pyarrow as pa  # type: ignore[import-untyped]
 
     RowIds = npt.NDArray[np.int64]
     """(num_rows,) int64, ascending."""
@@ -91,59 +93,71 @@ def create_version(
         for example in examples
     ]
     frame = pl.DataFrame([{name: row[name] for name in FIELDS} for row in rows], schema=_types())
-    return create_from_frame(
-        con, name, frame, recipe=recipe, run_id=run_id, places=places, along=along
+    return create_from_frames(
+        con, name, [frame], recipe=recipe, run_id=run_id, places=places, along=along
     )
 
 
-def create_from_frame(
+def create_from_frames(
     con: DuckDBPyConnection,
     name: str,
-    rows: pl.DataFrame,
+    frames: Iterable[pl.DataFrame],
     *,
     recipe: Mapping[str, object],
     run_id: str,
     places: pl.DataFrame | None = None,
     along: Callable[[], None] | None = None,
 ) -> tuple[DatasetVersion, bool]:
-    """The same from a frame with the columns of `warehouse.leaves.FIELDS`."""
-    with _candidate(con, rows) as candidate:
+    """The same from frames with the columns of `warehouse.leaves.FIELDS`, one after the other in
+    memory; best sorted by recording, since neighbours are compressed together.
+    """
+    with _candidate(con, frames) as candidate:
         return cut_version(
             con, name, candidate, recipe=recipe, run_id=run_id, places=places, along=along
         )
 
 
-def holds_just(con: DuckDBPyConnection, version_id: str, rows: pl.DataFrame) -> bool:
-    """Whether a version holds these rows and no others; it has the columns of `FIELDS`."""
+def holds_just(con: DuckDBPyConnection, version_id: str, frames: Iterable[pl.DataFrame]) -> bool:
+    """Whether a version holds the rows of these frames and no others; they have the columns of
+    `FIELDS`.
+    """
     fields = ", ".join(f'"{name}"' for name in FIELDS)
-    with _candidate(con, rows) as candidate:
+    with _candidate(con, frames) as candidate:
         (found,) = read_rows(
             con,
             f"""with held as (
               select {fields} from example
               semi join (from manifest where manifest_key = ?) using (row_id))
             select (select count(*) from held) as num_held,
-              (select count(*) from held semi join {candidate} using ({fields})) as num_shared""",
+              (select count(*) from held semi join {candidate} using ({fields})) as num_shared,
+              (select count(*) from {candidate}) as num_given""",
             [manifest_key(con, version_id)],
         )
-    return found["num_held"] == found["num_shared"] == len(rows)
+    return found["num_held"] == found["num_shared"] == found["num_given"]
 
 
 @contextmanager
-def _candidate(con: DuckDBPyConnection, rows: pl.DataFrame) -> Iterator[str]:
-    """A temporary table of rows, sorted by recording, since neighbours are compressed together."""
-    con.register(FRAME, rows.select(FIELDS))
+def _candidate(con: DuckDBPyConnection, frames: Iterable[pl.DataFrame]) -> Iterator[str]:
+    """A temporary table of rows."""
+    con.register(FRAME, _stream(frames))
     try:
-        con.execute(
-            f"""create or replace temp table candidate as
-            from {FRAME} order by recording_id, start_ms, end_ms, channel, utterance_id"""
-        )
+        con.execute(f"create or replace temp table candidate as from {FRAME}")
     finally:
         con.unregister(FRAME)
     try:
         yield "candidate"
     finally:
         con.execute("drop table candidate")
+
+
+def _stream(frames: Iterable[pl.DataFrame]) -> pa.RecordBatchReader:
+    """Frames, of which there is at least one, as one table that is never whole in memory."""
+    import pyarrow as pa
+
+    tables = (frame.select(FIELDS).to_arrow() for frame in frames)
+    first = next(tables)
+    batches = chain.from_iterable(table.to_batches() for table in chain([first], tables))
+    return pa.RecordBatchReader.from_batches(first.schema, batches)
 
 
 def _types() -> dict[str, pl.DataType | type[pl.DataType]]:

@@ -94,7 +94,9 @@ def current_voices(con: DuckDBPyConnection) -> dict[Speaker, str]:
     keys: dict[object, object] = {
         row["recording_id"]: row["key"]
         for row in read_rows(
-            con, "select recording_id, key from current_result where stage = 'diarize'"
+            con,
+            """select recording_id, key from current_result
+            where stage = 'diarize' and recording_id in (select recording_id from voice_event)""",
         )
     }
     return {

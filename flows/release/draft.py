@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import date
 
 import polars as pl
@@ -13,7 +13,15 @@ from annotation.settle import as_method, decide, require_no_orphans, settle_vote
 from flows.workspace import Workspace
 from voxdata.consent import CONSENT
 from voxdata.counted import counted
-from voxdata.draft import GOLD, LABEL, Draft, build_examples, gold_columns, separate_by_phrase
+from voxdata.draft import (
+    GOLD,
+    LABEL,
+    Draft,
+    build_examples,
+    gold_columns,
+    schemes_of,
+    separate_by_phrase,
+)
 from voxdata.errors import ConfigError, NotFoundError
 from voxdata.label import Gold
 from voxdata.losses import SplitCounts, count_by_split, find_losses
@@ -59,15 +67,18 @@ def draft_version(
     alphas: dict[str, float | None] = {}
     with open_answers(con, workspace.histories) as answers:
         require_no_orphans(answers.orphans)
-        labelled = _join(_settle(answers, scheme, recipe, alphas) for scheme in schemes)
         simulated = _simulated(con, answers)
-    if labelled.is_empty():
-        raise NotFoundError(
-            f"nothing to release: no utterance has {counted(recipe.min_votes, 'vote')} yet; "
-            "annotate in Label Studio, then `voxdata pull`"
-        )
-
-    draft = _build(con, workspace, recipe, labelled, today=today)
+        labelled = _join(_settle(answers, scheme, recipe, alphas) for scheme in schemes)
+    judged = _judge(con, workspace, recipe, labelled, today=today)
+    rows = [_take(con, labelled, judged.taken)]
+    # Columns of ids of all utterances, which those of the draft would lie beside in memory.
+    del labelled
+    draft = build_examples(
+        rows.pop(), fixed=_fixed(con), ratios=recipe.ratios, seed=recipe.seed, kin=_kin(con)
+    )
+    draft = judged.complete(draft)
+    for scheme_name in recipe.phrases:
+        draft = separate_by_phrase(draft, scheme_name, recipe, split_assignments(con))
     if draft.rows.is_empty():
         raise NotFoundError(
             "nothing to release: the recipe leaves out every labelled utterance: "
@@ -156,26 +167,75 @@ def _join(golds: Iterable[pl.DataFrame]) -> pl.DataFrame:
     return joined
 
 
-def _build(
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Judged:
+    """Which of the labelled utterances a recipe takes, and why the others stay out.
+
+    Attributes:
+        taken: Column utterance_id.
+        num_labelled: Taken or not.
+        left_out: Reason -> how many.
+        barred: Recording id -> why its consent does not cover the purpose.
+        no_consent: Why consent keeps labelled utterances out -> how many.
+    """
+
+    taken: pl.DataFrame
+    num_labelled: int
+    left_out: Mapping[str, int]
+    barred: Mapping[str, str]
+    no_consent: Mapping[str, int]
+
+    def complete(self, draft: Draft) -> Draft:
+        """A draft of what is taken, with what is known of the others."""
+        left_out = dict(self.left_out)
+        if len(draft.rows) < len(self.taken):
+            left_out["split"] = len(self.taken) - len(draft.rows)
+        return replace(
+            draft,
+            left_out=left_out,
+            barred=self.barred,
+            num_labelled=self.num_labelled,
+            no_consent=self.no_consent,
+        )
+
+
+def _judge(
     con: DuckDBPyConnection,
     workspace: Workspace,
     recipe: Recipe,
     labelled: pl.DataFrame,
     *,
     today: date,
-) -> Draft:
-    """The draft by itself, not yet compared with the version before."""
-    labels = [name for name in labelled.columns if name.startswith(LABEL)]
-    schemes = [name.removeprefix(LABEL) for name in labels]
-    named = labelled.select(_named_columns(schemes))
+) -> _Judged:
+    """Apply a recipe's terms to what is labelled.
+
+    Raises:
+        NotFoundError: Nothing is.
+    """
+    if labelled.is_empty():
+        raise NotFoundError(
+            f"nothing to release: no utterance has {counted(recipe.min_votes, 'vote')} yet; "
+            "annotate in Label Studio, then `voxdata pull`"
+        )
+    named = labelled.select(_named_columns(schemes_of(labelled)))
     barred = barred_frame(con, purpose=recipe.purpose, policy=recipe.consent, today=today)
     seconds = workspace.settings.warehouse.query_seconds
     judged = select_utterances(con, recipe, named, barred=barred, seconds=seconds)
-    del named
+    staying = judged.filter(pl.col("reason") != "").group_by("reason").len().sort("reason")
+    no_consent = judged.filter(pl.col("reason") == CONSENT).join(barred, on="recording_id")
+    return _Judged(
+        taken=judged.filter(pl.col("reason") == "").select("utterance_id"),
+        num_labelled=len(judged),
+        left_out=dict(staying.iter_rows()),
+        barred=dict(barred.iter_rows()),
+        no_consent=dict(no_consent.group_by("why").len().sort("why").iter_rows()),
+    )
 
-    taken = judged.filter(pl.col("reason") == "").select("utterance_id")
-    stored = [*labels, *(GOLD + scheme for scheme in schemes)]
-    rows = (
+
+def _take(con: DuckDBPyConnection, labelled: pl.DataFrame, taken: pl.DataFrame) -> pl.DataFrame:
+    """The utterances that are taken, as `build_examples` takes them."""
+    stored = [name for name in labelled.columns if name.startswith((LABEL, GOLD))]
+    return (
         utterance_frame(con, taken)
         .join(labelled.select("utterance_id", *stored), on="utterance_id", maintain_order="left")
         .join(
@@ -193,24 +253,6 @@ def _build(
         .with_columns(text=pl.coalesce("corrected", "text"))
         .drop("corrected")
     )
-    draft = build_examples(
-        rows, fixed=_fixed(con), ratios=recipe.ratios, seed=recipe.seed, kin=_kin(con)
-    )
-    staying = judged.filter(pl.col("reason") != "").group_by("reason").len().sort("reason")
-    left_out = dict(staying.iter_rows())
-    if len(draft.rows) < len(taken):
-        left_out["split"] = len(taken) - len(draft.rows)
-    no_consent = judged.filter(pl.col("reason") == CONSENT).join(barred, on="recording_id")
-    draft = replace(
-        draft,
-        left_out=left_out,
-        barred=dict(barred.iter_rows()),
-        num_labelled=len(judged),
-        no_consent=dict(no_consent.group_by("why").len().sort("why").iter_rows()),
-    )
-    for scheme in recipe.phrases:
-        draft = separate_by_phrase(draft, scheme, recipe, split_assignments(con))
-    return draft
 
 
 def _named_columns(schemes: Sequence[str]) -> list[pl.Expr]:

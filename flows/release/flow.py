@@ -37,7 +37,7 @@ from warehouse.rows import read_rows
 from warehouse.versions import (
     CREATED_EVENT,
     DatasetVersion,
-    create_from_frame,
+    create_from_frames,
     holds_just,
     list_versions,
 )
@@ -131,8 +131,8 @@ def _cut(
     draft: Draft,
     stored: Mapping[str, object],
 ) -> ReleaseSummary:
-    version, created = create_from_frame(
-        con, name, draft.candidate, recipe=stored, run_id=workspace.run_id, places=draft.places
+    version, created = create_from_frames(
+        con, name, draft.stored(), recipe=stored, run_id=workspace.run_id, places=draft.places
     )
     if created:
         _record_left_out(con, workspace, draft, version)
@@ -299,7 +299,7 @@ def preview_version(workspace: Workspace, name: str, recipe: Recipe) -> dict[str
     with workspace.warehouse(read_only=True) as con:
         draft, _ = draft_version(con, workspace, recipe, name=name, today=datetime.now(UTC).date())
         newest = newest_version(con, name)
-        is_same = newest is not None and holds_just(con, newest.version_id, draft.candidate)
+        is_same = newest is not None and holds_just(con, newest.version_id, draft.stored())
     rows = draft.rows
     labels: dict[str, dict[str, object]] = {}
     for scheme in draft.schemes:

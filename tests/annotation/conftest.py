@@ -128,7 +128,11 @@ class ApiPeople:
         answer.raise_for_status()
         return int(answer.json()["id"])
 
-    def change(self, annotation_id: int, labels: Mapping[str, Sequence[str]]) -> None:
+    def change(
+        self,
+        annotation_id: int,
+        labels: Mapping[str, Sequence[str]],
+    ) -> None:
         with self.running.as_admin() as client:
             client.patch(
                 f"/api/annotations/{annotation_id}/",
@@ -146,7 +150,11 @@ class ApiPeople:
             ).raise_for_status()
 
 
-def log_in(session: httpx.Client, email: str, password: str) -> dict[str, str]:
+def log_in(
+    session: httpx.Client,
+    email: str,
+    password: str,
+) -> dict[str, str]:
     """Open a session as a person would; the headers for posting in it."""
     session.get("/user/login/")
     answer = session.post(

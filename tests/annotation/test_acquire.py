@@ -28,7 +28,12 @@ LABELS = ("生气", "calm", "sad")
 
 
 def candidates(
-    count: int, *, seed: int = 0, predicted: bool = True, embedded: bool = True, start: int = 0
+    count: int,
+    *,
+    seed: int = 0,
+    predicted: bool = True,
+    embedded: bool = True,
+    start: int = 0,
 ) -> list[Candidate]:
     draws = np.random.default_rng(seed)
     shares = draws.dirichlet(np.ones(len(LABELS)), size=count)
@@ -487,10 +492,20 @@ def test_rank_compacts_wide_embeddings() -> None:
     assert len(ranked) == 30
 
 
-def curve(arm: Arm, scores: Sequence[float], *, unit: str = "a") -> list[ArmScore]:
+def curve(
+    arm: Arm,
+    scores: Sequence[float],
+    *,
+    unit: str = "a",
+) -> list[ArmScore]:
     """Scores at 100, 200, ... labels."""
     return [
-        ArmScore(arm=arm, num_labels=100 * place, score=score, unit=unit)
+        ArmScore(
+            arm=arm,
+            num_labels=100 * place,
+            score=score,
+            unit=unit,
+        )
         for place, score in enumerate(scores, start=1)
     ]
 

@@ -8,7 +8,13 @@ from annotation.anchoring import Heard, measure_anchoring
 LABELS = ("angry", "calm", "sad")
 
 
-def simulate(*, swayed: float, faster_ms: int, seed: int, clips: int = 600) -> list[Heard]:
+def simulate(
+    *,
+    swayed: float,
+    faster_ms: int,
+    seed: int,
+    clips: int = 600,
+) -> list[Heard]:
     """Answers of three people; when shown a proposal, a share `swayed` of them takes it instead of
     what they hear.
     """
@@ -36,7 +42,11 @@ def simulate(*, swayed: float, faster_ms: int, seed: int, clips: int = 600) -> l
 
 
 def test_measure_anchoring_finds_a_known_effect() -> None:
-    answers = simulate(swayed=0.3, faster_ms=1_000, seed=1)
+    answers = simulate(
+        swayed=0.3,
+        faster_ms=1_000,
+        seed=1,
+    )
     anchoring = measure_anchoring(answers, draws=200)
     # Without a proposal a third agrees with it by chance; of those swayed all do.
     expected = 0.3 * (1 - 1 / 3)

@@ -51,7 +51,11 @@ def make_scheme(name: str, labels: str, **options: object) -> Scheme:
     """A scheme from "heading/name/Chinese name" separated by blanks."""
     parts = [label.split("/") for label in labels.split()]
     made = tuple(
-        SchemeLabel(name=english, group=group, shown={"zh": chinese})
+        SchemeLabel(
+            name=english,
+            group=group,
+            shown={"zh": chinese},
+        )
         for group, english, chinese in parts
     )
     return replace(

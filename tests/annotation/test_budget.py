@@ -40,7 +40,11 @@ BY_LENGTH = LeadTimeModel(
 
 
 def choice(
-    number: int, *, duration_ms: int = 1000, score: float | None = None, arm: Arm = "active"
+    number: int,
+    *,
+    duration_ms: int = 1000,
+    score: float | None = None,
+    arm: Arm = "active",
 ) -> Choice:
     worth = score if score is not None else 1 - number / 100
     return Choice(
@@ -51,7 +55,12 @@ def choice(
     )
 
 
-def past(count: int, *, seed: int = 0, breaks: float = 0.0) -> list[LeadTime]:
+def past(
+    count: int,
+    *,
+    seed: int = 0,
+    breaks: float = 0.0,
+) -> list[LeadTime]:
     draws = np.random.default_rng(seed)
     rows = []
     for _ in range(count):
@@ -184,7 +193,10 @@ def test_fit_to_budget_does_not_swap_a_control_clip_that_does_not_fit_for_a_chea
     data=st.data(),
 )
 def test_fit_to_budget_never_overdraws_and_keeps_the_order(
-    lengths: list[int], budget_ms: int, annotators: int, data: st.DataObject
+    lengths: list[int],
+    budget_ms: int,
+    annotators: int,
+    data: st.DataObject,
 ) -> None:
     votes = data.draw(st.integers(1, annotators))
     choices = [

@@ -108,9 +108,17 @@ def test_disguise_moves_the_edges_inside_the_recording_and_gives_another_key() -
         share=0.1,
     )
     assert 60 <= abs(check.shift_ms) <= 150
-    twin = disguise(UTTERANCES[0], shift_ms=check.shift_ms, num_ms=10_000)
+    twin = disguise(
+        UTTERANCES[0],
+        shift_ms=check.shift_ms,
+        num_ms=10_000,
+    )
     assert twin.utterance_id == check.key != UTTERANCES[0].utterance_id
-    edge = disguise(make_utterance(0, 500), shift_ms=-100, num_ms=450)
+    edge = disguise(
+        make_utterance(0, 500),
+        shift_ms=-100,
+        num_ms=450,
+    )
     assert edge.segment.start_ms == 0
     assert edge.segment.end_ms == 400
 

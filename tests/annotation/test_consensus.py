@@ -18,7 +18,11 @@ BALLOTS = st.tuples(
 METHODS: tuple[Method, ...] = ("majority", "dawid_skene", "mace", "glad")
 
 
-def accuracy(votes: list[Vote], truth: dict[str, str], method: Method) -> float:
+def accuracy(
+    votes: list[Vote],
+    truth: dict[str, str],
+    method: Method,
+) -> float:
     consensus = infer_consensus(votes, labels=LABELS, method=method)
     return sum(consensus.label(key) == label for key, label in truth.items()) / len(truth)
 
@@ -65,7 +69,12 @@ def test_infer_consensus_finds_who_is_skilled(method):
 @settings(max_examples=12, deadline=None)
 def test_infer_consensus_gives_a_distribution_over_all_labels_whatever_the_votes(rows, method):
     votes = [
-        Vote(utterance_id=unit, annotator=person, labels=(label,)) for unit, person, label in rows
+        Vote(
+            utterance_id=unit,
+            annotator=person,
+            labels=(label,),
+        )
+        for unit, person, label in rows
     ]
     consensus = infer_consensus(votes, labels=LABELS, method=method)
     assert set(consensus.posterior) == {unit for unit, _, _ in rows}
@@ -152,7 +161,11 @@ def test_judge_contests_tells_ambiguous_clips_from_careless_annotators():
 
 def test_judge_contests_leaves_open_what_unknown_annotators_disagree_about():
     votes = [
-        Vote(utterance_id="u", annotator=person, labels=(label,))
+        Vote(
+            utterance_id="u",
+            annotator=person,
+            labels=(label,),
+        )
         for person, label in zip("abc", LABELS, strict=False)
     ]
     (contest,) = judge_contests(

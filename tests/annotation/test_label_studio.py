@@ -250,8 +250,16 @@ def test_pull_names_an_annotation_that_it_cannot_take_and_takes_the_others(
     real_queue: LabelStudioQueue, real_people: ApiPeople, clip_file: str
 ) -> None:
     real_queue.push([make_entry("u0", audio_file=clip_file)])
-    bad = real_people.answer("u0", {"emotion": ("bored",)}, annotator="person-1@voxdata.local")
-    good = real_people.answer("u0", {"emotion": ("angry",)}, annotator="person-2@voxdata.local")
+    bad = real_people.answer(
+        "u0",
+        {"emotion": ("bored",)},
+        annotator="person-1@voxdata.local",
+    )
+    good = real_people.answer(
+        "u0",
+        {"emotion": ("angry",)},
+        annotator="person-2@voxdata.local",
+    )
     pulled = real_queue.pull(since=None)
     assert [a.annotation_id for a in pulled.annotations] == [good]
     (refusal,) = pulled.refused
@@ -267,7 +275,11 @@ def test_pull_tells_who_wrote_in_the_name_of_another(
     clip_file: str,
 ) -> None:
     real_queue.push([make_entry("u0", audio_file=clip_file)])
-    number = real_people.answer("u0", {"emotion": ("angry",)}, annotator="person-1@voxdata.local")
+    number = real_people.answer(
+        "u0",
+        {"emotion": ("angry",)},
+        annotator="person-1@voxdata.local",
+    )
     assert real_queue.pull(since=None).annotations[0].author == ""
     real_people.change(number, {"emotion": ("neutral",)})
     (annotations,) = real_queue.pull(since=None).annotations

@@ -10,7 +10,11 @@ LABELS = ("angry", "sad", "calm")
 
 
 def crew(
-    skills: dict[str, float], *, clips: int = 300, seed: int = 0, deaf: str = ""
+    skills: dict[str, float],
+    *,
+    clips: int = 300,
+    seed: int = 0,
+    deaf: str = "",
 ) -> list[Vote]:
     """Votes of people of known skill; whoever is `deaf` takes every "sad" for "calm"."""
     rng = np.random.default_rng(seed)
@@ -55,9 +59,20 @@ def test_judge_people_finds_the_label_that_one_person_cannot_hear() -> None:
 
 
 def test_judge_people_needs_two_others_who_agree() -> None:
-    pair = [Vote(utterance_id="u", annotator=p, labels=("sad",)) for p in "ab"]
+    pair = [
+        Vote(
+            utterance_id="u",
+            annotator=p,
+            labels=("sad",),
+        )
+        for p in "ab"
+    ]
     split = [
-        Vote(utterance_id="v", annotator=p, labels=(label,))
+        Vote(
+            utterance_id="v",
+            annotator=p,
+            labels=(label,),
+        )
         for p, label in zip("abc", LABELS, strict=True)
     ]
     assert judge_people([*pair, *split]) == []

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from annotation.label_studio import LabelStudioQueue
-from voxdata.testing.annotation_queue import QUEUE_SCHEMES, FakeQueue, People, QueueContract
+from voxdata.testing.annotation_queue import QUEUE_SCHEMES, FakeQueue, People
+from voxdata.testing.queue_contract import QueueContract
 
 
 class TestFakeQueue(QueueContract):

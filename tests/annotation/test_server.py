@@ -26,7 +26,12 @@ def fake_installation(monkeypatch: pytest.MonkeyPatch, *, fail: int = 0) -> list
     """
     calls: list[list[str]] = []
 
-    def run(command: list[str], *, what: str, env: object = None) -> str:
+    def run(
+        command: list[str],
+        *,
+        what: str,
+        env: object = None,
+    ) -> str:
         calls.append(command)
         if len(calls) <= fail:
             raise AnnotationError(f"could not {what}")

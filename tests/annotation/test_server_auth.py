@@ -134,7 +134,11 @@ JSON = {"Content-Type": "application/json"}
     ],
 )
 def test_request_names_an_address_that_is_not_label_studio(
-    elsewhere: Answers, status: int, headers: dict[str, str], body: str, words: str
+    elsewhere: Answers,
+    status: int,
+    headers: dict[str, str],
+    body: str,
+    words: str,
 ) -> None:
     elsewhere.answer = lambda *_: (status, headers, body)
     with pytest.raises(AnnotationError, match=words) as caught:
@@ -194,7 +198,11 @@ def exchange(lives: int) -> Callable[[str, str, str], tuple[int, dict[str, str],
     """A server whose access tokens are taken `lives` times each."""
     given: list[int] = []
 
-    def answer(method: str, path: str, header: str) -> tuple[int, dict[str, str], str]:
+    def answer(
+        method: str,
+        path: str,
+        header: str,
+    ) -> tuple[int, dict[str, str], str]:
         if path == "/api/token/refresh/":
             given.append(0)
             return 200, JSON, json.dumps({"access": f"access-{len(given)}"})

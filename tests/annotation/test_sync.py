@@ -76,7 +76,11 @@ def start(workspace: Workspace) -> None:
 def start_receiver(workspace: Workspace) -> None:
     """As `voxdata up` does it: Label Studio is told where the receiver is."""
     receiver = ensure_running(workspace.state_dir, receiver_spec(workspace), say=quiet)
-    spec = label_studio_spec(workspace, receiver=f"{receiver.url}{WEBHOOK_PATH}", say=quiet)
+    spec = label_studio_spec(
+        workspace,
+        receiver=f"{receiver.url}{WEBHOOK_PATH}",
+        say=quiet,
+    )
     ensure_running(workspace.state_dir, spec, say=quiet)
 
 
@@ -128,7 +132,11 @@ def die_at(
 
 
 def answer(
-    queue: LabelStudioQueue, workspace: Workspace, person: str, keys: list[str], label: str = "ask"
+    queue: LabelStudioQueue,
+    workspace: Workspace,
+    person: str,
+    keys: list[str],
+    label: str = "ask",
 ) -> dict[str, int]:
     """Answer clips as a person with an account; key -> the server's id of the annotation."""
     password = label_studio_credentials(workspace).password_for(person)
@@ -311,7 +319,12 @@ def test_pull_from_a_dying_server_goes_on_where_it_stopped(
 ) -> None:
     push_pending(workspace, say=quiet)
     queue = build_queue(workspace)
-    answer(queue, workspace, "ann@voxdata.local", sorted(queue.list_copies())[:25])
+    answer(
+        queue,
+        workspace,
+        "ann@voxdata.local",
+        sorted(queue.list_copies())[:25],
+    )
     monkeypatch.setattr("annotation.label_studio.LOOK_UP_CHUNK", 10)
     with monkeypatch.context() as patch:
         seen = die_at(patch, workspace, asked, number=number, moment=moment)
@@ -400,7 +413,12 @@ def test_experts_decide_what_people_do_not_agree_about(workspace: Workspace) -> 
             keys[:1],
             label=label,
         )
-        answer(queue, workspace, f"{person}@voxdata.local", keys[1:3])
+        answer(
+            queue,
+            workspace,
+            f"{person}@voxdata.local",
+            keys[1:3],
+        )
     pull_changes(workspace, say=quiet)
     with workspace.warehouse() as con:
         answers = read_answers(con, workspace.histories)
@@ -433,7 +451,11 @@ def test_experts_decide_what_people_do_not_agree_about(workspace: Workspace) -> 
         if a.utterance_id == keys[0] and a.annotator == "ann@voxdata.local"
     ]
     changed = {"result": encode_labels({"intent": ("tell",), "emotion": ("neutral",)})}
-    queue.server.request("PATCH", f"/api/annotations/{late.annotation_id}/", json=changed)
+    queue.server.request(
+        "PATCH",
+        f"/api/annotations/{late.annotation_id}/",
+        json=changed,
+    )
     pull_changes(workspace, say=quiet)
     oddities = {str(row["oddity"]) for row in verify_annotations(workspace, say=quiet).oddities}
     assert "changed after adjudication" in oddities

@@ -394,7 +394,11 @@ PROCESSES.set_forkserver_preload([__name__])
 class QueueElsewhere:
     """The queue as another process sees it, as a server outlives whoever talks to it."""
 
-    def __init__(self, pipe: Connection, known: dict[str, object]) -> None:
+    def __init__(
+        self,
+        pipe: Connection,
+        known: dict[str, object],
+    ) -> None:
         self._pipe = pipe
         vars(self).update(known)
 
@@ -451,7 +455,13 @@ def run_elsewhere(root: Path, step: Step, *, queue: FakeQueue, dies_in: int) -> 
     return said[1]
 
 
-def _live(pipe: Connection, root: Path, step: Step, known: dict[str, object], dies_in: int) -> None:
+def _live(
+    pipe: Connection,
+    root: Path,
+    step: Step,
+    known: dict[str, object],
+    dies_in: int,
+) -> None:
     """What the other process does."""
     patch = pytest.MonkeyPatch()  # never undone: the process ends
     set_up_fakes(patch, QueueElsewhere(pipe, known))

@@ -165,7 +165,11 @@ def labelled_ms(con: DuckDBPyConnection) -> dict[str, int]:
     )
 
 
-def example_ms(con: DuckDBPyConnection, name: str, number: str = "") -> dict[str, int]:
+def example_ms(
+    con: DuckDBPyConnection,
+    name: str,
+    number: str = "",
+) -> dict[str, int]:
     """Utterance -> its length, of what is there of a version, the newest if not told."""
     only = f"and number = {number}" if number else ""
     return read_pairs(
@@ -266,7 +270,11 @@ class Files:
         self._seen: dict[Path, tuple[int, int]] = {}
         self._words: frozenset[str] = frozenset()
 
-    def none_names(self, folders: Iterable[Path], words: Collection[str]) -> None:
+    def none_names(
+        self,
+        folders: Iterable[Path],
+        words: Collection[str],
+    ) -> None:
         """No file has one of these words in its name or in it; of a database see the tables."""
         pattern = re.compile("|".join(map(re.escape, words)).encode())
         if words != self._words:

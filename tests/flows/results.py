@@ -10,8 +10,18 @@ from training.judge.verdict import Verdict
 from training.metrics import ClassScore, Interval, Scores
 from training.result import EncoderCard, Epoch, Incumbent, ModelCard, Seconds, TrainingResult
 
-ENCODER = EncoderCard(name="tiny-random", revision="r", padding_policy="p")
-SECONDS = Seconds(load=1.0, features=2.0, train=3.0, judge=0.5, audio_encoded=60.0)
+ENCODER = EncoderCard(
+    name="tiny-random",
+    revision="r",
+    padding_policy="p",
+)
+SECONDS = Seconds(
+    load=1.0,
+    features=2.0,
+    train=3.0,
+    judge=0.5,
+    audio_encoded=60.0,
+)
 
 
 def make_scores(

@@ -72,7 +72,11 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> Places:
 @pytest.mark.parametrize("place", CLOSED)
 def test_chain_lets_no_private_word_be_read_or_heard(places: Places, place: str) -> None:
     assert places[place]
-    leaks = find_leaks(places[place], secret_keys(SPOKEN), strict=place in STRICT)
+    leaks = find_leaks(
+        places[place],
+        secret_keys(SPOKEN),
+        strict=place in STRICT,
+    )
     assert [leak for leak in leaks if leak.sure] == []
 
 
@@ -214,7 +218,9 @@ def test_secret_keys_are_digits_of_numbers_and_words_of_names() -> None:
     ],
 )
 def test_find_leaks_names_the_table_and_row_or_the_file_and_line(
-    tmp_path: Path, write: Callable[[Path, str], None], where: str
+    tmp_path: Path,
+    write: Callable[[Path, str], None],
+    where: str,
 ) -> None:
     write(tmp_path / "stored", "nothing here\nask for Johnson")
     assert where in [

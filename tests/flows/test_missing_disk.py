@@ -117,7 +117,10 @@ def contents(root: Path) -> dict[str, bytes]:
     ids=" ".join,
 )
 def test_commands_refuse_while_the_disk_of_the_warehouse_is_away(
-    used: Workspace, command: Command, arguments: tuple[str, ...], leave_mount_point: bool
+    used: Workspace,
+    command: Command,
+    arguments: tuple[str, ...],
+    leave_mount_point: bool,
 ) -> None:
     disk = used.warehouse_path.parent.resolve()
     before = contents(used.root)

@@ -77,7 +77,11 @@ def test_ingest_sources_knows_every_file_of_a_moved_workspace(tmp_path: Path, ol
 def test_ingest_sources_knows_a_plain_copy_that_lost_the_times_of_change(tmp_path: Path) -> None:
     workspace = make_workspace(tmp_path / "w", num_files=3)
     ingest(workspace)
-    shutil.copytree(workspace.root, tmp_path / "copy", copy_function=shutil.copyfile)
+    shutil.copytree(
+        workspace.root,
+        tmp_path / "copy",
+        copy_function=shutil.copyfile,
+    )
     shutil.rmtree(workspace.root)
     copied = open_workspace(tmp_path / "copy")
     summary = ingest(copied)
@@ -118,7 +122,11 @@ def test_a_moved_workspace_shows_its_files_where_they_are_now(tmp_path: Path) ->
 def test_ingest_sources_writes_places_of_older_releases_relative(tmp_path: Path) -> None:
     workspace = make_workspace(tmp_path / "w", num_files=2)
     ingest(workspace)
-    remark = Remark(kind=RemarkKind.GAP, detail="a gap", amount_ms=9)
+    remark = Remark(
+        kind=RemarkKind.GAP,
+        detail="a gap",
+        amount_ms=9,
+    )
     with workspace.warehouse() as con:
         (first, _) = list_recordings(con)
         record_remarks(

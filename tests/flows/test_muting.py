@@ -30,7 +30,11 @@ def segment(start_ms: int, end_ms: int) -> Segment:
         ("username", "falcon twelve", ("falcon",)),
     ],
 )
-def test_part_keys_are_what_gives_a_part_away(kind: str, text: str, keys: tuple[str, ...]) -> None:
+def test_part_keys_are_what_gives_a_part_away(
+    kind: str,
+    text: str,
+    keys: tuple[str, ...],
+) -> None:
     assert part_keys(kind, text) == keys
 
 

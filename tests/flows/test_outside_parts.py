@@ -72,7 +72,12 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def build(root: Path, *, scheme: str = "intent", settings: str = "") -> Workspace:
+def build(
+    root: Path,
+    *,
+    scheme: str = "intent",
+    settings: str = "",
+) -> Workspace:
     root.mkdir()
     settings_file = root / FILE_NAME
     settings_file.write_text(settings or template())
@@ -122,7 +127,15 @@ def voxdata(workspace: Workspace, *words: str) -> subprocess.CompletedProcess[st
 def test_a_format_of_another_package_is_exported_and_verified(site: Path, tmp_path: Path) -> None:
     workspace = build(tmp_path / "w")
     output = tmp_path / "out"
-    done = voxdata(workspace, "export", "calls", "--format", "lists", "--output", str(output))
+    done = voxdata(
+        workspace,
+        "export",
+        "calls",
+        "--format",
+        "lists",
+        "--output",
+        str(output),
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == str(output), done.stderr
     content = json.loads((output / "train.list").read_text())
@@ -158,7 +171,13 @@ def test_a_scheme_may_not_be_called_what_such_a_format_has_a_use_for(
 def test_what_is_no_format_is_refused_by_name(
     site: Path, tmp_path: Path, name: str, told: str
 ) -> None:
-    done = voxdata(build(tmp_path / "w"), "export", "calls", "--format", name)
+    done = voxdata(
+        build(tmp_path / "w"),
+        "export",
+        "calls",
+        "--format",
+        name,
+    )
     assert done.returncode == 2
     assert told in done.stderr
 

@@ -89,7 +89,14 @@ class System:
         uses: Verb -> how often it was used.
     """
 
-    def __init__(self, folder: Path, *, verb: str = "", at: int = 0, number: int = 0) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        verb: str = "",
+        at: int = 0,
+        number: int = 0,
+    ) -> None:
         self.uses: Counter[str] = Counter()
         self._folder, self._verb, self._at, self._number = folder, verb, at, number
 
@@ -116,7 +123,11 @@ class System:
 
         patch.setattr(os, "fdopen", open_half)
 
-    def _guarded(self, verb: str, call: Callable[..., Any]) -> Callable[..., Any]:
+    def _guarded(
+        self,
+        verb: str,
+        call: Callable[..., Any],
+    ) -> Callable[..., Any]:
         def guarded(place: Any, *rest: Any, **options: Any) -> Any:
             if self._is_refused(verb, self._place(place, options.get("dir_fd"))):
                 raise OSError(self._number, os.strerror(self._number))
@@ -124,7 +135,11 @@ class System:
 
         return guarded
 
-    def _place(self, place: Any, folder: int | None = None) -> Path:
+    def _place(
+        self,
+        place: Any,
+        folder: int | None = None,
+    ) -> Path:
         if isinstance(place, int):
             return Path(f"/proc/self/fd/{place}").readlink()
         if folder is not None:
@@ -166,7 +181,11 @@ class Healthy:
 
 def ingest_inbox(workspace: Workspace) -> None:
     """Two calls came in; one is there already."""
-    ingest_sources(workspace, [str(workspace.root / "new")], say=quiet)
+    ingest_sources(
+        workspace,
+        [str(workspace.root / "new")],
+        say=quiet,
+    )
 
 
 def release_others(workspace: Workspace) -> None:
@@ -306,7 +325,12 @@ def test_command_tells_a_refusal_and_leaves_nothing_half_written(
     for number, at in enumerate(sorted({0, uses // 2, uses - 1})):
         workspace = put_back(prepared)
         error_number = ERRORS[number % len(ERRORS)]
-        system = System(prepared, verb=verb, at=at, number=error_number)
+        system = System(
+            prepared,
+            verb=verb,
+            at=at,
+            number=error_number,
+        )
         with monkeypatch.context() as patch:
             system.set_up(patch)
             refused = refusal_of(run, workspace)

@@ -27,7 +27,11 @@ def ballots(cast):
     for unit, labels in cast.items():
         rows += [(unit, person, label) for person, label in enumerate(labels)]
     return [
-        Vote(utterance_id=unit, annotator=f"p{person}", labels=(label,))
+        Vote(
+            utterance_id=unit,
+            annotator=f"p{person}",
+            labels=(label,),
+        )
         for unit, person, label in rows
     ]
 

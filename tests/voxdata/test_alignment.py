@@ -31,7 +31,8 @@ pytestmark = pytest.mark.skipif(
 
 def lag_samples(reference, heard) -> int:
     """By how many samples `heard` is late."""
-    size = 1 << int(np.ceil(np.log2(len(reference) + len(heard))))
+    num_shifts = len(reference) + len(heard)
+    size = 1 << int(np.ceil(np.log2(num_shifts)))
     spectrum = np.fft.rfft(heard, size) * np.conj(np.fft.rfft(reference, size))
     correlation = np.fft.irfft(spectrum / np.maximum(np.abs(spectrum), 1e-9), size)
     lags = np.concatenate(

@@ -22,7 +22,12 @@ def write_wav(path: Path, samples=SPEECH, *, rate_hz=48_000, subtype="PCM_16"):
     return path
 
 
-def encode(path: Path, codec: str, *, container: str | None = None) -> Path:
+def encode(
+    path: Path,
+    codec: str,
+    *,
+    container: str | None = None,
+) -> Path:
     with av.open(str(path), "w", format=container) as output:
         stream = output.add_stream(codec, rate=48_000, layout="mono")
         stream.time_base = Fraction(1, 48_000)

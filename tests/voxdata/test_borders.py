@@ -85,7 +85,8 @@ def test_scan_utterances_finds_an_email_in_parts(texts: tuple[str, ...]) -> None
 def test_scan_utterances_finds_the_letters_of_a_name_said_before(
     texts: tuple[str, ...], hidden: set[str]
 ) -> None:
-    left = " ".join(masked(*texts)).lower().replace(".", " ").replace(",", " ").split()
+    joined = " ".join(masked(*texts)).lower()
+    left = joined.replace(".", " ").replace(",", " ").split()
     assert not hidden & set(left)
 
 

@@ -20,7 +20,11 @@ def ingest(folder, samples, rate_hz=16_000, *, subtype="FLOAT", **options) -> Ca
         rate_hz,
         subtype=subtype,
     )
-    return canonicalise(folder / "a.wav", lambda _: folder / "canonical.flac", **options)
+    return canonicalise(
+        folder / "a.wav",
+        lambda _: folder / "canonical.flac",
+        **options,
+    )
 
 
 def read_back(folder, samples, rate_hz=16_000):
@@ -154,7 +158,8 @@ def test_canonicalise_keeps_a_tone_when_it_resamples(tmp_path):
         tone(1_000, rate_hz=44_100)[:, None],
         44_100,
     )
-    assert np.abs(canonical[800:-800, 0] - tone(1_000)[800:-800]).max() < 1e-3
+    error = canonical[800:-800, 0] - tone(1_000)[800:-800]
+    assert np.abs(error).max() < 1e-3
 
 
 def test_canonicalise_keeps_both_parties_of_a_call(tmp_path):

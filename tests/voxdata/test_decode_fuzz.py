@@ -136,7 +136,8 @@ def check_blocks(blocks):
     assert len({(b.sample_rate_hz, b.samples.shape[1]) for b in blocks}) == 1
     assert MIN_RATE_HZ <= blocks[0].sample_rate_hz <= MAX_RATE_HZ
     assert 1 <= blocks[0].samples.shape[1] <= MAX_CHANNELS
-    assert 0 < sum(len(b.samples) for b in blocks) * 1000 <= LIMIT_MS * blocks[0].sample_rate_hz
+    num_samples = sum(len(b.samples) for b in blocks)
+    assert 0 < num_samples * 1000 <= LIMIT_MS * blocks[0].sample_rate_hz
     assert all(np.isfinite(b.samples).all() for b in blocks)
 
 

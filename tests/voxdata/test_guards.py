@@ -8,7 +8,12 @@ from voxdata.testing import make_utterance, make_word
 from voxdata.utterance import Passage, Utterance
 
 
-def spoken(text: str, *, duration_ms: int = 4_000, probability: float = 0.9) -> Utterance:
+def spoken(
+    text: str,
+    *,
+    duration_ms: int = 4_000,
+    probability: float = 0.9,
+) -> Utterance:
     """The words of a text, evenly spread."""
     parts = text.split() if " " in text else list(text)
     step = duration_ms // max(len(parts), 1)

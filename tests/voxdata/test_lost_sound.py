@@ -122,7 +122,11 @@ def encoded(stream, samples: np.ndarray, *, rate_hz: int, start: int):
     yield from stream.encode(None)
 
 
-def remux(source: Path, target: Path, keep: Callable[[int, float], bool]) -> Path:
+def remux(
+    source: Path,
+    target: Path,
+    keep: Callable[[int, float], bool],
+) -> Path:
     """Copy the packets for which `keep` of number and time in seconds is true."""
     with av.open(str(source)) as read, av.open(str(target), "w") as output:
         stream = output.add_stream_from_template(read.streams.audio[0])
@@ -148,7 +152,12 @@ def with_data_size(whole: bytes, size: int) -> bytes:
     return whole[:at] + struct.pack("<I", size) + whole[at + 4 :]
 
 
-def loudness(samples: np.ndarray, *, frame_s: float = 0.1, rate_hz: int = RATE_HZ) -> np.ndarray:
+def loudness(
+    samples: np.ndarray,
+    *,
+    frame_s: float = 0.1,
+    rate_hz: int = RATE_HZ,
+) -> np.ndarray:
     size = round(frame_s * rate_hz)
     whole = len(samples) // size * size
     framed = samples[:whole].reshape(-1, size)
@@ -246,7 +255,11 @@ def test_decode_audio_names_the_way_to_wrap_sound_without_a_header(
     with av.open(str(tmp_path / "x"), "w", format=raw_format) as output:
         codec = {"alaw": "pcm_alaw", "mulaw": "pcm_mulaw", "s16le": "pcm_s16le", "g722": "g722"}
         rate_hz = 16_000 if raw_format == "g722" else 8_000
-        stream = output.add_stream(codec[raw_format], rate=rate_hz, layout="mono")
+        stream = output.add_stream(
+            codec[raw_format],
+            rate=rate_hz,
+            layout="mono",
+        )
         for packet in encoded(stream, SPEECH, rate_hz=rate_hz, start=0):
             output.mux(packet)
     (tmp_path / "x").rename(tmp_path / f"call.{suffix}")

@@ -99,7 +99,9 @@ def test_overlap_ratio_counts_others_of_the_recording_once() -> None:
     ],
 )
 def test_speaking_rate_counts_words_or_characters_a_second_of_speech(
-    text: str, words: list[tuple[str, int, int]], rate: float
+    text: str,
+    words: list[tuple[str, int, int]],
+    rate: float,
 ) -> None:
     assert (
         speaking_rate(make_utterance(text=text, words=tuple(make_word(*word) for word in words)))

@@ -50,7 +50,11 @@ def ballots(given_labels: dict[str, list[str]]) -> list[Vote]:
     for unit, labels in given_labels.items():
         rows += [(unit, person, label) for person, label in enumerate(labels)]
     return [
-        Vote(utterance_id=unit, annotator=f"p{person}", labels=(label,))
+        Vote(
+            utterance_id=unit,
+            annotator=f"p{person}",
+            labels=(label,),
+        )
         for unit, person, label in rows
     ]
 

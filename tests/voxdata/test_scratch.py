@@ -81,7 +81,11 @@ def test_move_into_place_copies_between_two_mounts_of_one_disk(
     target = root / "audio" / "there"
     if folder:
         partial.mkdir()
-    write_file(partial / "a" if folder else partial, b"sound", mode=0o600)
+    write_file(
+        partial / "a" if folder else partial,
+        b"sound",
+        mode=0o600,
+    )
     real = Path.replace
 
     def refuse(path: Path, to: Path) -> Path:

@@ -14,12 +14,21 @@ from voxdata.utterance import Passage, Transcript
 
 def heard(*said: tuple[str, str]) -> Transcript:
     """(language, word) each, a second long; one passage a word."""
-    words = tuple(make_word(text, 1_000 * i, 1_000 * i + 1_000) for i, (_, text) in enumerate(said))
+    numbered = enumerate(said)
+    words = tuple(make_word(text, 1_000 * i, 1_000 * i + 1_000) for i, (_, text) in numbered)
     passages = [
-        Passage(segment=word.segment, language=language, language_probability=1.0)
+        Passage(
+            segment=word.segment,
+            language=language,
+            language_probability=1.0,
+        )
         for (language, _), word in zip(said, words, strict=True)
     ]
-    model = ModelRef(name="m", revision="1", params={})
+    model = ModelRef(
+        name="m",
+        revision="1",
+        params={},
+    )
     return Transcript(
         passages=tuple(passages),
         words=words,

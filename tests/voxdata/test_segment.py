@@ -28,7 +28,8 @@ def test_segment_refuses_impossible_bounds(start_ms, end_ms):
 
 @given(segments, segments)
 def test_overlap_ms_counts_shared_milliseconds(a, b):
-    assert overlap_ms(a, b) == len(covered([a]) & covered([b])) == overlap_ms(b, a)
+    shared_ms = len(covered([a]) & covered([b]))
+    assert overlap_ms(a, b) == shared_ms == overlap_ms(b, a)
 
 
 @given(st.lists(segments, max_size=12))

@@ -51,7 +51,9 @@ def test_group_voices_joins_only_what_is_linked() -> None:
     st.integers(0, 3),
 )
 def test_assign_splits_ignores_order_and_leaves_no_split_empty(
-    groups: dict[str, Counter[str]], rng: random.Random, seed: int
+    groups: dict[str, Counter[str]],
+    rng: random.Random,
+    seed: int,
 ) -> None:
     splits = assign_splits(
         groups,
@@ -217,7 +219,12 @@ def test_assign_splits_gives_nothing_new_to_a_split_without_a_share() -> None:
     assert test_groups == ["g0"]
     for ratios in ({Split.TRAIN: 0.0}, {Split.TRAIN: -1.0}, {}):
         with pytest.raises(ValueError, match="ratios"):
-            assign_splits(groups, fixed={}, ratios=ratios, seed=0)
+            assign_splits(
+                groups,
+                fixed={},
+                ratios=ratios,
+                seed=0,
+            )
 
 
 def test_place_groups_tells_groups_that_touch_two_splits() -> None:

@@ -40,7 +40,12 @@ SAID = Statement(
 )
 
 
-def rotation(old: int, new: int, *, by: tuple[int, ...]) -> object:
+def rotation(
+    old: int,
+    new: int,
+    *,
+    by: tuple[int, ...],
+) -> object:
     made = make_rotation(public_of(KEYS[old]), public_of(KEYS[new]))
     for number in by:
         made = sign_envelope(made, KEYS[number])

@@ -17,7 +17,9 @@ from voxdata.stretch import read_stretch
     ],
 )
 def test_read_stretch_takes_what_a_row_says(
-    row: dict[str, str], start_s: float | None, end_s: float | None
+    row: dict[str, str],
+    start_s: float | None,
+    end_s: float | None,
 ) -> None:
     stretch = read_stretch(row, choose_columns(list(row), origin="t"))
     assert stretch.start_s == start_s

@@ -189,7 +189,8 @@ def test_nearest_voices_names_the_other_most_like_each() -> None:
         "d": [heard("d", (1.0, 0.0), speech_ms=10)],
     }
     nearest = nearest_voices(voices)
-    assert {name: other for name, (other, _) in nearest.items()} == {"a": "b", "b": "a", "c": "b"}
+    others = {name: other for name, (other, _) in nearest.items()}
+    assert others == {"a": "b", "b": "a", "c": "b"}
     assert nearest["a"][1] == pytest.approx(0.9, abs=1e-5)
     assert nearest_voices({"a": voices["a"], "d": voices["d"]}) == {}
 

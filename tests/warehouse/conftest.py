@@ -122,7 +122,12 @@ def heard() -> Callable[..., Heard]:
         return Heard(
             recording_id=recording_id,
             turns=tuple(
-                Turn(recording_id=recording_id, channel=0, speaker="S0", segment=span)
+                Turn(
+                    recording_id=recording_id,
+                    channel=0,
+                    speaker="S0",
+                    segment=span,
+                )
                 for span in spans
             ),
             utterances=utterances,
@@ -150,7 +155,10 @@ def create_calls(
 @pytest.fixture
 def example() -> Callable[..., Example]:
     def make(
-        number: int = 1, label: str = "ask", split: Split = Split.TRAIN, text: str = "it's 天气"
+        number: int = 1,
+        label: str = "ask",
+        split: Split = Split.TRAIN,
+        text: str = "it's 天气",
     ) -> Example:
         return Example(
             utterance_id=f"u{number:03d}",

@@ -52,7 +52,11 @@ def test_old_annotations_are_read_as_before_and_sealed(tmp_path: Path) -> None:
         added = add_annotations(con, [first, second], run_id="t")
         assert added == 0
         assert check_chain(con) == []
-        added = add_annotations(con, [replace(first, annotation_id=3)], run_id="t")
+        added = add_annotations(
+            con,
+            [replace(first, annotation_id=3)],
+            run_id="t",
+        )
         assert added == 1
         assert check_chain(con) == []
 
@@ -86,7 +90,12 @@ def test_answers_of_the_demos_scripts_from_before_are_known_by_their_haste(tmp_p
         assert check_chain(con) == []
 
 
-def say(annotator: str, number: int, *, simulated: float | None) -> Annotation:
+def say(
+    annotator: str,
+    number: int,
+    *,
+    simulated: float | None,
+) -> Annotation:
     return Annotation(
         annotation_id=number,
         project_id=1,
@@ -115,7 +124,11 @@ def test_list_simulated_goes_by_the_answers_and_not_by_the_address(tmp_path: Pat
 
 def test_check_chain_notices_a_mark_that_was_taken_away(tmp_path: Path) -> None:
     with open_warehouse(tmp_path / "w.duckdb") as con:
-        add_annotations(con, [say("robot@example.org", 1, simulated=0.2)], run_id="t")
+        add_annotations(
+            con,
+            [say("robot@example.org", 1, simulated=0.2)],
+            run_id="t",
+        )
         assert check_chain(con) == []
         con.execute("update annotation set simulated = null")
         assert len(check_chain(con)) == 1

@@ -78,7 +78,11 @@ def annotation(number: int, said: dict) -> Annotation:
 def votes_of(ballots: Ballots, ballot_of: dict[str, str]) -> list[Vote]:
     """The votes about each utterance, as they would be without ballots."""
     return [
-        Vote(utterance_id=utterance_id, annotator=vote.annotator, labels=vote.labels)
+        Vote(
+            utterance_id=utterance_id,
+            annotator=vote.annotator,
+            labels=vote.labels,
+        )
         for utterance_id, ballot in sorted(ballot_of.items())
         for vote in ballots.votes
         if vote.utterance_id == ballot
@@ -88,15 +92,27 @@ def votes_of(ballots: Ballots, ballot_of: dict[str, str]) -> list[Vote]:
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(given_answers=answers, alike=st.booleans())
 def test_answers_in_sets_are_the_answers_one_by_one(
-    tmp_path_factory: pytest.TempPathFactory, given_answers: list[dict], alike: bool
+    tmp_path_factory: pytest.TempPathFactory,
+    given_answers: list[dict],
+    alike: bool,
 ) -> None:
     path: Path = tmp_path_factory.mktemp("answers") / "w.duckdb"
     with open_warehouse(path) as con:
         for number, purpose in ((1, "label"), (2, "adjudicate")):
             note_project(
-                con, server_id=number, made_at=purpose, purpose=purpose, title="t", run_id="t"
+                con,
+                server_id=number,
+                made_at=purpose,
+                purpose=purpose,
+                title="t",
+                run_id="t",
             )
-        check = CheckClip(key="check", utterance_id="u1", purpose="known", shift_ms=0)
+        check = CheckClip(
+            key="check",
+            utterance_id="u1",
+            purpose="known",
+            shift_ms=0,
+        )
         add_checks(con, [check], run_id="t")
         rows = [annotation(number, said) for number, said in enumerate(given_answers)]
         add_annotations(con, rows, run_id="t")

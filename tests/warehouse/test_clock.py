@@ -133,7 +133,10 @@ def damage(where: str) -> Callable[[Path, Path], None]:
 
 @pytest.mark.parametrize("where", ["the header", "the rows"])
 def test_take_snapshot_deletes_nothing_before_the_snapshot_can_be_read(
-    path: Path, example: Callable[..., Example], monkeypatch: pytest.MonkeyPatch, where: str
+    path: Path,
+    example: Callable[..., Example],
+    monkeypatch: pytest.MonkeyPatch,
+    where: str,
 ) -> None:
     for name in ("one", "two"):
         merge(path, name)

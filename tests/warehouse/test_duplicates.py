@@ -110,7 +110,12 @@ def test_duplicate_groups_take_what_is_mostly_shared(con: DuckDBPyConnection) ->
         ("c", "d"): 20_000,
     }
     pairs = [
-        NearDuplicate(recording_id=a, other_id=b, score=0.9, shared_ms=ms)
+        NearDuplicate(
+            recording_id=a,
+            other_id=b,
+            score=0.9,
+            shared_ms=ms,
+        )
         for (a, b), ms in shared.items()
     ]
     store_near_duplicates(con, pairs, key=KEY, run_id="t")

@@ -208,7 +208,11 @@ def test_roll_back_does_not_bring_erased_rows_back(con: DuckDBPyConnection, exam
     assert same.version_id == first.version_id
     assert same.recipe["rollback_of"] == "calls@1"
     erase(con, "r1")
-    version, new = roll_back(con, list_versions(con)[0], run_id="t")
+    version, new = roll_back(
+        con,
+        list_versions(con)[0],
+        run_id="t",
+    )
     assert new is True
     assert version.num_examples == 4
     assert version.num_erased == 0
@@ -249,7 +253,12 @@ def test_erasure_asks_for_retraining_of_the_models_concerned(
 
 
 def test_recordings_of_voice_follows_merges(con: DuckDBPyConnection) -> None:
-    def event(kind: str, voice: str, recording: str | None, other: str | None = None) -> None:
+    def event(
+        kind: str,
+        voice: str,
+        recording: str | None,
+        other: str | None = None,
+    ) -> None:
         row: dict[str, object] = {
             "kind": kind,
             "voice_id": voice,

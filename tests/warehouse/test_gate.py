@@ -82,7 +82,10 @@ def forget(con: DuckDBPyConnection, recording_id: str, *, run_id: str = "t") -> 
 
 
 def utterance(
-    recording_id: str, key: str = "k", end_ms: int = 60_000, text: str = "hello"
+    recording_id: str,
+    key: str = "k",
+    end_ms: int = 60_000,
+    text: str = "hello",
 ) -> dict[str, object]:
     return {
         "utterance_id": digest(recording_id, 0, 0, end_ms),
@@ -297,7 +300,12 @@ def test_a_batch_that_comes_late_brings_nobody_back(
     for batch, end_ms in (("known", 60_000), ("cut anew", 1_000)):
         with staged_rows(folder, run_id="t", batch_id=batch) as staged:
             said = [
-                utterance(name, key=batch, end_ms=end_ms, text=f"secret of {name}")
+                utterance(
+                    name,
+                    key=batch,
+                    end_ms=end_ms,
+                    text=f"secret of {name}",
+                )
                 for name in (GONE, STAYS)
             ]
             insert_rows(staged, "utterance", said) if batch == "cut anew" else None
@@ -573,7 +581,12 @@ def test_predictions_are_refused_one_by_one(con: DuckDBPyConnection) -> None:
     forget(con, GONE)
     model = ModelRef(name="m", revision="1")
     said = [
-        Prediction(utterance_id=name, scheme="intent", distribution={"ask": 1.0}, model=model)
+        Prediction(
+            utterance_id=name,
+            scheme="intent",
+            distribution={"ask": 1.0},
+            model=model,
+        )
         for name in (SAID, OTHER)
     ]
     added = add_predictions(

@@ -21,7 +21,16 @@ from warehouse.chain import chain_head, check_chain
 from warehouse.labels import add_predictions, list_predictions
 from warehouse.pushes import note_project
 
-NOON = datetime(2026, 5, 1, 12, 0, 0, 123456, tzinfo=UTC)
+NOON = datetime(
+    2026,
+    5,
+    1,
+    12,
+    0,
+    0,
+    123456,
+    tzinfo=UTC,
+)
 ANNOTATION = Annotation(
     annotation_id=7,
     project_id=1,

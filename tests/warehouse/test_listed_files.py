@@ -82,7 +82,11 @@ def listed(dice: random.Random) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=columns, orient="row")
 
 
-def find_one(con: DuckDBPyConnection, uri: str, condition: str) -> dict[str, object] | None:
+def find_one(
+    con: DuckDBPyConnection,
+    uri: str,
+    condition: str,
+) -> dict[str, object] | None:
     """The row of a file that is on record here, or under a place that ends as its own."""
     kept = keep_place(con, uri)
     inside = "" if kept == uri else place_inside(kept)
@@ -99,7 +103,12 @@ def look_up(con: DuckDBPyConnection, files: pl.DataFrame) -> dict[str, set[tuple
         kept = keep_place(con, uri)
         of_size = f"size_bytes = {size_bytes}"
         row = find_one(con, uri, f"{of_size} and modified_ns = {modified_ns}")
-        alone = find_source(con, uri=uri, size_bytes=size_bytes, modified_ns=modified_ns)
+        alone = find_source(
+            con,
+            uri=uri,
+            size_bytes=size_bytes,
+            modified_ns=modified_ns,
+        )
         assert (row is None) == (alone is None)
         if row is not None:
             result = (number, row["recording_id"], row["decoder"])
@@ -159,9 +168,21 @@ def test_move_places_moves_sources_and_drops_and_takes_the_first_of_two(
     con: DuckDBPyConnection,
 ) -> None:
     for uri in ("/old/a.wav", "/old/b.wav"):
-        add_source(con, uri=uri, size_bytes=1, modified_ns=1, recording_id=None, run_id="t")
+        add_source(
+            con,
+            uri=uri,
+            size_bytes=1,
+            modified_ns=1,
+            recording_id=None,
+            run_id="t",
+        )
         record_drop(
-            con, stage="ingest", subject=uri, reason=DropReason.EMPTY, detail="", run_id="t"
+            con,
+            stage="ingest",
+            subject=uri,
+            reason=DropReason.EMPTY,
+            detail="",
+            run_id="t",
         )
     stored, kept = ["/old/a.wav", "/old/a.wav"], ["./inbox/a.wav", "./a.wav"]
     move_places(con, pl.DataFrame({"stored": stored, "kept": kept}))

@@ -28,7 +28,11 @@ GOOD = Quality(
 
 
 def measure(
-    con: DuckDBPyConnection, recording_id: str, measures: dict[str, Quality], *, key: str = "m"
+    con: DuckDBPyConnection,
+    recording_id: str,
+    measures: dict[str, Quality],
+    *,
+    key: str = "m",
 ) -> None:
     store_measures(con, recording_id, measures, key=key, run_id="t")
     record_stage(
@@ -58,7 +62,9 @@ def add_from(con: DuckDBPyConnection, recording: Recording, uri: str) -> None:
 
 @pytest.fixture
 def calls(
-    con: DuckDBPyConnection, heard: Callable[..., Any], recording: Callable[[str], Recording]
+    con: DuckDBPyConnection,
+    heard: Callable[..., Any],
+    recording: Callable[[str], Recording],
 ) -> dict[str, list[str]]:
     """Two recordings of two utterances of 1.5 s each; one from a folder, one from a bucket."""
     ids = {}

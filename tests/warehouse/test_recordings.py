@@ -67,7 +67,16 @@ def test_record_drop_writes_once_for_each_key(con: DuckDBPyConnection) -> None:
         "detail": "short",
         "run_id": "t",
     }
-    assert [record_drop(con, **drop, key=key, value=3, threshold=5) for key in ("a", "a", "b")] == [
+    assert [
+        record_drop(
+            con,
+            **drop,
+            key=key,
+            value=3,
+            threshold=5,
+        )
+        for key in ("a", "a", "b")
+    ] == [
         True,
         False,
         True,
@@ -80,7 +89,11 @@ def test_record_drop_writes_once_for_each_key(con: DuckDBPyConnection) -> None:
 
 
 def test_orphaned_recordings_are_those_no_source_holds_any_more(con: DuckDBPyConnection) -> None:
-    def see(uri: str, recording_id: str | None, modified_ns: int) -> None:
+    def see(
+        uri: str,
+        recording_id: str | None,
+        modified_ns: int,
+    ) -> None:
         add_source(
             con,
             uri=uri,

@@ -48,7 +48,13 @@ def crash_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a version, then fifty acknowledged transactions in the log alone."""
     path = tmp_path_factory.mktemp("crash") / "warehouse.duckdb"
     with open_warehouse(path) as con:
-        create_version(con, "calls", [make_example(n) for n in range(50)], recipe={}, run_id="t")
+        create_version(
+            con,
+            "calls",
+            [make_example(n) for n in range(50)],
+            recipe={},
+            run_id="t",
+        )
     died = subprocess.run([sys.executable, "-c", CRASH, str(path)], check=False)
     assert died.returncode == -signal.SIGKILL
     assert wal(path).exists()
@@ -131,15 +137,31 @@ def test_repair_warehouse_makes_it_anew_from_a_snapshot_and_the_batches(
         schema_overrides={"recording_id": pl.String},
     )
     with open_warehouse(path) as con:
-        create_version(con, "calls", [example(n) for n in range(200)], recipe={}, run_id="t")
+        create_version(
+            con,
+            "calls",
+            [example(n) for n in range(200)],
+            recipe={},
+            run_id="t",
+        )
         leave_batch(batches, {"source": frame}, run_id="t")
         merge_batches(con, batches, run_id="t")
     snapshot = take_snapshot(path, snapshots, batches=batches, now=NOON)
     with open_warehouse(path) as con:
         for name in ("later", "latest"):
-            leave_batch(batches, {"source": frame.with_columns(uri=pl.lit(name))}, run_id="t")
+            leave_batch(
+                batches,
+                {"source": frame.with_columns(uri=pl.lit(name))},
+                run_id="t",
+            )
             merge_batches(con, batches, run_id="t")
-        create_version(con, "calls", [example(n) for n in range(100)], recipe={}, run_id="t")
+        create_version(
+            con,
+            "calls",
+            [example(n) for n in range(100)],
+            recipe={},
+            run_id="t",
+        )
     rng, content = random.Random(7), bytearray(path.read_bytes())
     for _ in range(200):
         content[rng.randrange(len(content))] ^= 255
@@ -153,7 +175,14 @@ def test_repair_warehouse_makes_it_anew_from_a_snapshot_and_the_batches(
     with open_warehouse(path) as con:
         assert known_uris(con) == {"early", "later", "latest"}
         assert [one.ok for one in verify_all(con)] == [True]
-        add_source(con, uri="after", size_bytes=1, modified_ns=1, recording_id=None, run_id="t")
+        add_source(
+            con,
+            uri="after",
+            size_bytes=1,
+            modified_ns=1,
+            recording_id=None,
+            run_id="t",
+        )
 
 
 @pytest.mark.parametrize(
@@ -165,11 +194,24 @@ def test_repair_warehouse_makes_it_anew_from_a_snapshot_and_the_batches(
     ],
 )
 def test_damaged_files_are_refused_and_repaired_from_a_snapshot(
-    path: Path, example: Make, spoil: Callable[[Path], object]
+    path: Path,
+    example: Make,
+    spoil: Callable[[Path], object],
 ) -> None:
     with open_warehouse(path) as con:
-        create_version(con, "calls", [example(n) for n in range(500)], recipe={}, run_id="t")
-    take_snapshot(path, path.parent / "snapshots", batches=path.parent / "batches", now=NOON)
+        create_version(
+            con,
+            "calls",
+            [example(n) for n in range(500)],
+            recipe={},
+            run_id="t",
+        )
+    take_snapshot(
+        path,
+        path.parent / "snapshots",
+        batches=path.parent / "batches",
+        now=NOON,
+    )
     spoil(path)
     with pytest.raises(WarehouseError, match="voxdata repair"), open_warehouse(path, wait_s=0.3):
         pass
@@ -180,7 +222,13 @@ def test_damaged_files_are_refused_and_repaired_from_a_snapshot(
 
 def test_repair_warehouse_writes_a_missing_list_of_versions_anew(path: Path, example: Make) -> None:
     with open_warehouse(path) as con:
-        create_version(con, "calls", [example()], recipe={}, run_id="t")
+        create_version(
+            con,
+            "calls",
+            [example()],
+            recipe={},
+            run_id="t",
+        )
     before = sidecar_path(path).read_text()
     sidecar_path(path).unlink()
     found = repair(path)
@@ -226,12 +274,22 @@ def test_take_snapshot_keeps_the_newest_and_opens_like_the_warehouse(
     path: Path, example: Make
 ) -> None:
     with open_warehouse(path) as con:
-        version, _ = create_version(con, "calls", [example()], recipe={}, run_id="t")
+        version, _ = create_version(
+            con,
+            "calls",
+            [example()],
+            recipe={},
+            run_id="t",
+        )
         guarded = con.execute("select count(*) from duckdb_triggers()").fetchall()
     folder = path.parent / "snapshots"
     for hour in range(4):
         last = take_snapshot(
-            path, folder, batches=path.parent / "batches", now=NOON.replace(hour=hour), keep=2
+            path,
+            folder,
+            batches=path.parent / "batches",
+            now=NOON.replace(hour=hour),
+            keep=2,
         )
     assert list_snapshots(folder)[1:] == [last]
     assert len(list(folder.iterdir())) == 4

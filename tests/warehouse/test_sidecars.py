@@ -55,7 +55,9 @@ def cut(path: Path, example: Callable[..., Example]) -> Path:
 @pytest.mark.parametrize("shape", list(ODD))
 @pytest.mark.parametrize("beside", [sidecar_path, commits_path])
 def test_open_warehouse_refuses_what_lies_beside_it_in_an_odd_shape_and_repair_mends_it(
-    cut: Path, beside: Callable[[Path], Path], shape: str
+    cut: Path,
+    beside: Callable[[Path], Path],
+    shape: str,
 ) -> None:
     beside(cut).unlink()
     ODD[shape](beside(cut))
@@ -137,7 +139,9 @@ def test_transaction_succeeds_when_its_number_cannot_be_written_and_the_next_one
 
 
 def test_create_version_succeeds_when_its_list_cannot_be_written_and_the_next_opening_catches_up(
-    cut: Path, example: Callable[..., Example], monkeypatch: pytest.MonkeyPatch
+    cut: Path,
+    example: Callable[..., Example],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     lines: list[str] = []
 

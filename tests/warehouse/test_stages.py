@@ -41,7 +41,9 @@ def record(
 
 
 def results_of(
-    con: DuckDBPyConnection, keys: dict[str, str], models: Sequence[str] = ()
+    con: DuckDBPyConnection,
+    keys: dict[str, str],
+    models: Sequence[str] = (),
 ) -> StageResults:
     """What is on record for the one recording there is."""
     ((_, signature, _),) = frame_signatures(con, keys, models).iter_rows()
@@ -80,7 +82,19 @@ def test_reuse_results_puts_an_earlier_result_in_force_again(
 
 
 def test_stage_rates_ignores_what_was_reused(con: DuckDBPyConnection) -> None:
-    record(con, "a", model_key="m", seconds=1.0, audio_ms=10_000)
-    record(con, "b", model_key="m", seconds=3.0, audio_ms=10_000)
+    record(
+        con,
+        "a",
+        model_key="m",
+        seconds=1.0,
+        audio_ms=10_000,
+    )
+    record(
+        con,
+        "b",
+        model_key="m",
+        seconds=3.0,
+        audio_ms=10_000,
+    )
     reuse_results(con, wanted("a"), run_id="t")
     assert stage_rates(con) == {("cut", "m"): pytest.approx(0.2)}

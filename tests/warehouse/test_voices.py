@@ -29,7 +29,12 @@ C = ("ccc3", 1, "S1")
 
 @pytest.fixture
 def diarized(con: DuckDBPyConnection) -> Callable[..., None]:
-    def store(speaker: Speaker, vector: Sequence[float] = (1.0, 0.0), *, key: str = "k") -> None:
+    def store(
+        speaker: Speaker,
+        vector: Sequence[float] = (1.0, 0.0),
+        *,
+        key: str = "k",
+    ) -> None:
         recording_id, channel, name = speaker
         store_speaker_embeddings(
             con,
@@ -57,7 +62,11 @@ def diarized(con: DuckDBPyConnection) -> Callable[..., None]:
 
 
 def link(
-    con: DuckDBPyConnection, speaker: Speaker, voice: str | None = None, *, key: str = "k"
+    con: DuckDBPyConnection,
+    speaker: Speaker,
+    voice: str | None = None,
+    *,
+    key: str = "k",
 ) -> str:
     voice_id = voice or voice_id_of(speaker)
     made = VoiceLink(

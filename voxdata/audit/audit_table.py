@@ -83,7 +83,12 @@ def check_rows(
         ConfigError: See `read_table`.
     """
     raw = [RawRow(number=number, values=row) for number, row in enumerate(rows, start=1)]
-    table = build_table(raw, origin=origin, folder=Path(), chosen=names)
+    table = build_table(
+        raw,
+        origin=origin,
+        folder=Path(),
+        chosen=names,
+    )
     return _audit_table(table, {})
 
 
@@ -144,7 +149,12 @@ def _audit_table(table: Table, rename: Mapping[str, str]) -> AuditTable:
         listed = ", ".join(incomplete[:MAX_LISTED])
         rows_were = counted(len(incomplete), "row was", "rows were")
         remarks.append(f"{rows_were} left out: {listed}")
-    _check_usable(table.origin, frame, columns, num_labels=len(names["label"]))
+    _check_usable(
+        table.origin,
+        frame,
+        columns,
+        num_labels=len(names["label"]),
+    )
     return AuditTable(
         name=Path(table.origin).name,
         folder=table.folder.absolute(),

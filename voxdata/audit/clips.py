@@ -181,7 +181,11 @@ def _read_file(path: Path) -> _File | str:
         return str(error)
 
 
-def _cut(frame: pl.DataFrame, at: int, file: _File) -> _Clip | BadClip:
+def _cut(
+    frame: pl.DataFrame,
+    at: int,
+    file: _File,
+) -> _Clip | BadClip:
     """The stretch and channel of a file that a row names."""
     audio = frame["audio"][at]
     start_s = frame["start_s"][at]

@@ -151,7 +151,8 @@ def prepare_clip(samples: Samples) -> ClipSound:
     if rms < SILENT:
         return empty
 
-    unit = np.asarray(wave / np.linalg.norm(wave), dtype=np.float32)
+    length = np.linalg.norm(wave)
+    unit = np.asarray(wave / length, dtype=np.float32)
     return ClipSound(wave=unit, shape=_shape(unit))
 
 
@@ -165,7 +166,8 @@ def _band_limit(samples: Samples) -> npt.NDArray[np.float64]:
     num_samples = samples.size * RATE_HZ // MODEL_RATE_HZ
     num_bins = num_samples // 2 + 1
     scale = RATE_HZ / MODEL_RATE_HZ
-    return np.fft.irfft(spectrum[:num_bins], n=num_samples) * scale
+    wave = np.fft.irfft(spectrum[:num_bins], n=num_samples)
+    return wave * scale
 
 
 def find_copies(clips: Sequence[ClipSound], *, num_partners: int = NUM_PARTNERS) -> list[Copy]:
@@ -210,7 +212,8 @@ def _likely_pairs(clips: Sequence[ClipSound], num_partners: int) -> list[tuple[i
         for clip, partners in zip(audible[start:], nearest, strict=False):
             for partner in partners:
                 other = audible[partner]
-                pairs.add((min(clip, other), max(clip, other)))
+                pair = (clip, other) if clip < other else (other, clip)
+                pairs.add(pair)
     return sorted(pairs)
 
 
@@ -248,11 +251,17 @@ def count_spectra(wave: Floats) -> float:
     >>> round(count_spectra(np.sin(np.arange(4000, dtype=np.float32))), 2)
     1.0
     """
-    frames = _windowed_frames(wave, 4 * FINE, hop=2 * FINE)
-    magnitudes = np.abs(np.fft.rfft(frames, axis=1))
-    powers = np.square(np.linalg.svd(magnitudes, compute_uv=False))
-    sum_of_squares = max(float(np.square(powers).sum()), 1e-30)
-    return float(powers.sum() ** 2 / sum_of_squares)
+    frames = _windowed_frames(
+        wave,
+        4 * FINE,
+        hop=2 * FINE,
+    )
+    spectra = np.fft.rfft(frames, axis=1)
+    singular_values = np.linalg.svd(np.abs(spectra), compute_uv=False)
+    powers = np.square(singular_values)
+    sum_of_squares = float(np.square(powers).sum())
+    square_of_sum = powers.sum() ** 2
+    return float(square_of_sum / max(sum_of_squares, 1e-30))
 
 
 def correlate(a: Floats, b: Floats) -> float:
@@ -270,7 +279,8 @@ def align(a: Floats, b: Floats) -> Common | None:
     Returns:
         None where the common stretch holds less than MIN_SHARED of the energy of the shorter one.
     """
-    size = 1 << int(a.size + b.size - 1).bit_length()
+    num_shifts = int(a.size + b.size - 1)
+    size = 1 << num_shifts.bit_length()
     # In one expression: numpy multiplies a temporary in place, which rounds otherwise.
     spectra = np.fft.rfft(a, size) * np.conj(np.fft.rfft(b, size))
     cross = np.fft.irfft(spectra, size)
@@ -294,7 +304,8 @@ def align(a: Floats, b: Floats) -> Common | None:
         return None
 
     product = float(abs(cross[peak]))
-    correlation = product / float(np.sqrt(energy_a * energy_b))
+    mean_energy = float(np.sqrt(energy_a * energy_b))
+    correlation = product / mean_energy
     place = start if a_is_shorter else start - shift
     return Common(
         first=first,
@@ -331,12 +342,14 @@ def _even(wave: Floats) -> npt.NDArray[np.float64]:
     squares = np.square(wave, dtype=np.float64)
     from_zero = np.concatenate([np.zeros(1), squares])
     summed = np.cumsum(from_zero)
-    begin = np.arange(wave.size) - width // 2
+    at = np.arange(wave.size)
+    begin = at - width // 2
     first = np.maximum(begin, 0)
     last = np.minimum(begin + width, wave.size)
     power = (summed[last] - summed[first]) / width
 
-    floor = max(float(power.max()) * EVEN_FLOOR, 1e-30)
+    loudest = float(power.max())
+    floor = max(loudest * EVEN_FLOOR, 1e-30)
     gain = np.maximum(power, floor) ** (EVENING / 2)
     return np.asarray(wave / gain, dtype=np.float64)
 
@@ -352,14 +365,20 @@ def _shape(wave: Floats) -> Floats:
     power = np.abs(spectra) ** 2
     low = LOW_HZ * _FFT_SIZE // RATE_HZ
     high = HIGH_HZ * _FFT_SIZE // RATE_HZ
-    edges = np.linspace(low, high, NUM_BANDS + 1).astype(int)
+    borders = np.linspace(low, high, NUM_BANDS + 1)
+    edges = borders.astype(int)
     # shape: (num_frames, NUM_BANDS)
-    bands = np.add.reduceat(power[:, :high], edges[:-1], axis=1)
+    bands = np.add.reduceat(
+        power[:, :high],
+        edges[:-1],
+        axis=1,
+    )
 
     # Copies with noise differ in quiet frames: the root lets them weigh little.
     level = _to_unit_length(np.sqrt(bands))
     span = MAX_S * RATE_HZ // HOP
-    magnitudes = np.abs(np.fft.rfft(level, span, axis=0))
+    spectrum_of_level = np.fft.rfft(level, span, axis=0)
+    magnitudes = np.abs(spectrum_of_level)
     # shape: (NUM_RATES, NUM_BANDS)
     rates = magnitudes[: NUM_RATES * _RATE_STEP : _RATE_STEP]
     vector = _to_unit_length(rates.T.ravel())
@@ -374,6 +393,9 @@ def _to_unit_length(values: Floats) -> Floats:
 def _windowed_frames(wave: Floats, size: int, *, hop: int) -> Floats:
     """(num_frames, size) under a Hann window; a wave shorter than one frame is padded."""
     if wave.size < size:
-        wave = np.pad(wave, (0, size - wave.size))
-    frames = np.lib.stride_tricks.sliding_window_view(wave, size)[::hop]
-    return frames * np.hanning(size).astype(np.float32)
+        missing = size - wave.size
+        wave = np.pad(wave, (0, missing))
+    every_window = np.lib.stride_tricks.sliding_window_view(wave, size)
+    frames = every_window[::hop]
+    window = np.hanning(size).astype(np.float32)
+    return frames * window

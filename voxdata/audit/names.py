@@ -39,7 +39,12 @@ def find_alike_labels(frame: pl.DataFrame) -> Finding | None:
     )
 
 
-def find_alike_people(frame: pl.DataFrame, column: str, *, what: str) -> Finding | None:
+def find_alike_people(
+    frame: pl.DataFrame,
+    column: str,
+    *,
+    what: str,
+) -> Finding | None:
     """Names of a column that are in different splits and may be meant for one.
 
     They differ only by case, leading zeros or spaces, as `007` and `7` do.

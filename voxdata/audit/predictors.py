@@ -172,7 +172,12 @@ def group_purity(groups: Codes, labels: Codes) -> npt.NDArray[np.float64]:
     has_group = groups >= 0
     num_groups = int(groups.max(initial=-1)) + 1
     num_labels = int(labels.max()) + 1
-    counts = _count_labels(groups[has_group], labels[has_group], num_groups, num_labels)
+    counts = _count_labels(
+        groups[has_group],
+        labels[has_group],
+        num_groups,
+        num_labels,
+    )
     sizes = counts.sum(axis=1)
     filled = sizes > 0
 

@@ -149,7 +149,11 @@ def _most_alike_first(pairs: Sequence[Pair]) -> list[Pair]:
     return sorted(pairs, key=lambda pair: -pair[2])
 
 
-def _beside(frame: pl.DataFrame, first: int, second: int) -> dict[str, object]:
+def _beside(
+    frame: pl.DataFrame,
+    first: int,
+    second: int,
+) -> dict[str, object]:
     """Two rows as one row of evidence."""
     return {
         "row": frame["row"][first],

@@ -46,7 +46,12 @@ class DnsMos:
             params={"every_ms": EVERY_MS},
         )
 
-    def predict(self, sound: Sound, *, speech: Sequence[Segment]) -> list[tuple[Segment, float]]:
+    def predict(
+        self,
+        sound: Sound,
+        *,
+        speech: Sequence[Segment],
+    ) -> list[tuple[Segment, float]]:
         """See `MosPredictor.predict`.
 
         One window in each EVERY_MS that holds speech, from the first speech in it.

@@ -72,7 +72,11 @@ def read_delimited(
     return header, [_row(record, header, delimiter) for record in records]
 
 
-def _row(record: _Record, header: Sequence[str], delimiter: str) -> RawRow:
+def _row(
+    record: _Record,
+    header: Sequence[str],
+    delimiter: str,
+) -> RawRow:
     if record.problem:
         return RawRow(number=record.number, problem=record.problem)
     num_fields = len(record.fields)
@@ -88,7 +92,11 @@ def _row(record: _Record, header: Sequence[str], delimiter: str) -> RawRow:
     return RawRow(number=record.number, values=values)
 
 
-def _records(lines: Sequence[str], begin: int, delimiter: str) -> Iterator[_Record]:
+def _records(
+    lines: Sequence[str],
+    begin: int,
+    delimiter: str,
+) -> Iterator[_Record]:
     at = begin
     width = 0
     while at < len(lines):

@@ -21,7 +21,11 @@ _SAFE_SOURCES = ("file", "memory", "shar")
 _PLAIN = (str, int, float)
 
 
-def read_lhotse(path: Path, scratch: Path, reach: Reach) -> Iterator[RawRow]:
+def read_lhotse(
+    path: Path,
+    scratch: Path,
+    reach: Reach,
+) -> Iterator[RawRow]:
     """A row for each cut of a file, of a Shar folder, or of a Shar folder a split.
 
     Their sound goes to `scratch`.
@@ -33,7 +37,13 @@ def read_lhotse(path: Path, scratch: Path, reach: Reach) -> Iterator[RawRow]:
     for split, cuts in _cut_sets(path).items():
         for cut in cuts:
             number += 1
-            yield _cut_row(number, cut, split, scratch / f"{number}.wav", reach)
+            yield _cut_row(
+                number,
+                cut,
+                split,
+                scratch / f"{number}.wav",
+                reach,
+            )
 
 
 def _cut_sets(path: Path) -> dict[str, Any]:
@@ -74,7 +84,12 @@ def _cut_row(
     last = _sample_at(cut, supervision.end)
     if first >= last:
         return RawRow(number=number, problem=f"cut {cut.id}: its supervision lies outside it")
-    soundfile.write(sound, samples.T[first:last], cut.sampling_rate, subtype="FLOAT")
+    soundfile.write(
+        sound,
+        samples.T[first:last],
+        cut.sampling_rate,
+        subtype="FLOAT",
+    )
 
     custom = {"split": split, **(cut.custom or {}), **(supervision.custom or {})}
     plain = {name: value for name, value in custom.items() if isinstance(value, _PLAIN)}
@@ -168,7 +183,11 @@ def read_huggingface(path: Path, scratch: Path) -> Iterator[RawRow]:
             )
 
 
-def _load_splits(datasets: Any, path: Path, scratch: Path) -> dict[str, Any]:
+def _load_splits(
+    datasets: Any,
+    path: Path,
+    scratch: Path,
+) -> dict[str, Any]:
     """Split -> its table."""
     loaded = _load(datasets, path, scratch)
     if isinstance(loaded, dict):

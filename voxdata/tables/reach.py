@@ -51,7 +51,12 @@ class Reach:
     anywhere: bool = False
     own: Path | None = None
 
-    def locate(self, where: str, *, beside: Path | None = None) -> str:
+    def locate(
+        self,
+        where: str,
+        *,
+        beside: Path | None = None,
+    ) -> str:
         """The absolute path, or the URL, that a row means.
 
         Args:

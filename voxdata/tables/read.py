@@ -133,10 +133,19 @@ def read_dataset(
         why = f"{type(error).__name__}: {error}"
         raise ConfigError(f"{path}: cannot be read as {kind} ({why})") from error
     folder = path.parent if path.is_file() else path
-    return build_table(rows, origin=str(path), folder=folder, chosen=chosen)
+    return build_table(
+        rows,
+        origin=str(path),
+        folder=folder,
+        chosen=chosen,
+    )
 
 
-def _kaldi(path: Path, chosen: Mapping[str, str] | None, per_recording: bool) -> Table:
+def _kaldi(
+    path: Path,
+    chosen: Mapping[str, str] | None,
+    per_recording: bool,
+) -> Table:
     folder = path.parent if path.name == "wav.scp" else path
     has_recordings = (folder / "wav.scp").is_file()
     if not find_kaldi_folders(path) or (per_recording and not has_recordings):

@@ -50,7 +50,10 @@ class FakeDiarizer:
         )
 
     def diarize(
-        self, sounds: Sequence[Sound], *, max_speakers: int | None = None
+        self,
+        sounds: Sequence[Sound],
+        *,
+        max_speakers: int | None = None,
     ) -> list[Diarization]:
         """See `Diarizer.diarize`."""
         return [self._diarize(sound.read()) for sound in sounds]
@@ -59,7 +62,8 @@ class FakeDiarizer:
         hop = MODEL_RATE_HZ // 10
         loud: list[bool] = []
         for at in range(0, len(samples) - hop + 1, hop):
-            level = np.abs(samples[at : at + hop]).max()
+            frame = samples[at : at + hop]
+            level = np.abs(frame).max()
             loud.append(bool(level > self._floor))
 
         segments: list[SpeakerSegment] = []
@@ -110,7 +114,11 @@ class FakeTranscriber:
                 words += _count_half_seconds(part)
 
         passages = [
-            Passage(segment=segment, language="en", language_probability=1.0)
+            Passage(
+                segment=segment,
+                language="en",
+                language_probability=1.0,
+            )
             for segment in union(inside)
         ]
         return Transcript(
@@ -138,14 +146,22 @@ def _count_half_seconds(speech: Segment) -> list[Word]:
 class FakeLabeler:
     """Gives nearly all probability to the label that the length of the text picks."""
 
-    def __init__(self, labels: Sequence[str] = (), *, scheme: Scheme | None = None) -> None:
+    def __init__(
+        self,
+        labels: Sequence[str] = (),
+        *,
+        scheme: Scheme | None = None,
+    ) -> None:
         self._labels = tuple(labels) if scheme is None else scheme.label_names
 
     @property
     def model(self) -> ModelRef:
         """Names itself a fake, and weak."""
         return ModelRef(
-            name="fake/length", revision="1", params={"labels": list(self._labels)}, weak=True
+            name="fake/length",
+            revision="1",
+            params={"labels": list(self._labels)},
+            weak=True,
         )
 
     def label(self, clips: Sequence[Clip]) -> list[Distribution]:
@@ -153,8 +169,10 @@ class FakeLabeler:
         rest = 0.1 / (len(self._labels) - 1)
         answers: list[Distribution] = []
         for clip in clips:
-            chosen = self._labels[len(clip.text) % len(self._labels)]
-            answers.append(dict.fromkeys(self._labels, rest) | {chosen: 0.9})
+            place = len(clip.text) % len(self._labels)
+            answer = dict.fromkeys(self._labels, rest)
+            answer[self._labels[place]] = 0.9
+            answers.append(answer)
         return answers
 
 
@@ -169,23 +187,25 @@ def check_diarizer(diarizer: Diarizer, samples: Samples) -> None:
     _require(again == [answer], "the same audio gives the same answer")
     _check_diarization(answer, end_ms=_duration_ms(samples))
 
-    lone = diarizer.diarize([ArraySound(samples)], max_speakers=1)[0]
+    (lone,) = diarizer.diarize([ArraySound(samples)], max_speakers=1)
     lone_speakers = {s.speaker for s in lone.segments}
     _require(lone_speakers <= {"S0"}, "max_speakers=1 gives one speaker")
 
-    shorts = [samples[:length] for length in (1, MODEL_RATE_HZ // 5, MODEL_RATE_HZ // 2)]
-    quiet = [np.zeros(0, np.float32), np.zeros(5 * MODEL_RATE_HZ, np.float32)]
-    together = diarizer.diarize([ArraySound(x) for x in (*quiet, *shorts, samples)])
+    nothing = np.zeros(0, np.float32)
+    silence = np.zeros(5 * MODEL_RATE_HZ, np.float32)
+    short_lengths = (1, MODEL_RATE_HZ // 5, MODEL_RATE_HZ // 2)
+    shorts = [samples[:length] for length in short_lengths]
+    waves = (nothing, silence, *shorts, samples)
+    together = diarizer.diarize([ArraySound(wave) for wave in waves])
     _require(len(together) == 6, "one answer a sound")
-    _require(
-        not together[0].segments and not together[1].segments,
-        "neither silence nor no audio gives a segment",
-    )
-    for short, short_answer in zip(shorts, together[2:5], strict=True):
+    of_nothing, of_silence, *of_shorts, of_whole = together
+    is_quiet = not of_nothing.segments and not of_silence.segments
+    _require(is_quiet, "neither silence nor no audio gives a segment")
+    for short, short_answer in zip(shorts, of_shorts, strict=True):
         bound_ms = _duration_ms(short)
         is_inside = all(s.segment.end_ms <= bound_ms for s in short_answer.segments)
         _require(is_inside, "short audio keeps its bounds")
-    _require(together[5] == answer, "an answer does not depend on the neighbours")
+    _require(of_whole == answer, "an answer does not depend on the neighbours")
 
     _require(diarizer.diarize([]) == [], "no sound gives no answer")
     _check_model(diarizer.model)
@@ -196,18 +216,19 @@ def _check_diarization(answer: Diarization, *, end_ms: int) -> None:
     segments = list(answer.segments)
     by_start = sorted(segments, key=lambda s: (s.segment, s.speaker))
     _require(segments == by_start, "segments are sorted by start")
-    _require(all(s.segment.end_ms <= end_ms for s in segments), "no segment ends after the audio")
+    is_inside = all(s.segment.end_ms <= end_ms for s in segments)
+    _require(is_inside, "no segment ends after the audio")
 
     speakers = list(dict.fromkeys(s.speaker for s in segments))
-    _require(
-        speakers == [f"S{i}" for i in range(len(speakers))],
-        "speakers are S0, S1, ... in order of appearance",
-    )
+    expected = [f"S{number}" for number in range(len(speakers))]
+    _require(speakers == expected, "speakers are S0, S1, ... in order of appearance")
 
-    _require(set(answer.embeddings) <= set(speakers), "only speakers who speak have embeddings")
-    lengths = [float(np.linalg.norm(v)) for v in answer.embeddings.values()]
-    _require(all(abs(length - 1) < 1e-3 for length in lengths), "embeddings have length one")
-    _require(not answer.embeddings or answer.voice_model is not None, "embeddings name their model")
+    embeddings = answer.embeddings
+    _require(set(embeddings) <= set(speakers), "only speakers who speak have embeddings")
+    lengths = [float(np.linalg.norm(vector)) for vector in embeddings.values()]
+    are_unit = all(abs(length - 1) < 1e-3 for length in lengths)
+    _require(are_unit, "embeddings have length one")
+    _require(not embeddings or answer.voice_model is not None, "embeddings name their model")
 
 
 def check_transcriber(transcriber: Transcriber, samples: Samples, *, speech: Segment) -> None:
@@ -233,21 +254,21 @@ def check_transcriber(transcriber: Transcriber, samples: Samples, *, speech: Seg
     _check_passages(transcript)
 
     late = Segment(start_ms=end_ms + 1000, end_ms=end_ms + 2000)
+    first_second = Segment(start_ms=0, end_ms=1000)
+    nothing = np.zeros(0, np.float32)
     shorts = [samples[:length] for length in (1, MODEL_RATE_HZ // 5)]
     together = transcriber.transcribe(
         [
             hear(samples),
-            hear(np.zeros(0, np.float32), speech),
+            hear(nothing, speech),
             hear(samples, late),
-            *(hear(short, speech, Segment(start_ms=0, end_ms=1000)) for short in shorts),
+            *(hear(short, speech, first_second) for short in shorts),
             hear(samples, speech),
         ]
     )
     _require(len(together) == 6, "one answer a request")
-    _require(
-        all(t.words == () and t.language == "und" for t in together[:3]),
-        "without speech, or audio, there is no word and no language",
-    )
+    are_wordless = all(t.words == () and t.language == "und" for t in together[:3])
+    _require(are_wordless, "without speech, or audio, there is no word and no language")
     for short, short_answer in zip(shorts, together[3:5], strict=True):
         bound_ms = max(_duration_ms(short), 1)
         is_inside = all(word.segment.end_ms <= bound_ms for word in short_answer.words)
@@ -263,17 +284,18 @@ def _check_words(transcript: Transcript, *, speech: Segment, end_ms: int) -> Non
     spans = [word.segment for word in transcript.words]
     _require(bool(spans), "speech gives words")
     _require(spans == sorted(spans), "words are sorted by start")
-    _require(all(s.end_ms <= end_ms for s in spans), "no word ends after the audio")
+    is_inside = all(span.end_ms <= end_ms for span in spans)
+    _require(is_inside, "no word ends after the audio")
 
     earliest_ms = speech.start_ms - SLACK_MS
     latest_ms = speech.end_ms + SLACK_MS
-    _require(
-        all(s.start_ms <= latest_ms and s.end_ms >= earliest_ms for s in spans),
-        "words lie in the speech",
-    )
+    are_early = all(span.start_ms <= latest_ms for span in spans)
+    are_late = all(span.end_ms >= earliest_ms for span in spans)
+    _require(are_early and are_late, "words lie in the speech")
 
     probabilities = [word.probability for word in transcript.words]
-    _require(all(0 <= p <= 1 for p in probabilities), "probabilities are in 0..1")
+    are_shares = all(0 <= p <= 1 for p in probabilities)
+    _require(are_shares, "probabilities are in 0..1")
 
 
 def _check_passages(transcript: Transcript) -> None:
@@ -300,28 +322,24 @@ def check_labeler(
     """
     answers = labeler.label(clips)
     _require(len(answers) == len(clips), "one distribution a clip")
-    _require(
-        all(set(answer) == set(labels) for answer in answers),
-        "every label of the scheme has a probability",
-    )
-    _require(
-        all(_adds_up(answer) and min(answer.values()) >= 0 for answer in answers),
-        "a distribution adds up to 1",
-    )
+    are_whole = all(set(answer) == set(labels) for answer in answers)
+    _require(are_whole, "every label of the scheme has a probability")
+    are_positive = all(min(answer.values()) >= 0 for answer in answers)
+    add_up = all(map(_adds_up, answers))
+    _require(are_positive and add_up, "a distribution adds up to 1")
 
     backwards = labeler.label(list(reversed(clips)))
-    _require(backwards == list(reversed(answers)), "the order of the clips does not matter")
+    backwards.reverse()
+    _require(backwards == answers, "the order of the clips does not matter")
     _require(labeler.label([]) == [], "no clip gives no answer")
     _check_model(labeler.model)
 
     texts = ("", " ", "\u2026", "\u4f60\u597d")
     for num_samples in (0, 1, MODEL_RATE_HZ):
         sound = ArraySound(np.zeros(num_samples, np.float32))
-        odd_clips = [replace(c, sound=sound, text=t) for c, t in product(clips, texts)]
-        _require(
-            all(map(_adds_up, labeler.label(odd_clips))),
-            "soundless and wordless clips get a distribution too",
-        )
+        odd_clips = [replace(clip, sound=sound, text=text) for clip, text in product(clips, texts)]
+        add_up = all(map(_adds_up, labeler.label(odd_clips)))
+        _require(add_up, "soundless and wordless clips get a distribution too")
 
 
 def _adds_up(answer: Distribution) -> bool:

@@ -128,7 +128,11 @@ def _in_turn(parties: Sequence[Sequence[Samples]]) -> list[_Clip]:
 
 
 def _place_clips(
-    clips: Sequence[_Clip], *, pause_ms: int, overlap_ms: int, lead_ms: int
+    clips: Sequence[_Clip],
+    *,
+    pause_ms: int,
+    overlap_ms: int,
+    lead_ms: int,
 ) -> list[Segment]:
     """When each clip is spoken."""
     segments: list[Segment] = []

@@ -40,11 +40,17 @@ def make_turn(start_ms: int = 0, end_ms: int = 1_000, **fields: Any) -> Turn:
 
 
 def make_word(
-    text: str = " hello", start_ms: int = 0, end_ms: int = 300, *, probability: float = 0.9
+    text: str = " hello",
+    start_ms: int = 0,
+    end_ms: int = 300,
+    *,
+    probability: float = 0.9,
 ) -> Word:
     """A word."""
     return Word(
-        text=text, segment=Segment(start_ms=start_ms, end_ms=end_ms), probability=probability
+        text=text,
+        segment=Segment(start_ms=start_ms, end_ms=end_ms),
+        probability=probability,
     )
 
 
@@ -82,7 +88,11 @@ def make_example(
         text="hello",
         language="en",
         gold={
-            scheme: GoldLabel(label=label, distribution={label: 1.0}, num_votes=1)
+            scheme: GoldLabel(
+                label=label,
+                distribution={label: 1.0},
+                num_votes=1,
+            )
             for scheme, label in labels.items()
             if label is not None
         },

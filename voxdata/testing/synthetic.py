@@ -25,7 +25,11 @@ def tone(
 
 
 def noise(
-    duration_ms: int, *, level: float = 0.1, seed: int = 0, rate_hz: int = MODEL_RATE_HZ
+    duration_ms: int,
+    *,
+    level: float = 0.1,
+    seed: int = 0,
+    rate_hz: int = MODEL_RATE_HZ,
 ) -> Samples:
     """White noise of RMS `level`, (num_samples,) float32."""
     drawn = np.random.default_rng(seed).standard_normal(duration_ms * rate_hz // 1000)
@@ -33,7 +37,11 @@ def noise(
 
 
 def speech_like(
-    duration_ms: int, *, level: float = 0.3, seed: int = 0, rate_hz: int = MODEL_RATE_HZ
+    duration_ms: int,
+    *,
+    level: float = 0.3,
+    seed: int = 0,
+    rate_hz: int = MODEL_RATE_HZ,
 ) -> Samples:
     """Noise in bursts of syllable length with pauses, peaks at `level`; (num_samples,) float32.
 

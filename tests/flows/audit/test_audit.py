@@ -225,7 +225,12 @@ def test_audit_ends_with_1_when_copies_cross_the_split(folder: Path) -> None:
     assert leaks["near_copies"]["other audio"] == "47.wav"
 
 
-def many_files(folder: Path, *, num_files: int = 60, num_copied: int = 12) -> Path:
+def many_files(
+    folder: Path,
+    *,
+    num_files: int = 60,
+    num_copied: int = 12,
+) -> Path:
     """Each of the first files stands once more, under another name, in the other split."""
     rows = ["audio,label,speaker,split"]
     for i in range(num_files):

@@ -28,7 +28,9 @@ Voxdata = Callable[..., Done]
 
 @pytest.fixture
 def voxdata(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> Voxdata:
     """Runs a command in the test's folder and in this process."""
     monkeypatch.chdir(tmp_path)
@@ -38,7 +40,11 @@ def voxdata(
         capsys.readouterr()
         returncode = run_command()
         printed = capsys.readouterr()
-        return Done(returncode=returncode, stdout=printed.out, stderr=printed.err)
+        return Done(
+            returncode=returncode,
+            stdout=printed.out,
+            stderr=printed.err,
+        )
 
     return run
 

@@ -89,8 +89,18 @@ def test_query_gold_gives_minutes_by_label_of_several_schemes(workspace: Workspa
     cut(
         workspace,
         example(1, intent="ask", emotion="sad"),
-        example(2, intent="ask", emotion="calm", duration_ms=90_000),
-        example(3, intent="tell 'it'", split=Split.TEST, duration_ms=15_000),
+        example(
+            2,
+            intent="ask",
+            emotion="calm",
+            duration_ms=90_000,
+        ),
+        example(
+            3,
+            intent="tell 'it'",
+            split=Split.TEST,
+            duration_ms=15_000,
+        ),
     )
     rows = query(workspace, MINUTES.format(number=1))
     assert rows == [
@@ -120,7 +130,12 @@ def test_query_gold_counts_a_large_version_right(workspace: Workspace) -> None:
     cut(
         workspace,
         *(
-            example(i, intent=f"label{i % 3}", emotion="sad", duration_ms=6_000)
+            example(
+                i,
+                intent=f"label{i % 3}",
+                emotion="sad",
+                duration_ms=6_000,
+            )
             for i in range(3_000)
         ),
     )

@@ -198,7 +198,12 @@ def test_export_for_excel_makes_formulas_inert(tmp_path: Path) -> None:
         version_id="v",
         for_excel=True,
     )
-    write_table(examples, kind="csv", path=plain, version_id="v")
+    write_table(
+        examples,
+        kind="csv",
+        path=plain,
+        version_id="v",
+    )
     assert for_excel.read_bytes().startswith(b"\xef\xbb\xbf")
     assert pl.read_csv(for_excel)["text"].to_list() == [
         *(f"'{text}" for text in FORMULAS[:6]),

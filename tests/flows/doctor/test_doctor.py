@@ -128,7 +128,13 @@ def look(root: Path, **secrets: str) -> dict[str, Check]:
     return {check.name: check for check in looked_at}
 
 
-def a_service(name: str, *, pid: int, started: str, port: int | None = None) -> Service:
+def a_service(
+    name: str,
+    *,
+    pid: int,
+    started: str,
+    port: int | None = None,
+) -> Service:
     return Service(
         name=name,
         pid=pid,
@@ -149,7 +155,15 @@ def test_service_checks_find_each_service_that_has_ended(tmp_path: Path) -> None
     names = ("prefect-server", "worker", "label-studio", "receiver")
     write_services_in(
         tmp_path,
-        [a_service(name, pid=999_999_999, started="gone", port=1) for name in names],
+        [
+            a_service(
+                name,
+                pid=999_999_999,
+                started="gone",
+                port=1,
+            )
+            for name in names
+        ],
     )
     found = look(tmp_path)
     outcomes = {name: check.ok for name, check in found.items()}
@@ -200,7 +214,11 @@ def test_check_label_studio_asks_the_api_with_the_token(site: str) -> None:
     ],
 )
 def test_doctor_takes_no_web_page_and_no_refusal_for_a_label_studio(
-    tmp_path: Path, site: str, path: str, token: str | None, words: str
+    tmp_path: Path,
+    site: str,
+    path: str,
+    token: str | None,
+    words: str,
 ) -> None:
     secrets = {"label_studio_url": site + path, **({"label_studio_token": token} if token else {})}
     check = look(tmp_path, **secrets)["label-studio"]

@@ -380,7 +380,11 @@ def test_export_bundle_refuses_what_it_would_spoil(workspace: Workspace, tmp_pat
     with pytest.raises(ConfigError, match="something else"):
         export_bundle(bundle, format_name="kaldi", output=tmp_path / "mine")
     with pytest.raises(ConfigError, match="is a file"):
-        export_bundle(bundle, format_name="kaldi", output=tmp_path / "mine" / "diary.txt")
+        export_bundle(
+            bundle,
+            format_name="kaldi",
+            output=tmp_path / "mine" / "diary.txt",
+        )
     with pytest.raises(ConfigError, match="is a folder"):
         export_bundle(bundle, format_name="csv", output=tmp_path / "mine")
     (workspace.audio_dir / bundle.examples[0].audio_file).unlink()

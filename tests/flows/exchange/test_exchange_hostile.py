@@ -521,7 +521,11 @@ def test_export_bundle_reads_no_audio_through_a_link_out_of_the_audio_folder(
     assert "link" in str(error)
 
 
-def take_in(here: Workspace, folder: Path, kind: Any) -> VoxdataError | None:
+def take_in(
+    here: Workspace,
+    folder: Path,
+    kind: Any,
+) -> VoxdataError | None:
     return attempt(
         lambda: import_manifest(
             here, folder, name="gift", scheme="intent", label="intent", kind=kind, say=quiet

@@ -104,7 +104,13 @@ def test_import_command_names_line_and_field_of_a_malformed_row(
 ) -> None:
     lines = (folder / ROWS).read_text(encoding="utf-8").split("\n")
     (folder / ROWS).write_text("\n".join([lines[0], spoil(lines[1]), *lines[2:]]), encoding="utf-8")
-    code, told = say(monkeypatch, capsys, "import", str(folder), "--check")
+    code, told = say(
+        monkeypatch,
+        capsys,
+        "import",
+        str(folder),
+        "--check",
+    )
     assert code == 1
     assert f"{folder}: line 2 of {ROWS}: {trouble}" in told
     assert "export the version again" in told
@@ -139,7 +145,13 @@ def test_import_command_names_the_field_of_a_malformed_header(
         spoil((folder / HEADER).read_text(encoding="utf-8")),
         encoding="utf-8",
     )
-    code, told = say(monkeypatch, capsys, "import", str(folder), "--check")
+    code, told = say(
+        monkeypatch,
+        capsys,
+        "import",
+        str(folder),
+        "--check",
+    )
     assert code == 1
     assert f"{folder}: {HEADER}: {trouble}" in told
     assert "export the version again" in told

@@ -253,7 +253,11 @@ def test_read_labelled_refuses_what_it_cannot_read(tmp_path: Path, kind: Foreign
 def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     from moto.server import ThreadedMotoServer
 
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server = ThreadedMotoServer(
+        ip_address="127.0.0.1",
+        port=0,
+        verbose=False,
+    )
     server.start()
     host, port = server.get_host_and_port()
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
@@ -388,7 +392,11 @@ def test_kaldi_speakers_stay_apart_when_their_names_look_alike() -> None:
 def test_export_bundle_writes_a_version_without_examples(
     workspace: Workspace, tmp_path: Path, format_name: str
 ) -> None:
-    bundle = replace(open_bundle(workspace, "calls"), examples=(), schemes=())
+    bundle = replace(
+        open_bundle(workspace, "calls"),
+        examples=(),
+        schemes=(),
+    )
     assert export_bundle(bundle, format_name=format_name, output=tmp_path / "out").exists()
 
 

@@ -187,7 +187,10 @@ def test_import_export_of_the_first_release_leaves_erased_rows_out(
     ],
 )
 def test_import_manifest_leaves_nothing_behind_when_it_is_refused(
-    tmp_path: Path, lines: tuple[str, ...], error: type[VoxdataError], words: str
+    tmp_path: Path,
+    lines: tuple[str, ...],
+    error: type[VoxdataError],
+    words: str,
 ) -> None:
     target = build(tmp_path / "w")
     manifest = table(tmp_path, *lines)
@@ -408,7 +411,11 @@ def test_clear_staging_leaves_an_import_alone_that_is_running(tmp_path: Path) ->
 def buckets(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     from moto.server import ThreadedMotoServer
 
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server = ThreadedMotoServer(
+        ip_address="127.0.0.1",
+        port=0,
+        verbose=False,
+    )
     server.start()
     host, port = server.get_host_and_port()
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
@@ -477,7 +484,11 @@ def test_ledger_names_the_url_of_a_remote_object_and_no_file_of_ours(
 
 def test_import_command_names_the_url_it_was_given(workspace: Workspace, buckets: Any) -> None:
     buckets.mkdir("sets")
-    place = publish_bundle(open_bundle(workspace, "calls"), format_name="jsonl", url="s3://sets")
+    place = publish_bundle(
+        open_bundle(workspace, "calls"),
+        format_name="jsonl",
+        url="s3://sets",
+    )
     rows = f"{place}/rows.jsonl"
     buckets.pipe_file(rows, buckets.cat_file(rows).replace(b"two", b"six", 1))
     done = CliRunner().invoke(app, ["--dir", str(workspace.root), "import", place, "--check"])

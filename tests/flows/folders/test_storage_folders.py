@@ -81,7 +81,9 @@ def test_open_workspace_refuses_the_home_folder(
     ],
 )
 def test_open_workspace_refuses_folders_in_each_other_and_names_both(
-    tmp_path: Path, places: dict[str, str], both: tuple[str, str]
+    tmp_path: Path,
+    places: dict[str, str],
+    both: tuple[str, str],
 ) -> None:
     with pytest.raises(ConfigError) as caught:
         open_workspace(make(tmp_path / "w", **places))

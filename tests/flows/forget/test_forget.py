@@ -206,7 +206,11 @@ def test_forgotten_recording_stays_out_until_consent_is_renewed(
         subjects = [row.subject for row in drops]
         assert subjects == [f"receipt {forgotten.receipt_id}"]
         assert recording_id not in {s.recording.recording_id for s in list_recordings(con)}
-    hits = search_folder(workspace.root, [recording_id, "my secret is number 0"], skip=[copy])
+    hits = search_folder(
+        workspace.root,
+        [recording_id, "my secret is number 0"],
+        skip=[copy],
+    )
     assert hits == ()
     assert not (workspace.audio_dir / f"{recording_id[:2]}/{recording_id}.flac").exists()
     renewed = CliRunner().invoke(
@@ -440,7 +444,11 @@ def test_search_folder_finds_text_however_it_is_spelled(
     (folder / "a.bin").write_bytes(b"\x00" * before + spelled + b"\x00\x00")
     (folder / "b.bin").write_bytes(b"\xfe" * 50)
     assert [(hit.path.name, hit.text) for hit in search_folder(folder, [text])] == [("a.bin", text)]
-    hits = search_folder(folder, [text], skip=[folder / "a.bin"])
+    hits = search_folder(
+        folder,
+        [text],
+        skip=[folder / "a.bin"],
+    )
     assert hits == ()
 
 

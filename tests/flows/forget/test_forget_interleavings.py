@@ -194,7 +194,11 @@ def stage(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stage:
     workspace = open_workspace(tmp_path / "w")
     queue = FakeQueue(schemes=workspace.schemes, media_dir=workspace.media_dir)
     monkeypatch.setattr(flows.prelabel.flow, "run_units", run_here)
-    project = Project(workspace=workspace, queue=queue, project_id=1)
+    project = Project(
+        workspace=workspace,
+        queue=queue,
+        project_id=1,
+    )
     for flow in (flows.forget.erase_steps, flows.labelling.pull):
         monkeypatch.setattr(flow, "open_projects", lambda _workspace: [project])
     with workspace.warehouse() as con:

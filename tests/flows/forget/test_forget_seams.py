@@ -142,7 +142,11 @@ def template_workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     (made.models_dir / RUN / "predictions.jsonl").write_text(
         json.dumps({"utterance_id": utterance}) + "\n"
     )
-    write_page(made.reports_dir / "report.html", SAID[0], register=made.written)
+    write_page(
+        made.reports_dir / "report.html",
+        SAID[0],
+        register=made.written,
+    )
     (made.state_dir / "logs").mkdir()
     log_file = made.state_dir / "logs" / "label-studio.log"
     log_file.write_text(f"GET /media/{key}/{utterance}.wav\n")
@@ -203,7 +207,9 @@ def killed(
 
 @pytest.mark.parametrize("seam", SEAMS)
 def test_forget_is_finished_and_proven_by_the_next_command(
-    killed: dict[str, Path], template_workspace: Workspace, seam: str
+    killed: dict[str, Path],
+    template_workspace: Workspace,
+    seam: str,
 ) -> None:
     workspace = open_workspace(killed[seam])
     recording_id, utterance_id = first(template_workspace)

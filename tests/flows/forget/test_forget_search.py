@@ -73,7 +73,11 @@ def table(kind: str, path: Path) -> None:
     elif kind == "feather":
         feather.write_feather(columns, path, compression="zstd")
     elif kind == "orc":
-        orc.write_table(pa.table({"said": texts()}), path, compression="zstd")
+        orc.write_table(
+            pa.table({"said": texts()}),
+            path,
+            compression="zstd",
+        )
     else:
         with pa.OSFile(str(path), "wb") as file:
             named = pa.table({"said": pa.array(texts()).dictionary_encode()})

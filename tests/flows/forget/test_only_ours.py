@@ -144,7 +144,11 @@ def flat(text: str) -> str:
 
 def test_forget_takes_its_own_out_of_a_folder_that_others_share(tmp_path: Path) -> None:
     shared = tmp_path / "shared"
-    theirs = build(tmp_path / "theirs", ["zoe", "yan"], exports="../shared")
+    theirs = build(
+        tmp_path / "theirs",
+        ["zoe", "yan"],
+        exports="../shared",
+    )
     assert (
         run(
             theirs,
@@ -660,7 +664,14 @@ def test_audit_page_is_noted_where_the_data_are_a_workspaces(tmp_path: Path) -> 
         (table, tmp_path / "a.html"),
         (tmp_path / "copy.csv", tmp_path / "b.html"),
     ):
-        run(workspace, "audit", str(path), "--no-audio", "--output", str(page))
+        run(
+            workspace,
+            "audit",
+            str(path),
+            "--no-audio",
+            "--output",
+            str(page),
+        )
         assert page.exists()
     pages = [one.path for one in workspace.written.read() if one.kind == "page"]
     assert pages == [str(tmp_path / "a.html")]
@@ -698,7 +709,12 @@ def test_register_notes_before_the_file_is_there_and_forgets_older_lines(tmp_pat
 def test_register_goes_on_after_a_line_that_was_cut_short(tmp_path: Path) -> None:
     register = build(tmp_path / "w").written
     first, second = (
-        Written(path=str(tmp_path / f"{name}.csv"), kind="table", sha256=name, version="v")
+        Written(
+            path=str(tmp_path / f"{name}.csv"),
+            kind="table",
+            sha256=name,
+            version="v",
+        )
         for name in "ab"
     )
     register.note(first)

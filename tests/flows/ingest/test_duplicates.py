@@ -151,7 +151,11 @@ CLICK = 0.5 * np.random.default_rng(4).normal(size=40)
     ids=["silence", "quiet room"],
 )
 def test_find_duplicates_passes_over_a_short_sound_that_silent_recordings_share(
-    workspace: Workspace, tmp_path: Path, said: list[str], sound: np.ndarray, floor: float
+    workspace: Workspace,
+    tmp_path: Path,
+    said: list[str],
+    sound: np.ndarray,
+    floor: float,
 ) -> None:
     inbox = tmp_path / "in"
     inbox.mkdir()
@@ -166,7 +170,9 @@ def test_find_duplicates_passes_over_a_short_sound_that_silent_recordings_share(
 
 
 def test_find_duplicates_says_when_it_cannot_search(
-    workspace: Workspace, said: list[str], monkeypatch: pytest.MonkeyPatch
+    workspace: Workspace,
+    said: list[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def missing(_port: str, _name: str) -> object:
         raise BackendError("Chromaprint cannot be loaded; install it")

@@ -60,7 +60,11 @@ def as_pcm(samples: np.ndarray) -> np.ndarray:
 
 
 def wav(
-    samples: np.ndarray, rate_hz: int, *, channels: int = 1, promised: int | None = None
+    samples: np.ndarray,
+    rate_hz: int,
+    *,
+    channels: int = 1,
+    promised: int | None = None,
 ) -> bytes:
     """A 16-bit WAV whose header may lie."""
     data = np.asarray(samples, np.int16).tobytes()
@@ -85,7 +89,11 @@ def wav(
     return head + data
 
 
-def decode_or_die(path: Path, audio_dir: Path, max_duration_ms: int) -> Canonical | Refused:
+def decode_or_die(
+    path: Path,
+    audio_dir: Path,
+    max_duration_ms: int,
+) -> Canonical | Refused:
     """Hangs, dies or swells on files of those names; a decoder that does it on its own cannot be
     had to order.
     """

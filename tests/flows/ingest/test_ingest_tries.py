@@ -40,7 +40,11 @@ MONDAY = date(2026, 1, 5)
 
 
 def workspace_at(
-    root: Path, *, cpu_s: float = 60, stall_s: float = 2, spool_gb: float = 1
+    root: Path,
+    *,
+    cpu_s: float = 60,
+    stall_s: float = 2,
+    spool_gb: float = 1,
 ) -> Workspace:
     return workspace_with(
         root,
@@ -89,7 +93,11 @@ def write_silence(path: Path, *, minutes: int) -> None:
         file.truncate(len(head) + size)
 
 
-def decode_slowly(path: Path, audio_dir: Path, max_duration_ms: int) -> Canonical | Refused:
+def decode_slowly(
+    path: Path,
+    audio_dir: Path,
+    max_duration_ms: int,
+) -> Canonical | Refused:
     """As on a machine that is busy with other things: it gets on, and takes its time."""
     with (path.parent.parent / "moves").open("wb", buffering=0) as moves:
         for _ in range(14):
@@ -98,24 +106,40 @@ def decode_slowly(path: Path, audio_dir: Path, max_duration_ms: int) -> Canonica
     return decode_file(path, audio_dir, max_duration_ms)
 
 
-def decode_never(_path: Path, _audio_dir: Path, _max_duration_ms: int) -> Canonical | Refused:
+def decode_never(
+    _path: Path,
+    _audio_dir: Path,
+    _max_duration_ms: int,
+) -> Canonical | Refused:
     time.sleep(600)
     raise AssertionError
 
 
-def decode_and_be_killed(_path: Path, _dir: Path, _max_duration_ms: int) -> Canonical | Refused:
+def decode_and_be_killed(
+    _path: Path,
+    _dir: Path,
+    _max_duration_ms: int,
+) -> Canonical | Refused:
     os.kill(os.getpid(), signal.SIGKILL)
     raise AssertionError
 
 
-def decode_and_swell(_path: Path, _dir: Path, _max_duration_ms: int) -> Canonical | Refused:
+def decode_and_swell(
+    _path: Path,
+    _dir: Path,
+    _max_duration_ms: int,
+) -> Canonical | Refused:
     return Refused(
         reason=DropReason.OUT_OF_MEMORY,
         detail=str(len(bytearray(8 << 30))),
     )
 
 
-def decode_and_crash(_path: Path, _dir: Path, _max_duration_ms: int) -> Canonical | Refused:
+def decode_and_crash(
+    _path: Path,
+    _dir: Path,
+    _max_duration_ms: int,
+) -> Canonical | Refused:
     os.kill(os.getpid(), signal.SIGSEGV)
     raise AssertionError
 
@@ -146,11 +170,19 @@ def test_ingest_tries_on_three_days_what_hung_or_swelled(
 
     for number in range(3):
         set_day(monkeypatch, number)
-        (row,) = plan_ingest(workspace, [str(calls)], say=quiet)
+        (row,) = plan_ingest(
+            workspace,
+            [str(calls)],
+            say=quiet,
+        )
         assert row["standing"] == ("new" if number == 0 else "retry")
         assert run() == (1, 0, 0)
         if number < 2:
-            (row,) = plan_ingest(workspace, [str(calls)], say=quiet)
+            (row,) = plan_ingest(
+                workspace,
+                [str(calls)],
+                say=quiet,
+            )
             assert row["standing"] == "waits"
             assert f"tried on {number + 1} of 3 days" in str(row["why"])
             assert run() == (0, 1, 0)

@@ -52,7 +52,11 @@ schemes = []
 
 
 def make_workspace(
-    root: Path, *, num_files: int = 3, seconds: int = 2, storage: str = ""
+    root: Path,
+    *,
+    num_files: int = 3,
+    seconds: int = 2,
+    storage: str = "",
 ) -> Workspace:
     (root / "inbox").mkdir(parents=True)
     for number in range(num_files):
@@ -201,7 +205,11 @@ def decode_with_small_files(
         resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
 
 
-def decode_with_few_files(path: Path, audio_dir: Path, max_duration_ms: int) -> Canonical | Refused:
+def decode_with_few_files(
+    path: Path,
+    audio_dir: Path,
+    max_duration_ms: int,
+) -> Canonical | Refused:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
     try:
@@ -210,7 +218,11 @@ def decode_with_few_files(path: Path, audio_dir: Path, max_duration_ms: int) -> 
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-def decode_over_quota(path: Path, audio_dir: Path, max_duration_ms: int) -> Canonical | Refused:
+def decode_over_quota(
+    path: Path,
+    audio_dir: Path,
+    max_duration_ms: int,
+) -> Canonical | Refused:
     """A quota cannot be had to order; the number of the error is what counts."""
 
     def refuse(_descriptor: int) -> None:
@@ -272,7 +284,11 @@ def test_ingest_tells_memory_that_the_machine_lacks_from_memory_that_a_file_may_
         assert reasons == [DropReason.OUT_OF_MEMORY]
 
 
-def decode_or_be_ended(path: Path, audio_dir: Path, max_duration_ms: int) -> Canonical | Refused:
+def decode_or_be_ended(
+    path: Path,
+    audio_dir: Path,
+    max_duration_ms: int,
+) -> Canonical | Refused:
     if path.name == "1.wav":
         os.kill(os.getpid(), signal.SIGKILL)
     return decode_file(path, audio_dir, max_duration_ms)
@@ -351,7 +367,11 @@ def test_list_sources_says_that_a_folder_is_not_readable_when_access_is_denied(
     assert "cannot be read (Permission denied)" in done.stdout
 
 
-def refuse_to_read(path: Path, audio_dir: Path, max_duration_ms: int) -> Canonical | Refused:
+def refuse_to_read(
+    path: Path,
+    audio_dir: Path,
+    max_duration_ms: int,
+) -> Canonical | Refused:
     """As nobody, who may not read what root keeps to itself."""
     os.seteuid(65534)
     try:

@@ -122,7 +122,12 @@ def test_ingestion_ends_when_nothing_comes_of_several_in_a_row(halting, tmp_path
     url, _ = halting
     workspace = workspace_with(tmp_path, "[sources]\nfetch_stall_seconds = 0.2\n" + UNTRAINED)
     listed = [
-        Source(uri=f"{url}/b.wav?{n}", name="b.wav", size_bytes=32_044, modified_ns=0)
+        Source(
+            uri=f"{url}/b.wav?{n}",
+            name="b.wav",
+            size_bytes=32_044,
+            modified_ns=0,
+        )
         for n in range(9)
     ]
     began = time.monotonic()
@@ -295,7 +300,11 @@ def test_open_local_raises_transient_error_when_the_server_is_gone():
 def test_list_sources_reads_an_s3_bucket(monkeypatch):
     from moto.server import ThreadedMotoServer
 
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server = ThreadedMotoServer(
+        ip_address="127.0.0.1",
+        port=0,
+        verbose=False,
+    )
     server.start()
     try:
         host, port = server.get_host_and_port()

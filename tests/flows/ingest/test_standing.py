@@ -123,7 +123,10 @@ def stands(workspace: Workspace, source: Source) -> str:
     """How one file stands, by looking at everything about it."""
     with workspace.warehouse() as con:
         row = find_source(
-            con, uri=source.uri, size_bytes=source.size_bytes, modified_ns=source.modified_ns
+            con,
+            uri=source.uri,
+            size_bytes=source.size_bytes,
+            modified_ns=source.modified_ns,
         )
         tries = list_tries(con).get(("ingest", source.uri, version_of(source)))
         if row is None:
@@ -137,7 +140,10 @@ def stands(workspace: Workspace, source: Source) -> str:
             if rows and source.path and content_of(source.path) == rows[0]["content"]:
                 modified_ns = int(str(rows[0]["modified_ns"]))
                 row = find_source(
-                    con, uri=source.uri, size_bytes=source.size_bytes, modified_ns=modified_ns
+                    con,
+                    uri=source.uri,
+                    size_bytes=source.size_bytes,
+                    modified_ns=modified_ns,
                 )
         if row is not None and row.recording_id is None and row.decoder == decoder_version():
             return "known"
@@ -192,7 +198,12 @@ def ingested(root: Path, *, num_files: int) -> Workspace:
     (root / "inbox").mkdir()
     for number in range(num_files):
         sound = speech_like(1_000, seed=number)
-        soundfile.write(root / "inbox" / f"{number}.wav", sound, 16_000, subtype="PCM_16")
+        soundfile.write(
+            root / "inbox" / f"{number}.wav",
+            sound,
+            16_000,
+            subtype="PCM_16",
+        )
     ingest_sources(workspace, [], say=quiet)
     return workspace
 
@@ -221,7 +232,12 @@ def test_a_known_file_costs_no_value_and_no_look_into_its_audio(
     assert (found.listed, found.known, made) == (6, 6, [])
     assert told[0].startswith("ingest: 6/6 files, 0 new recordings, 0 dropped, 0 remarks; ")
     sound = speech_like(1_000, seed=9)
-    soundfile.write(workspace.root / "inbox" / "new.wav", sound, 16_000, subtype="PCM_16")
+    soundfile.write(
+        workspace.root / "inbox" / "new.wav",
+        sound,
+        16_000,
+        subtype="PCM_16",
+    )
     told.clear()
     found = ingest_sources(workspace, [], say=told.append)
     assert (found.known, found.recordings) == (6, 1)
@@ -256,9 +272,26 @@ def test_a_moved_workspace_knows_many_files_at_once(tmp_path: Path) -> None:
 
 
 def test_a_listing_holds_each_file_once_and_gives_it_back() -> None:
-    problem = Source(uri="s3://b/x", name="x", size_bytes=-1, modified_ns=0, problem="gone")
-    plain = Source(uri="/a/b.wav", name="b.wav", size_bytes=3, modified_ns=4, path=Path("/a/b.wav"))
-    later = Source(uri="s3://b/x", name="x", size_bytes=5, modified_ns=6)
+    problem = Source(
+        uri="s3://b/x",
+        name="x",
+        size_bytes=-1,
+        modified_ns=0,
+        problem="gone",
+    )
+    plain = Source(
+        uri="/a/b.wav",
+        name="b.wav",
+        size_bytes=3,
+        modified_ns=4,
+        path=Path("/a/b.wav"),
+    )
+    later = Source(
+        uri="s3://b/x",
+        name="x",
+        size_bytes=5,
+        modified_ns=6,
+    )
     listing = list_all([problem, plain, later])
     assert list(listing) == [plain, later]
     assert (listing[0], list(listing[1:]), listing.list_odd()) == (plain, [later], [later])

@@ -236,7 +236,11 @@ def test_ingest_goes_on_when_a_folder_lies_where_canonical_audio_was(
         16_000,
         subtype="PCM_16",
     )
-    (row, new) = plan_ingest(workspace, [str(calls)], say=quiet)
+    (row, new) = plan_ingest(
+        workspace,
+        [str(calls)],
+        say=quiet,
+    )
     assert row["standing"] == "retry"
     assert new["standing"] == "new"
     summary = ingest(workspace, calls)

@@ -53,7 +53,9 @@ def workspace(tmp_path: Path) -> Workspace:
 
 @pytest.fixture
 def voxdata(
-    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    workspace: Workspace,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> Command:
     """The command line, in this process."""
 
@@ -157,7 +159,10 @@ def test_ingest_manifest_counts_every_row_of_a_tsv_with_quotes(
     ],
 )
 def test_read_manifest_gives_every_row_of_a_csv_as_good_or_bad(
-    tmp_path: Path, text: str, good: int, bad: list[int]
+    tmp_path: Path,
+    text: str,
+    good: int,
+    bad: list[int],
 ) -> None:
     path = write(tmp_path / "m.csv", text)
     rows, trouble = read_manifest(path)
@@ -221,7 +226,10 @@ def test_import_takes_the_segments_of_a_nemo_manifest(
     ids=lambda times: "-".join(times),
 )
 def test_import_knows_what_times_are_called(
-    voxdata: Command, workspace: Workspace, clips: Path, times: dict[str, Any]
+    voxdata: Command,
+    workspace: Workspace,
+    clips: Path,
+    times: dict[str, Any],
 ) -> None:
     rows = [{"audio": f"{name}.wav", "label": "x", "split": "train", **times} for name in "ab"]
     table = write(clips / "m.jsonl", "\n".join(map(json.dumps, rows)))
@@ -455,7 +463,12 @@ def test_import_takes_nan_for_no_value(
 
 def test_audit_finds_no_leak_of_a_person_called_nan(voxdata: Command, cases: Path) -> None:
     for name in ("nan.parquet", "nan.jsonl"):
-        done = voxdata("audit", cases / "nan_speaker" / name, "--no-audio", "--json")
+        done = voxdata(
+            "audit",
+            cases / "nan_speaker" / name,
+            "--no-audio",
+            "--json",
+        )
         printed = json.loads(done.out)
         assert done.code == 0
         assert printed["leak"] is False

@@ -62,10 +62,22 @@ def said(
     )
 
 
-def make(root: Path, *, version: int, labels: str, changes: str = "") -> Workspace:
+def make(
+    root: Path,
+    *,
+    version: int,
+    labels: str,
+    changes: str = "",
+) -> Workspace:
     named = ", ".join(f'{{ name = "{label}" }}' for label in labels.split())
     settings_file = root / FILE_NAME
-    settings_file.write_text(SETTINGS.format(version=version, labels=named, changes=changes))
+    settings_file.write_text(
+        SETTINGS.format(
+            version=version,
+            labels=named,
+            changes=changes,
+        )
+    )
     return open_workspace(root)
 
 

@@ -107,7 +107,12 @@ def cut(
         _record(con, recording, "cut", key, len(utterances))
 
 
-def scan(workspace: Workspace, private: dict[str, list[PrivateSpan]], *, key: str = "s") -> None:
+def scan(
+    workspace: Workspace,
+    private: dict[str, list[PrivateSpan]],
+    *,
+    key: str = "s",
+) -> None:
     with workspace.warehouse() as con:
         store_private_spans(con, RECORDING.recording_id, private, key=key, run_id="t")
         _record(con, RECORDING, "scan", key, len(private))
@@ -142,7 +147,11 @@ def test_pull_annotations_reads_what_changed_after_the_clock_of_the_server_was_s
     )
     assert pull_annotations.fn(project)["new_revisions"] == 1
     queue._ticks = 3_600
-    queue.answer(THANKS.utterance_id, {"intent": ("tell",)}, annotator="person-1@voxdata.local")
+    queue.answer(
+        THANKS.utterance_id,
+        {"intent": ("tell",)},
+        annotator="person-1@voxdata.local",
+    )
     assert pull_annotations.fn(project)["new_revisions"] == 1
     queue.change(number, {"intent": ("tell",)})
     assert pull_annotations.fn(project)["new_revisions"] == 1
@@ -178,7 +187,11 @@ def test_push_masks_later_what_it_could_not_cut_before(
     answer_everything(workspace, queue)
     assert push_pending(workspace, queue=queue, say=quiet).unchanged == 2
 
-    scan(workspace, {CALL.utterance_id: [SECRET], THANKS.utterance_id: []}, key="s2")
+    scan(
+        workspace,
+        {CALL.utterance_id: [SECRET], THANKS.utterance_id: []},
+        key="s2",
+    )
     audio = workspace.audio_dir / "call.flac"
     whole = audio.read_bytes()
     audio.unlink()
@@ -202,7 +215,13 @@ def test_push_removes_the_clip_of_a_lost_task_whose_consent_has_ended(
 
     queue.remove_clip(CALL.utterance_id)
     with workspace.warehouse() as con:
-        store_metadata(con, RECORDING.recording_id, {"consent": "no"}, manifest="m", run_id="t")
+        store_metadata(
+            con,
+            RECORDING.recording_id,
+            {"consent": "no"},
+            manifest="m",
+            run_id="t",
+        )
     assert push_pending(workspace, queue=queue, say=quiet).no_consent == 1
     (kept,) = clips.rglob("*.wav")
     assert kept.name.startswith(THANKS.utterance_id)
@@ -330,7 +349,10 @@ def test_push_masks_nothing_when_the_operator_says_so(
     ],
 )
 def test_release_puts_the_original_under_a_mask_that_is_still_there(
-    workspace: Workspace, queue: FakeQueue, edited: str | None, released: str | None
+    workspace: Workspace,
+    queue: FakeQueue,
+    edited: str | None,
+    released: str | None,
 ) -> None:
     cut(workspace, [CALL])
     scan(workspace, {CALL.utterance_id: [SECRET]})
@@ -342,7 +364,11 @@ def test_release_puts_the_original_under_a_mask_that_is_still_there(
         text=edited,
     )
     with workspace.warehouse() as con:
-        add_annotations(con, queue.pull(since=None).annotations, run_id="t")
+        add_annotations(
+            con,
+            queue.pull(since=None).annotations,
+            run_id="t",
+        )
         texts = corrected_texts(current_annotations(con), list_hidden(con))
     assert texts == ({} if released is None else {CALL.utterance_id: released})
 
@@ -383,9 +409,17 @@ def test_push_gives_out_known_clips_again_in_disguise(
     summary = push_pending(workspace, queue=queue, say=quiet)
     assert summary.pushed == 1
     for person in "abc":
-        queue.answer(CALL.utterance_id, {"intent": ("ask",)}, annotator=f"{person}@b.c")
+        queue.answer(
+            CALL.utterance_id,
+            {"intent": ("ask",)},
+            annotator=f"{person}@b.c",
+        )
     with workspace.warehouse() as con:
-        add_annotations(con, queue.pull(since=None).annotations, run_id="t")
+        add_annotations(
+            con,
+            queue.pull(since=None).annotations,
+            run_id="t",
+        )
     cut(workspace, [CALL, THANKS], key="c2")
     scan(workspace, {CALL.utterance_id: [SECRET]}, key="s2")
     summary = push_pending(workspace, queue=queue, say=quiet)
@@ -405,7 +439,11 @@ def test_push_gives_out_known_clips_again_in_disguise(
     assert (workspace.media_dir / twin.audio_file).exists()
     queue.answer(key, {"intent": ("tell",)}, annotator="a@b.c")
     with workspace.warehouse() as con:
-        add_annotations(con, queue.pull(since=None).annotations, run_id="t")
+        add_annotations(
+            con,
+            queue.pull(since=None).annotations,
+            run_id="t",
+        )
         answers = read_answers(con, workspace.histories)
     assert [a.utterance_id for a in answers.checks] == [key]
     assert len(answers.labels) == 3
@@ -479,7 +517,11 @@ def test_push_takes_ticks_back_when_more_confidence_is_asked_for(
     ],
 )
 def test_push_holds_back_what_a_release_would_refuse_and_says_why(
-    workspace: Workspace, queue: FakeQueue, metadata: dict[str, str], release: str, why: str
+    workspace: Workspace,
+    queue: FakeQueue,
+    metadata: dict[str, str],
+    release: str,
+    why: str,
 ) -> None:
     settings_file = workspace.root / FILE_NAME
     settings_file.write_text(SETTINGS + f"[release]\n{release}\n")

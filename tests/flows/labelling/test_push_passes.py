@@ -91,7 +91,11 @@ class Ground:
         key = self.store(con, name, "scan")
         own = [u for u in self.utterances.values() if u.recording_id == name]
         span = PrivateSpan(
-            kind="name", start=0, end=5, segment=Segment(start_ms=1_500, end_ms=1_900), score=0.9
+            kind="name",
+            start=0,
+            end=5,
+            segment=Segment(start_ms=1_500, end_ms=1_900),
+            score=0.9,
         )
         private = {u.utterance_id: [span] for u in own if self.rng.random() < 0.4}
         store_private_spans(con, name, private, key=key, run_id="t")
@@ -109,11 +113,23 @@ class Ground:
             for u in own
         ]
         key = self.store(con, name, "label:intent")
-        add_predictions(con, predictions, scheme_versions={"intent": 1}, run_id="t", key=key)
+        add_predictions(
+            con,
+            predictions,
+            scheme_versions={"intent": 1},
+            run_id="t",
+            key=key,
+        )
 
     def consent(self, con: DuckDBPyConnection, name: str) -> None:
         answer = self.rng.choice(["yes", "no"])
-        store_metadata(con, name, {"consent": answer}, manifest="m", run_id="t")
+        store_metadata(
+            con,
+            name,
+            {"consent": answer},
+            manifest="m",
+            run_id="t",
+        )
 
     def vote(self, con: DuckDBPyConnection, _name: str) -> None:
         self.keys += 1
@@ -131,7 +147,12 @@ class Ground:
         """A clip vanishes from the server."""
         shown = sorted(self.read(con, since=None).pushed)
         if shown:
-            record_missing(con, [self.rng.choice(shown)], project_id=1, run_id="t")
+            record_missing(
+                con,
+                [self.rng.choice(shown)],
+                project_id=1,
+                run_id="t",
+            )
 
     def read(self, con: DuckDBPyConnection, since: PushPass | None) -> PushState:
         return read_push_state(
@@ -152,7 +173,12 @@ class Ground:
         whole, part = self.read(con, since=None), self.read(con, since=since)
         plan = plan_push(part)
         assert tell(part, plan) == tell(whole, plan_push(whole))
-        record_pushes(con, [clip.pushed for clip in plan.outgoing], project_id=1, run_id="t")
+        record_pushes(
+            con,
+            [clip.pushed for clip in plan.outgoing],
+            project_id=1,
+            run_id="t",
+        )
         record_pass(con, passing, project_id=1, run_id="t")
         return len(plan.outgoing), len(part.utterances)
 
@@ -179,11 +205,22 @@ def test_a_push_that_passes_over_what_is_done_plans_what_a_whole_push_plans(
     (tmp_path / FILE_NAME).write_text(SETTINGS)
     workspace = open_workspace(tmp_path)
     models = {name: labeler.model for name, labeler in build_labelers(workspace).items()}
-    ground = Ground(workspace=workspace, models=models, rng=random.Random(seed))
+    ground = Ground(
+        workspace=workspace,
+        models=models,
+        rng=random.Random(seed),
+    )
     votes = [ground.vote] * 6  # what people labelled is what a push may pass over
     happenings = [ground.cut, ground.scan, ground.propose, ground.consent, ground.lose, *votes]
     with workspace.warehouse() as con:
-        note_project(con, server_id=1, made_at="m", purpose="label", title="t", run_id="t")
+        note_project(
+            con,
+            server_id=1,
+            made_at="m",
+            purpose="label",
+            title="t",
+            run_id="t",
+        )
         sent = 0
         for _ in range(STEPS):
             if ground.rng.random() < 0.3 or not ground.recordings:
@@ -198,9 +235,20 @@ def test_a_second_push_looks_at_nothing_that_was_done(tmp_path: Path) -> None:
     (tmp_path / FILE_NAME).write_text(SETTINGS)
     workspace = open_workspace(tmp_path)
     models = {name: labeler.model for name, labeler in build_labelers(workspace).items()}
-    ground = Ground(workspace=workspace, models=models, rng=random.Random(0))
+    ground = Ground(
+        workspace=workspace,
+        models=models,
+        rng=random.Random(0),
+    )
     with workspace.warehouse() as con:
-        note_project(con, server_id=1, made_at="m", purpose="label", title="t", run_id="t")
+        note_project(
+            con,
+            server_id=1,
+            made_at="m",
+            purpose="label",
+            title="t",
+            run_id="t",
+        )
         for _ in range(5):
             ground.add_recording(con)
         for name in ground.recordings:

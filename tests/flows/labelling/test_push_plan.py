@@ -35,7 +35,12 @@ SCHEME = Scheme(
 PRIOR = fit_lead_times([])
 
 
-def utterance(start_ms: int = 1_000, length_ms: int = 1_000, *, number: int = 0) -> Utterance:
+def utterance(
+    start_ms: int = 1_000,
+    length_ms: int = 1_000,
+    *,
+    number: int = 0,
+) -> Utterance:
     name = RECORDINGS[number].recording_id
     return make_utterance(start_ms, start_ms + length_ms, recording_id=name)
 
@@ -301,7 +306,10 @@ def state_after(fates: Mapping[Utterance, Fate], **fields: Any) -> PushState:
     minutes=st.sampled_from([None, 1, 10]),
 )
 def test_every_utterance_is_sent_or_there_or_held_back_for_one_reason(
-    fates: list[Fate], barred: set[str], bad: set[str], minutes: int | None
+    fates: list[Fate],
+    barred: set[str],
+    bad: set[str],
+    minutes: int | None,
 ) -> None:
     said = {
         utterance(1_000 * place, fate.length_ms, number=fate.number): fate

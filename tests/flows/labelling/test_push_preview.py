@@ -48,13 +48,22 @@ def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
     return run
 
 
-def clips_of(recording: Recording, count: int, *, length_ms: int = 900) -> list[Utterance]:
+def clips_of(
+    recording: Recording,
+    count: int,
+    *,
+    length_ms: int = 900,
+) -> list[Utterance]:
     name = recording.recording_id
     starts = [1_000 * place for place in range(count)]
     return [make_utterance(start, start + length_ms, recording_id=name) for start in starts]
 
 
-def add_call(workspace: Workspace, recording: Recording, said: list[Utterance]) -> None:
+def add_call(
+    workspace: Workspace,
+    recording: Recording,
+    said: list[Utterance],
+) -> None:
     """A recording that was cut; without audio, a file that is gone."""
     name = recording.recording_id
     with workspace.warehouse() as con:
@@ -130,7 +139,12 @@ def test_push_plan_says_what_goes_out_and_why_the_rest_does_not_and_writes_nothi
     workspace: Workspace, command: Command
 ) -> None:
     before = contents(workspace.root)
-    code, printed, told = command(workspace.root, "push", "--plan", "--json")
+    code, printed, told = command(
+        workspace.root,
+        "push",
+        "--plan",
+        "--json",
+    )
     assert code == 0, told
     plan = json.loads(printed)
     utterance_ids = {row["utterance_id"] for row in plan["outgoing"]}
@@ -219,7 +233,12 @@ def test_push_plan_says_when_the_encoder_has_not_listened(
     more = f'[annotation]\nembeddings = true\nstrategy = "{strategy}"\n'
     settings_file = workspace.root / FILE_NAME
     settings_file.write_text(SETTINGS + more, encoding="utf-8")
-    code, printed, told = command(workspace.root, "push", "--plan", "--json")
+    code, printed, told = command(
+        workspace.root,
+        "push",
+        "--plan",
+        "--json",
+    )
     assert code == 0, told
     assert "has not heard every clip" in told
     assert len(json.loads(printed)["outgoing"]) == 3

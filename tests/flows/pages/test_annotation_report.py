@@ -46,7 +46,11 @@ LABELS = ("ask", "tell", "complain")
 
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    workspace = make_workspace(tmp_path_factory.mktemp("w"), clips=120, name="calls")
+    workspace = make_workspace(
+        tmp_path_factory.mktemp("w"),
+        clips=120,
+        name="calls",
+    )
     rng = np.random.default_rng(0)
     with workspace.warehouse() as con:
         project = note_project(

@@ -43,7 +43,11 @@ NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 HOSTILE = "<script>alert('x')</script>"
 CHINESE = "退款 & 投诉"
 RTL = "مرحبا بالعالم"
-WEAK = ModelRef(name="words", revision="1", weak=True)
+WEAK = ModelRef(
+    name="words",
+    revision="1",
+    weak=True,
+)
 TRAINED = ModelRef(name="head", revision="2")
 EMPTY = ReportContent(
     name="calls",
@@ -111,7 +115,11 @@ def result(labels: list[str]) -> dict[str, object]:
                 for i in (1, 2, 3)
             ),
             best_epoch=2,
-            incumbent=Incumbent(name="words", key=WEAK.key, weak=True),
+            incumbent=Incumbent(
+                name="words",
+                key=WEAK.key,
+                weak=True,
+            ),
         )
     )
 

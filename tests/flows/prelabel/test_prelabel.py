@@ -63,7 +63,12 @@ def write_call(path: Path, number: int) -> None:
     )
 
 
-def make_workspace(root: Path, *, calls: int = 6, settings: str = SETTINGS) -> Workspace:
+def make_workspace(
+    root: Path,
+    *,
+    calls: int = 6,
+    settings: str = SETTINGS,
+) -> Workspace:
     (root / "calls").mkdir(parents=True)
     (root / FILE_NAME).write_text(settings, encoding="utf-8")
     for number in range(calls):
@@ -73,7 +78,11 @@ def make_workspace(root: Path, *, calls: int = 6, settings: str = SETTINGS) -> W
     return workspace
 
 
-def reopen(workspace: Workspace, old: str = "", new: str = "") -> Workspace:
+def reopen(
+    workspace: Workspace,
+    old: str = "",
+    new: str = "",
+) -> Workspace:
     path = workspace.root / FILE_NAME
     text = path.read_text(encoding="utf-8")
     assert old in text
@@ -210,7 +219,10 @@ class LethalDiarizer(FakeDiarizer):
     """Kills its process on recordings of one length, and fails on those of another."""
 
     def diarize(
-        self, sounds: Sequence[Sound], *, max_speakers: int | None = None
+        self,
+        sounds: Sequence[Sound],
+        *,
+        max_speakers: int | None = None,
     ) -> list[Diarization]:
         for sound in sounds:
             if sound.num_samples == 8_000 + 1_600 + 16_000 + 9_600 + 16_000:
@@ -244,7 +256,10 @@ class GreedyDiarizer(FakeDiarizer):
     """On recordings of one length it hangs, on those of another it wants all memory."""
 
     def diarize(
-        self, sounds: Sequence[Sound], *, max_speakers: int | None = None
+        self,
+        sounds: Sequence[Sound],
+        *,
+        max_speakers: int | None = None,
     ) -> list[Diarization]:
         for sound in sounds:
             if sound.num_samples == 8_000 + 1_600 + 16_000 + 9_600 + 16_000:
@@ -284,7 +299,10 @@ class KilledDiarizer(FakeDiarizer):
     """The system ends its process over recordings of one length."""
 
     def diarize(
-        self, sounds: Sequence[Sound], *, max_speakers: int | None = None
+        self,
+        sounds: Sequence[Sound],
+        *,
+        max_speakers: int | None = None,
     ) -> list[Diarization]:
         if any(s.num_samples == 8_000 + 1_600 + 16_000 + 9_600 + 16_000 for s in sounds):
             os.kill(os.getpid(), signal.SIGKILL)
@@ -323,7 +341,10 @@ class AbsentDiarizer(FakeDiarizer):
         self._picky = picky
 
     def diarize(
-        self, sounds: Sequence[Sound], *, max_speakers: int | None = None
+        self,
+        sounds: Sequence[Sound],
+        *,
+        max_speakers: int | None = None,
     ) -> list[Diarization]:
         if not self._picky or any(
             sound.num_samples == 3 * (8_000 + 1_600 * 2 + 16_000) for sound in sounds

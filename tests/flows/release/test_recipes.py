@@ -101,7 +101,11 @@ def workspace(tmp_path: Path) -> Workspace:
     return made
 
 
-def released(workspace: Workspace, text: str = "", where: str = "") -> list[Example]:
+def released(
+    workspace: Workspace,
+    text: str = "",
+    where: str = "",
+) -> list[Example]:
     path = workspace.root / "recipe.toml"
     path.write_text(text, encoding="utf-8")
     summary = release_version(
@@ -207,7 +211,11 @@ def test_release_that_takes_nothing_says_what_consent_it_lacks(workspace: Worksp
         ("since = 2020-01-01", list(range(1, 11))),
     ],
 )
-def test_release_follows_its_recipe(workspace: Workspace, text: str, wanted: list[int]) -> None:
+def test_release_follows_its_recipe(
+    workspace: Workspace,
+    text: str,
+    wanted: list[int],
+) -> None:
     if not wanted:
         with pytest.raises(NotFoundError, match="10 by date"):
             released(workspace, text)
@@ -498,9 +506,19 @@ def test_separate_phrases_labels_each_phrase_in_one_split(
         schema=dict.fromkeys(DRAFT_COLUMNS, pl.String),
     )
 
-    def separate(rows: pl.DataFrame, fixed: dict[str, Split], seed: int) -> Separated:
+    def separate(
+        rows: pl.DataFrame,
+        fixed: dict[str, Split],
+        seed: int,
+    ) -> Separated:
         ratios = dict.fromkeys(Split, 1.0)
-        return separate_phrases(rows, scheme="intent", fixed=fixed, ratios=ratios, seed=seed)
+        return separate_phrases(
+            rows,
+            scheme="intent",
+            fixed=fixed,
+            ratios=ratios,
+            seed=seed,
+        )
 
     separated = separate(frame, {}, seed)
     sides: dict[str, set[str]] = {}

@@ -2,6 +2,7 @@ import json
 from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import chain
 from pathlib import Path
 
 import polars as pl
@@ -108,10 +109,8 @@ def build(
 
 def examples_of(draft: Draft) -> list[Example]:
     """The examples of a draft as values."""
-    return [
-        decode_example({**row, "gold": json.loads(row["gold"]), "salt": ""})
-        for row in draft.candidate.iter_rows(named=True)
-    ]
+    rows = chain.from_iterable(frame.to_dicts() for frame in draft.stored())
+    return [decode_example({**row, "gold": json.loads(row["gold"]), "salt": ""}) for row in rows]
 
 
 def places_of(draft: Draft) -> dict[str, Split]:
@@ -245,7 +244,12 @@ def test_build_examples_moves_nothing_and_divides_nothing_as_data_and_voices_com
     kin = {f"r{recording}": ties for recording, ties in shared.items()}
     first = build(utterances[:half], kin=kin) if utterances[:half] else None
     fixed = places_of(first) if first else {}
-    second = build(utterances, fixed=fixed, voices=voices, kin=kin)
+    second = build(
+        utterances,
+        fixed=fixed,
+        voices=voices,
+        kin=kin,
+    )
     sides: dict[str, set[Split]] = {}
     for e in examples_of(second):
         for name in (e.voice, e.recording_id, e.group, *kin.get(e.recording_id, ())):
@@ -274,7 +278,11 @@ def test_build_examples_keeps_a_speaker_where_it_was_when_it_is_split_from_its_v
     together = {("r0", 0, "S0"): "v", ("r1", 0, "S0"): "v"}
     first = build(utterances, voices=together)
     fixed = {e.voice: e.split for e in examples_of(first)} | places_of(first)
-    second = build(utterances, fixed=fixed, voices={**together, ("r1", 0, "S0"): "w"})
+    second = build(
+        utterances,
+        fixed=fixed,
+        voices={**together, ("r1", 0, "S0"): "w"},
+    )
     assert second.conflicts == ()
     assert {e.recording_id: e.split for e in examples_of(second)} == {
         e.recording_id: e.split for e in examples_of(first)
@@ -554,7 +562,12 @@ def test_build_examples_prefers_a_corrected_text() -> None:
 
 
 def test_corrected_texts_takes_the_newest_and_ignores_skips() -> None:
-    def annotation(number: int, text: str | None, *, skipped: bool = False) -> Annotation:
+    def annotation(
+        number: int,
+        text: str | None,
+        *,
+        skipped: bool = False,
+    ) -> Annotation:
         at = NOON + timedelta(minutes=number)
         return Annotation(
             annotation_id=number,

@@ -54,11 +54,19 @@ def prefect(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningPrefect
     text = template().replace("prefect_port = 4200\n", f"prefect_port = {choose_port(0)}\n")
     (root / "voxdata.toml").write_text(text, encoding="utf-8")
     workspace = open_workspace(root)
-    service = ensure_running(workspace.state_dir, prefect_spec(workspace), say=lambda line: None)
+    service = ensure_running(
+        workspace.state_dir,
+        prefect_spec(workspace),
+        say=lambda line: None,
+    )
     access = prefect_access(workspace)
     assert access is not None
     try:
-        yield RunningPrefect(workspace=workspace, service=service, access=access)
+        yield RunningPrefect(
+            workspace=workspace,
+            service=service,
+            access=access,
+        )
     finally:
         stop_all(workspace.state_dir, say=lambda line: None, grace_s=5)
 

@@ -68,7 +68,10 @@ def post(client: TestClient, body: object, *, secret: str = SECRET) -> int:
 
 
 def test_receive_keeps_numbers_and_never_what_was_said(
-    client: TestClient, inbox: WebhookInbox, woken: list[float], tmp_path: Path
+    client: TestClient,
+    inbox: WebhookInbox,
+    woken: list[float],
+    tmp_path: Path,
 ) -> None:
     assert post(client, CREATED) == 202
     assert post(client, DELETED) == 202
@@ -137,7 +140,11 @@ def receiver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Service
     text = template().replace("receiver_port = 4201 ", f"receiver_port = {choose_port(0)} ")
     (root / "voxdata.toml").write_text(text, encoding="utf-8")
     workspace = open_workspace(root)
-    service = ensure_running(workspace.state_dir, receiver_spec(workspace), say=lambda line: None)
+    service = ensure_running(
+        workspace.state_dir,
+        receiver_spec(workspace),
+        say=lambda line: None,
+    )
     try:
         yield service, label_studio_credentials(workspace).webhook_secret
     finally:
@@ -270,7 +277,9 @@ def test_waker_keeps_events_until_a_pull_succeeds(
 
 
 def test_waker_outlives_an_inbox_that_fails(
-    inbox: WebhookInbox, make_waker: Callable[..., PullWaker], monkeypatch: pytest.MonkeyPatch
+    inbox: WebhookInbox,
+    make_waker: Callable[..., PullWaker],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     failures = iter([OSError("disk")])
 

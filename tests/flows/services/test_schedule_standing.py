@@ -48,7 +48,13 @@ def workspace(tmp_path: Path) -> Workspace:
     return open_workspace(tmp_path)
 
 
-def started(workspace: Workspace, name: str, *, alive: bool, log: str = "") -> Service:
+def started(
+    workspace: Workspace,
+    name: str,
+    *,
+    alive: bool,
+    log: str = "",
+) -> Service:
     pid = os.getpid()
     identity = process_identity(pid) if alive else "another boot:1"
     return Service(

@@ -101,7 +101,11 @@ def test_ensure_running_reuses_what_runs(state_dir: Path, said: list[str]) -> No
 def test_ensure_running_restarts_another_version(state_dir: Path, said: list[str]) -> None:
     spec = web()
     first = ensure_running(state_dir, spec, say=said.append)
-    second = ensure_running(state_dir, replace(spec, version="2"), say=said.append)
+    second = ensure_running(
+        state_dir,
+        replace(spec, version="2"),
+        say=said.append,
+    )
     assert second.pid != first.pid
     assert second.port == first.port
     assert not first.alive
@@ -114,13 +118,19 @@ def test_ensure_running_takes_a_free_port_when_the_wanted_one_is_taken(
         stranger.bind(("127.0.0.1", 0))
         stranger.listen()
         taken = stranger.getsockname()[1]
-        service = ensure_running(state_dir, web(port=taken), say=said.append)
+        service = ensure_running(
+            state_dir,
+            web(port=taken),
+            say=said.append,
+        )
     assert service.port != taken
     assert any(f"port {taken} is taken" in line and str(service.port) in line for line in said)
 
 
 def test_ensure_running_starts_anew_when_somebody_was_faster_at_the_port(
-    state_dir: Path, said: list[str], monkeypatch: pytest.MonkeyPatch
+    state_dir: Path,
+    said: list[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with socket.socket() as stranger:
         stranger.bind(("127.0.0.1", 0))
@@ -134,7 +144,11 @@ def test_ensure_running_starts_anew_when_somebody_was_faster_at_the_port(
             "choose_port",
             lambda port: next(looks, None) or look(port),
         )
-        service = ensure_running(state_dir, web(port=taken), say=said.append)
+        service = ensure_running(
+            state_dir,
+            web(port=taken),
+            say=said.append,
+        )
         assert service.port != taken
         assert service.alive is True
     assert f"web: another program was faster at port {taken}; starting again on another" in said
@@ -200,7 +214,11 @@ def test_ensure_running_says_what_to_do_when_the_program_is_missing(
     state_dir: Path, said: list[str]
 ) -> None:
     with pytest.raises(ServiceError, match="voxdata doctor"):
-        ensure_running(state_dir, web(command=("/nowhere/program",)), say=said.append)
+        ensure_running(
+            state_dir,
+            web(command=("/nowhere/program",)),
+            say=said.append,
+        )
 
 
 def test_ensure_running_starts_anew_after_a_kill(state_dir: Path, said: list[str]) -> None:
@@ -243,7 +261,11 @@ def test_stop_all_ends_children_that_outlive_the_service(state_dir: Path, said: 
         "'import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(60)'])\n"
         "time.sleep(1); print('pid', child.pid); time.sleep(60)"
     )
-    service = ensure_running(state_dir, script(text, ready_text="pid"), say=said.append)
+    service = ensure_running(
+        state_dir,
+        script(text, ready_text="pid"),
+        say=said.append,
+    )
     child = int(Path(service.log).read_text(encoding="utf-8").split()[1])
     assert process_identity(child) is not None
     assert stop_all(state_dir, say=said.append) == ["script"]
@@ -262,7 +284,11 @@ def original(tmp_path: Path, said: list[str]) -> Iterator[tuple[Path, Service]]:
     """The state folder of a workspace in which a service runs."""
     state_dir = tmp_path / "original" / ".voxdata"
     state_dir.mkdir(parents=True)
-    service = ensure_running(state_dir, web(cwd=state_dir.parent), say=said.append)
+    service = ensure_running(
+        state_dir,
+        web(cwd=state_dir.parent),
+        say=said.append,
+    )
     yield state_dir, service
     for process in psutil.process_iter():
         if process.pid == service.pid and service.alive:
@@ -281,7 +307,10 @@ def forget_folder(state_dir: Path) -> None:
 
 @pytest.mark.parametrize("version", ["this", "earlier"])
 def test_services_of_the_original_are_left_alone_by_a_copy(
-    original: tuple[Path, Service], tmp_path: Path, said: list[str], version: str
+    original: tuple[Path, Service],
+    tmp_path: Path,
+    said: list[str],
+    version: str,
 ) -> None:
     state_dir, service = original
     if version == "earlier":
@@ -304,7 +333,9 @@ def test_services_of_the_original_are_left_alone_by_a_copy(
 
 
 def test_stop_all_in_a_copy_says_whose_services_it_leaves_alone(
-    original: tuple[Path, Service], tmp_path: Path, said: list[str]
+    original: tuple[Path, Service],
+    tmp_path: Path,
+    said: list[str],
 ) -> None:
     state_dir, service = original
     copy = tmp_path / "copy" / ".voxdata"
@@ -315,7 +346,9 @@ def test_stop_all_in_a_copy_says_whose_services_it_leaves_alone(
 
 
 def test_services_of_a_moved_workspace_are_stopped_and_never_used(
-    original: tuple[Path, Service], tmp_path: Path, said: list[str]
+    original: tuple[Path, Service],
+    tmp_path: Path,
+    said: list[str],
 ) -> None:
     state_dir, service = original
     moved = tmp_path / "moved" / ".voxdata"
@@ -326,7 +359,9 @@ def test_services_of_a_moved_workspace_are_stopped_and_never_used(
 
 
 def test_services_of_a_removed_original_are_left_alone_by_a_copy(
-    original: tuple[Path, Service], tmp_path: Path, said: list[str]
+    original: tuple[Path, Service],
+    tmp_path: Path,
+    said: list[str],
 ) -> None:
     state_dir, service = original
     copy = tmp_path / "copy" / ".voxdata"
@@ -367,7 +402,11 @@ def test_service_lock_gives_up_with_a_clear_error(state_dir: Path, said: list[st
 
 
 def test_prefect_environment_keeps_prefect_at_home(tmp_path: Path) -> None:
-    environment = prefect_environment(home=tmp_path, port=4321, login="voxdata:it")
+    environment = prefect_environment(
+        home=tmp_path,
+        port=4321,
+        login="voxdata:it",
+    )
     assert environment["PREFECT_HOME"] == str(tmp_path)
     assert (
         environment["PREFECT_SERVER_UI_API_URL"]
@@ -435,7 +474,9 @@ def test_prefect_server_and_worker_are_found_ready(
 
 @pytest.mark.slow
 def test_start_services_serves_the_deployments_and_stops_them(
-    tmp_path: Path, said: list[str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    said: list[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("VOXDATA_LABEL_STUDIO_URL", "http://127.0.0.1:9")
     workspace = quiet_workspace(tmp_path)

@@ -94,7 +94,11 @@ def forget(workspace: Workspace, number: int) -> str:
     return receipt
 
 
-def issue(workspace: Workspace, receipt: str, tmp_path: Path) -> tuple[Path, Path]:
+def issue(
+    workspace: Workspace,
+    receipt: str,
+    tmp_path: Path,
+) -> tuple[Path, Path]:
     """(receipt, public key) as they are handed out."""
     path = tmp_path / "receipt.json"
     key = tmp_path / "public.pem"
@@ -399,10 +403,24 @@ def test_script_refuses_another_key_and_another_root(workspace: Workspace, tmp_p
     stranger.write_text(public_pem(public_of(read_private(make_private_pem(), origin="x"))))
     assert "not signed by the key" in verify(tmp_path, path, "--key", stranger).stderr
     statements = workspace.state_dir / "statements"
-    done = verify(tmp_path, path, "--key", key, "--root", statements / "calls@3.json")
+    done = verify(
+        tmp_path,
+        path,
+        "--key",
+        key,
+        "--root",
+        statements / "calls@3.json",
+    )
     assert done.returncode == 0, done.stderr
     assert "PROVEN: that is the root of calls@3 that you gave" in done.stdout
-    older = verify(tmp_path, path, "--key", key, "--root", statements / "calls@2.json")
+    older = verify(
+        tmp_path,
+        path,
+        "--key",
+        key,
+        "--root",
+        statements / "calls@2.json",
+    )
     assert older.returncode == 1
     assert "does not speak of calls@2" in older.stderr
     other = tmp_path / "calls@3.json"
@@ -456,7 +474,12 @@ def test_key_kept_elsewhere_signs_elsewhere(workspace: Workspace, tmp_path: Path
     made = new_key(away / "key.pem")
     assert made.exit_code == 0
     assert (away / "key.pem").stat().st_mode & 0o777 == 0o600
-    done = run(workspace, "receipts", "trust", str(away / "key.pem.pub"))
+    done = run(
+        workspace,
+        "receipts",
+        "trust",
+        str(away / "key.pem.pub"),
+    )
     assert done.exit_code == 0
     receipt = forget(workspace, 7)
     path, key = issue(workspace, receipt, tmp_path)
@@ -496,9 +519,19 @@ def test_key_kept_elsewhere_is_exchanged_once_both_signed(
     for name in ("one", "two"):
         done = new_key(tmp_path / name)
         assert done.exit_code == 0
-    done = run(workspace, "receipts", "trust", str(tmp_path / "one.pub"))
+    done = run(
+        workspace,
+        "receipts",
+        "trust",
+        str(tmp_path / "one.pub"),
+    )
     assert done.exit_code == 0
-    told = run(workspace, "receipts", "trust", str(tmp_path / "two.pub"))
+    told = run(
+        workspace,
+        "receipts",
+        "trust",
+        str(tmp_path / "two.pub"),
+    )
     (rotation,) = (workspace.state_dir / "signing").glob("rotation-*.json")
     assert str(rotation) in told.output.replace("\n", "")
     for name, number in (("one", 1), ("two", 2)):
@@ -519,7 +552,12 @@ def test_key_of_the_workspace_goes_once_one_from_elsewhere_follows(
     old_key = old.rename(tmp_path / "old.pem")
     done = new_key(tmp_path / "next")
     assert done.exit_code == 0
-    done = run(workspace, "receipts", "trust", str(tmp_path / "next.pub"))
+    done = run(
+        workspace,
+        "receipts",
+        "trust",
+        str(tmp_path / "next.pub"),
+    )
     assert done.exit_code == 0
     (rotation,) = (workspace.state_dir / "signing").glob("rotation-*.json")
     done = CliRunner().invoke(

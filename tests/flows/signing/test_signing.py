@@ -51,7 +51,13 @@ def cut(workspace: Workspace, numbers: Any) -> DatasetVersion:
     return version
 
 
-def train(workspace: Workspace, name: str, version: DatasetVersion, *, sign: bool = True) -> Path:
+def train(
+    workspace: Workspace,
+    name: str,
+    version: DatasetVersion,
+    *,
+    sign: bool = True,
+) -> Path:
     """A model's folder as a training run leaves it, with its row."""
     folder = workspace.models_dir / name
     (folder / "checkpoint").mkdir(parents=True)
@@ -62,7 +68,12 @@ def train(workspace: Workspace, name: str, version: DatasetVersion, *, sign: boo
     head_file.write_bytes(name.encode() * 9)
     result_file = folder / "result.json"
     result_file.write_text(json.dumps({"model": card}))
-    model = ModelCard(name=name, revision=card["revision"], params={}, key=name)
+    model = ModelCard(
+        name=name,
+        revision=card["revision"],
+        params={},
+        key=name,
+    )
     run = TrainingRun(
         training_id=name,
         scheme="intent",
@@ -272,7 +283,11 @@ def test_try_signing_tells_and_goes_on(workspace: Workspace, said: list[str]) ->
     first_file.write_text("no key")
     with workspace.warehouse() as con:
         version = find_version(con, "calls")
-    try_signing(version.ref, lambda: sign_version(workspace, version), say=said.append)
+    try_signing(
+        version.ref,
+        lambda: sign_version(workspace, version),
+        say=said.append,
+    )
     assert said[0].startswith("calls@1 is not signed: ")
 
 

@@ -94,7 +94,11 @@ def test_worker_pool_ends_a_child_that_only_polls() -> None:
 
 def test_worker_pool_lets_a_child_take_its_time_while_something_moves(tmp_path: Path) -> None:
     with WorkerPool(workers=1) as pool:
-        slow = pool.submit(trickle, str(tmp_path / "x"), idle_s=1)
+        slow = pool.submit(
+            trickle,
+            str(tmp_path / "x"),
+            idle_s=1,
+        )
         assert pool.result_of(slow) == 10
 
 

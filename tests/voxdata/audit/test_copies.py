@@ -123,10 +123,10 @@ def place(samples: Samples, sound: Samples, *, at: int, louder_db: float) -> Sam
 def test_find_copies_passes_over_a_loud_sound_that_two_clips_share(
     name: str, louder_db: float
 ) -> None:
-    clips = [
-        place(x, TONES[name], at=4_000 + 2_000 * i, louder_db=louder_db)
-        for i, x in enumerate(VOICES[:6])
-    ]
+    clips = []
+    for i, clip in enumerate(VOICES[:6]):
+        at = 4_000 + 2_000 * i
+        clips.append(place(clip, TONES[name], at=at, louder_db=louder_db))
     assert copied(clips) == []
 
 
@@ -149,12 +149,13 @@ def test_find_copies_passes_over_a_click_or_tone_with_nothing_else(
 
 
 def test_find_copies_finds_a_noisy_copy_of_a_clip_with_a_loud_click() -> None:
-    clicked = [place(x, CLICK, at=9_000 + 1_000 * i, louder_db=20) for i, x in enumerate(VOICES)]
-    noise = np.random.default_rng(5).normal(
-        0,
-        0.1 * float(np.std(VOICES[3])),
-        clicked[3].size,
-    )
+    clicked = []
+    for i, clip in enumerate(VOICES):
+        at = 9_000 + 1_000 * i
+        clicked.append(place(clip, CLICK, at=at, louder_db=20))
+    level = 0.1 * float(np.std(VOICES[3]))
+    draws = np.random.default_rng(5)
+    noise = draws.normal(0, level, clicked[3].size)
     assert copied([*clicked, clicked[3] + noise.astype(np.float32)]) == [(3, 12)]
 
 
@@ -169,9 +170,8 @@ def short_word(seed: int) -> Samples:
 
 def test_find_copies_finds_a_quieter_copy_of_a_short_word_and_calls_no_other_word_one() -> None:
     words = [short_word(seed) for seed in range(40)]
-    clips = [prepare_clip(x) for x in [*words, np.float32(0.3) * words[5][3_000:]]]
-    copies = [(c.first, c.second) for c in find_copies(clips)]
-    assert copies == [(5, 40)]
+    quieter = np.float32(0.3) * words[5][3_000:]
+    assert copied([*words, quieter]) == [(5, 40)]
 
 
 def test_is_copy_asks_more_of_a_pair_of_which_little_is_heard() -> None:
@@ -181,11 +181,9 @@ def test_is_copy_asks_more_of_a_pair_of_which_little_is_heard() -> None:
         clean = np.zeros(3 * MODEL_RATE_HZ, np.float32)
         speech = voice(3, seconds=seconds)
         clean[2_000 : 2_000 + speech.size] = speech
+        noise = draws.normal(0, 0.85 * float(rms(speech)), speech.size)
         other = clean.copy()
-        loud = float(np.sqrt(np.mean(np.square(speech))))
-        other[2_000 : 2_000 + speech.size] += draws.normal(0, 0.85 * loud, speech.size).astype(
-            np.float32
-        )
+        other[2_000 : 2_000 + speech.size] += noise.astype(np.float32)
         common = align(prepare_clip(clean).wave, prepare_clip(other).wave)
         assert common is not None
         assert 0.8 < common.correlation < 0.96
@@ -228,15 +226,22 @@ def test_find_near_copies_is_a_leak_across_splits_only() -> None:
     assert find_near_copies(table, []) == []
 
 
-def people(num_people: int, clips: int, *, shared: bool) -> tuple[list[str], np.ndarray]:
+def people(
+    num_people: int,
+    clips: int,
+    *,
+    shared: bool,
+) -> tuple[list[str], np.ndarray]:
     draws = np.random.default_rng(0)
     centres = draws.normal(size=(num_people, 64))
-    vectors = np.repeat(centres, clips, axis=0) + 0.3 * draws.normal(size=(num_people * clips, 64))
-    splits = [
-        "test" if (draws.random() < 0.3 if shared else i // clips >= num_people * 0.7) else "train"
-        for i in range(len(vectors))
-    ]
-    return splits, (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    wander = 0.3 * draws.normal(size=(num_people * clips, 64))
+    vectors = np.repeat(centres, clips, axis=0) + wander
+    splits = []
+    for i in range(len(vectors)):
+        is_test = draws.random() < 0.3 if shared else i // clips >= num_people * 0.7
+        splits.append("test" if is_test else "train")
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return splits, (vectors / lengths).astype(np.float32)
 
 
 @pytest.mark.parametrize("shared", [True, False])

@@ -35,7 +35,12 @@ def table(rows: list[dict[str, object]]) -> pl.DataFrame:
 
 
 def corpus(
-    *, num_speakers: int, per_speaker: int, faithful: float, disjoint: bool, seed: int = 0
+    *,
+    num_speakers: int,
+    per_speaker: int,
+    faithful: float,
+    disjoint: bool,
+    seed: int = 0,
 ) -> pl.DataFrame:
     """Each speaker says its own label with probability `faithful`, else any."""
     draws = np.random.default_rng(seed)

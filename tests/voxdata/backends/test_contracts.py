@@ -88,7 +88,11 @@ def clips(samples: Samples) -> list[Clip]:
 
 def test_fakes_keep_the_contracts() -> None:
     check_diarizer(FakeDiarizer(), SOUND)
-    check_transcriber(FakeTranscriber(), SOUND, speech=Segment(start_ms=1000, end_ms=3000))
+    check_transcriber(
+        FakeTranscriber(),
+        SOUND,
+        speech=Segment(start_ms=1000, end_ms=3000),
+    )
     check_labeler(
         FakeLabeler(["a", "b"]),
         clips(SOUND),
@@ -98,7 +102,10 @@ def test_fakes_keep_the_contracts() -> None:
 
 class LateDiarizer(FakeDiarizer):
     def diarize(
-        self, sounds: Sequence[Sound], *, max_speakers: int | None = None
+        self,
+        sounds: Sequence[Sound],
+        *,
+        max_speakers: int | None = None,
     ) -> list[Diarization]:
         def late(s: SpeakerSegment) -> SpeakerSegment:
             return replace(
@@ -115,7 +122,10 @@ class LateDiarizer(FakeDiarizer):
 
 class MisnamingDiarizer(FakeDiarizer):
     def diarize(
-        self, sounds: Sequence[Sound], *, max_speakers: int | None = None
+        self,
+        sounds: Sequence[Sound],
+        *,
+        max_speakers: int | None = None,
     ) -> list[Diarization]:
         diarizations = []
         for diarization in super().diarize(sounds):
@@ -126,7 +136,10 @@ class MisnamingDiarizer(FakeDiarizer):
 
 class NeighbourlyDiarizer(FakeDiarizer):
     def diarize(
-        self, sounds: Sequence[Sound], *, max_speakers: int | None = None
+        self,
+        sounds: Sequence[Sound],
+        *,
+        max_speakers: int | None = None,
     ) -> list[Diarization]:
         return [
             replace(
@@ -183,7 +196,11 @@ def test_check_transcriber_names_the_broken_clause(
     transcriber: FakeTranscriber, clause: str
 ) -> None:
     with pytest.raises(AssertionError, match=clause):
-        check_transcriber(transcriber, SOUND, speech=Segment(start_ms=1000, end_ms=3000))
+        check_transcriber(
+            transcriber,
+            SOUND,
+            speech=Segment(start_ms=1000, end_ms=3000),
+        )
 
 
 @pytest.mark.parametrize(
@@ -362,7 +379,11 @@ def test_affect_takes_what_a_clip_does_not_give_as_unknown() -> None:
     sounds = [tone(1000, frequency_hz=hz) for hz in (220, 240, 260)]
     told = [
         Clip(
-            utterance_id=str(i), speaker="s", sound=ArraySound(x), text="ten chars!", language="en"
+            utterance_id=str(i),
+            speaker="s",
+            sound=ArraySound(x),
+            text="ten chars!",
+            language="en",
         )
         for i, x in enumerate(sounds)
     ]
@@ -412,7 +433,13 @@ def test_affect_hears_the_voice_through_mains_hum() -> None:
     hum = 0.3 * np.sin(2 * np.pi * 50 * np.arange(16_000) / 16_000)
     sounds = [(tone(1000, frequency_hz=hz) + hum).astype(np.float32) for hz in (100, 120, 140, 200)]
     humming = [
-        Clip(utterance_id=str(i), speaker="s", sound=ArraySound(x), text="same", language="en")
+        Clip(
+            utterance_id=str(i),
+            speaker="s",
+            sound=ArraySound(x),
+            text="same",
+            language="en",
+        )
         for i, x in enumerate(sounds)
     ]
     arousal = estimate_arousal(humming)
@@ -451,6 +478,10 @@ def test_load_backend_takes_a_strangers_class() -> None:
         ("no.where:X", {}, "no.where"),
     ],
 )
-def test_load_backend_says_what_is_wrong(name: str, options: dict[str, object], told: str) -> None:
+def test_load_backend_says_what_is_wrong(
+    name: str,
+    options: dict[str, object],
+    told: str,
+) -> None:
     with pytest.raises(BackendError, match=told):
         load_backend("diarizer", name, **options)

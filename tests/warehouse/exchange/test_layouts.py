@@ -146,7 +146,12 @@ def test_a_manifest_keeps_its_fields_under_its_number(
     con: DuckDBPyConnection, tmp_path: Path
 ) -> None:
     noted = [
-        AudioDigest(recording_id=recording_id, size_bytes=1, sha256="0" * 64, samples_md5="0" * 32)
+        AudioDigest(
+            recording_id=recording_id,
+            size_bytes=1,
+            sha256="0" * 64,
+            samples_md5="0" * 32,
+        )
         for recording_id in RECORDINGS.values()
     ]
     add_audio_digests(con, noted, run_id="t")
@@ -226,10 +231,19 @@ def test_an_export_keeps_its_files_and_columns_under_its_number(
         schemes=[SCHEME],
         audio_root=tmp_path / "audio",
         register=Register(root=tmp_path),
-        terms=Terms(description="two calls", creator="us", licence="CC0-1.0"),
+        terms=Terms(
+            description="two calls",
+            creator="us",
+            licence="CC0-1.0",
+        ),
     )
     output = tmp_path / f"calls-1.{format_name}"
-    export_bundle(outgoing, format_name=format_name, output=output, audio="clips")
+    export_bundle(
+        outgoing,
+        format_name=format_name,
+        output=output,
+        audio="clips",
+    )
     layout = {"folder": describe(output)}
     if format_name in TABLES:
         file = tmp_path / "file" / f"calls-1.{format_name}"

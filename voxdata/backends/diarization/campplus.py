@@ -39,7 +39,8 @@ def load_network() -> torch.nn.Module:
         feat_dim=80,
         embedding_size=DIMENSION,
     )
-    network.load_state_dict(torch.load(locate("cam++"), map_location="cpu", weights_only=True))
+    weights = torch.load(locate("cam++"), map_location="cpu", weights_only=True)
+    network.load_state_dict(weights)
     return network.eval()
 
 
@@ -55,7 +56,11 @@ class MaskedCamPlusPlus(torch.nn.Module):
         self.trunk = torch.nn.Sequential(*trunk)
         self.dense = layers["dense"]
 
-    def forward(self, features: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
+    def forward(
+        self,
+        features: torch.Tensor,
+        masks: torch.Tensor,
+    ) -> torch.Tensor:
         """Embed the voices.
 
         Args:
@@ -66,13 +71,15 @@ class MaskedCamPlusPlus(torch.nn.Module):
             (batch, num_voices, 192).
         """
         # shape: (batch, channels, num_frames)
-        frames = self.trunk(self.head(features.permute(0, 2, 1)))
+        local = self.head(features.permute(0, 2, 1))
+        frames = self.trunk(local)
         num_frames = frames.shape[-1]
         num_weights = masks.shape[-1]
         nearest = torch.arange(num_frames, device=frames.device) * num_weights // num_frames
 
         # shape: (batch, num_voices, 2 * channels)
-        pooled = pool(frames.float(), masks[..., nearest].float())
+        weights = masks[..., nearest].float()
+        pooled = pool(frames.float(), weights)
         flat = pooled.reshape(-1, pooled.shape[-1])
         embedded: torch.Tensor = self.dense(flat)
         return embedded.reshape(*masks.shape[:2], DIMENSION)
@@ -94,6 +101,8 @@ def pool(frames: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
     mean = (frames * weights).sum(dim=-1) / total
 
     squares = torch.square(frames - mean[..., None])
-    freedom = total - torch.square(weights).sum(dim=-1) / total + 1e-8
+    sum_of_squares = torch.square(weights).sum(dim=-1)
+    freedom = total - sum_of_squares / total + 1e-8
     variance = (squares * weights).sum(dim=-1) / freedom
-    return torch.cat([mean, torch.sqrt(variance)], dim=-1)
+    deviation = torch.sqrt(variance)
+    return torch.cat([mean, deviation], dim=-1)

@@ -71,15 +71,18 @@ def cluster_voices(
         max_speakers: Upper bound.
     """
     # shape: (num_windows, 3)
-    spoken = masks.sum(axis=1, dtype=np.int32) > 0
+    num_frames_spoken = masks.sum(axis=1, dtype=np.int32)
+    spoken = num_frames_spoken > 0
     is_alone = masks.sum(axis=2, keepdims=True) == 1
-    alone = (masks * is_alone).sum(axis=1, dtype=np.int32)
+    masks_alone = masks * is_alone
+    alone = masks_alone.sum(axis=1, dtype=np.int32)
     is_long = alone >= MIN_ACTIVE_SHARE * masks.shape[1]
     valid = ~np.isnan(embeddings).any(axis=2)
 
     window, slot = np.nonzero(is_long & valid)
     trained = embeddings[window, slot].astype(np.float64)
-    bound = max(1, min(len(trained), max_speakers or len(trained)))
+    most = max_speakers or len(trained)
+    bound = max(1, min(len(trained), most))
     dimension = embeddings.shape[2]
     if bound < 2:
         voices = np.where(spoken, 0, -2)
@@ -94,9 +97,11 @@ def cluster_voices(
         min_cluster_size=min_cluster_size,
         max_clusters=bound,
     )
-    centroids = _means(trained, clusters, np.arange(clusters.max() + 1))
+    numbers = np.arange(clusters.max() + 1)
+    centroids = _means(trained, clusters, numbers)
     nearest = _assign(embeddings.reshape(-1, dimension), centroids)
-    voices = np.where(spoken, nearest.reshape(spoken.shape), -2)
+    nearest_of_slot = nearest.reshape(spoken.shape)
+    voices = np.where(spoken, nearest_of_slot, -2)
     return Clustering(voices=voices, centroids=centroids)
 
 
@@ -110,7 +115,11 @@ def _lone_centroid(trained: Floats, dimension: int) -> Floats:
 
 def _means(embeddings: Floats, clusters: Ints, numbers: Ints) -> Floats:
     """(len(numbers), dimension) the mean embedding of each of these clusters."""
-    return np.vstack([embeddings[clusters == number].mean(axis=0) for number in numbers])
+    means: list[Floats] = []
+    for number in numbers:
+        members = embeddings[clusters == number]
+        means.append(members.mean(axis=0))
+    return np.vstack(means)
 
 
 def _assign(embeddings: npt.NDArray[np.float32], centroids: Floats) -> Ints:
@@ -127,7 +136,8 @@ def _cut_tree(
     embeddings: Floats, *, threshold: float, min_cluster_size: int, max_clusters: int
 ) -> Ints:
     """(num_embeddings,) cluster numbers from 0, small clusters dissolved into large ones."""
-    smallest = min(min_cluster_size, max(1, round(0.1 * len(embeddings))))
+    tenth = max(1, round(0.1 * len(embeddings)))
+    smallest = min(min_cluster_size, tenth)
     tree = link(embeddings)
     clusters = _flat(tree, threshold)
     num_large = len(_large(clusters, smallest))
@@ -162,7 +172,8 @@ def _cut_nearest(tree: Floats, threshold: float, smallest: int, wanted: int) -> 
     steps[:, 2] = np.arange(len(tree))
     best = len(tree)
     best_number = 1
-    for step in np.argsort(np.abs(tree[:, 2] - threshold)):
+    distance = np.abs(tree[:, 2] - threshold)
+    for step in np.argsort(distance):
         if tree[step, 3] < smallest:
             continue
         clusters = _flat(steps, float(step))
@@ -219,7 +230,8 @@ def link_means(embeddings: Floats) -> Floats:
                 if likeness[nearest] <= likeness[previous]:
                     break
             chain.append(int(clusters.alive[nearest]))
-        low, high = sorted((chain.pop(), chain.pop()))
+        last_two = (chain.pop(), chain.pop())
+        low, high = sorted(last_two)
         merges.append(clusters.merge(low, high))
     return _sort_tree(merges, count)
 
@@ -244,7 +256,8 @@ class _LivingClusters:
 
     def __init__(self, embeddings: Floats) -> None:
         count = len(embeddings)
-        self.means = embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)
+        lengths = np.linalg.norm(embeddings, axis=1, keepdims=True)
+        self.means = embeddings / lengths
         self.sizes = np.ones(count)
         self.dead = np.zeros(count, bool)
         self.alive = np.arange(count)
@@ -276,13 +289,15 @@ class _LivingClusters:
 
     def merge(self, low: int, high: int) -> _Merge:
         """Join `low` into `high`."""
-        height = 1 - float(self.means[low] @ self.means[high])
+        likeness = float(self.means[low] @ self.means[high])
+        height = 1 - likeness
         low_sum = self.means[low] * self.sizes[low]
         high_sum = self.means[high] * self.sizes[high]
         size = self.sizes[low] + self.sizes[high]
         self.means[high] = (low_sum + high_sum) / size
         self.sizes[high] = size
-        self.rows[self.place[high]] = self.means[high]
+        row = self.place[high]
+        self.rows[row] = self.means[high]
         self.dead[low] = True
         return _Merge(
             low=low,
@@ -303,19 +318,24 @@ def _sort_tree(merges: list[_Merge], count: int) -> Floats:
         return node
 
     tree = np.empty((count - 1, 4))
-    for row, merge in enumerate(sorted(merges, key=lambda merge: merge.height)):
+    by_height = sorted(merges, key=lambda merge: merge.height)
+    for row, merge in enumerate(by_height):
         number = count + row
-        low, high = sorted((root(merge.low), root(merge.high)))
+        roots = (root(merge.low), root(merge.high))
+        low, high = sorted(roots)
         sizes[number] = sizes[low] + sizes[high]
         parent[low] = number
         parent[high] = number
-        tree[row] = low, high, max(merge.height, 0.0), sizes[number]
+        height = max(merge.height, 0.0)
+        tree[row] = low, high, height, sizes[number]
     return tree
 
 
 def _cosine_distances(a: Floats, b: Floats) -> Floats:
     """(len(a), len(b)); NaN rows stay NaN."""
-    lengths = np.linalg.norm(a, axis=1, keepdims=True) * np.linalg.norm(b, axis=1)
+    lengths_a = np.linalg.norm(a, axis=1, keepdims=True)
+    lengths_b = np.linalg.norm(b, axis=1)
+    lengths = lengths_a * lengths_b
     with np.errstate(invalid="ignore", divide="ignore"):
         distances: Floats = 1 - (a @ b.T) / lengths
     return distances

@@ -167,7 +167,11 @@ def _nobody(job: _Job, *, end_ms: int) -> Diarization:
 
 
 def _hear(
-    jobs: Sequence[_Job], sounds: Sequence[Sound], nets: DiarizationNets, *, voices: bool
+    jobs: Sequence[_Job],
+    sounds: Sequence[Sound],
+    nets: DiarizationNets,
+    *,
+    voices: bool,
 ) -> None:
     """Fill the masks, and the embeddings when `voices`."""
     spoken: list[_Window] = []
@@ -186,7 +190,11 @@ def _hear(
 
 
 def _batches(
-    jobs: Sequence[_Job], sounds: Sequence[Sound], size: int, *, voices: bool
+    jobs: Sequence[_Job],
+    sounds: Sequence[Sound],
+    size: int,
+    *,
+    voices: bool,
 ) -> Iterator[list[_Window]]:
     """The windows of all sounds in order, `size` at a time."""
     batch: list[_Window] = []
@@ -200,7 +208,12 @@ def _batches(
         yield batch
 
 
-def _windows(job: _Job, sound: Sound, *, voices: bool) -> Iterator[_Window]:
+def _windows(
+    job: _Job,
+    sound: Sound,
+    *,
+    voices: bool,
+) -> Iterator[_Window]:
     """The windows of a sound that are not silent, with features when `voices`.
 
     Silence fills most of many recordings, and nobody speaks in it.
@@ -283,7 +296,11 @@ def _hear_voice(
 
 
 def _name_speakers(
-    runs: Sequence[FrameRun], clustering: Clustering, grid: WindowGrid, *, end_ms: int
+    runs: Sequence[FrameRun],
+    clustering: Clustering,
+    grid: WindowGrid,
+    *,
+    end_ms: int,
 ) -> Diarization:
     """Turn runs into segments, speakers in order of first appearance."""
     last_frame = grid.num_frames - 1

@@ -107,7 +107,10 @@ class PyannoteDiarizer:
         )
 
     def diarize(
-        self, sounds: Sequence[Sound], *, max_speakers: int | None = None
+        self,
+        sounds: Sequence[Sound],
+        *,
+        max_speakers: int | None = None,
     ) -> list[Diarization]:
         """See `Diarizer.diarize`."""
         if self._name == PACKAGED:
@@ -117,7 +120,9 @@ class PyannoteDiarizer:
         return [replace(diarization, voice_model=self.voice_model) for diarization in diarizations]
 
     def _diarize_packaged(
-        self, sounds: Sequence[Sound], max_speakers: int | None
+        self,
+        sounds: Sequence[Sound],
+        max_speakers: int | None,
     ) -> list[Diarization]:
         from voxdata.backends.diarization.engine import diarize_sounds
         from voxdata.backends.diarization.speech_windows import WINDOW_SAMPLES

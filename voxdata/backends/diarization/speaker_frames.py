@@ -54,7 +54,12 @@ def count_speakers(masks: Masks, grid: WindowGrid) -> Counts:
     return counts
 
 
-def find_runs(masks: Masks, voices: Ints, counts: Counts, grid: WindowGrid) -> list[FrameRun]:
+def find_runs(
+    masks: Masks,
+    voices: Ints,
+    counts: Counts,
+    grid: WindowGrid,
+) -> list[FrameRun]:
     """Who speaks when.
 
     Args:
@@ -114,7 +119,12 @@ class _Block:
     activity: Activity
 
 
-def _blocks(masks: Masks, voices: Ints, num_voices: int, grid: WindowGrid) -> Iterator[_Block]:
+def _blocks(
+    masks: Masks,
+    voices: Ints,
+    num_voices: int,
+    grid: WindowGrid,
+) -> Iterator[_Block]:
     firsts = np.array([grid.first_frame(window) for window in range(len(masks))])
     for at in range(0, grid.num_frames, BLOCK_FRAMES):
         size = min(BLOCK_FRAMES, grid.num_frames - at)

@@ -81,10 +81,13 @@ class AffectLabeler:
         answers: list[Distribution] = []
         for clip_place in zip(valences, arousals, strict=True):
             # What is unknown moves a clip towards no label.
-            distance = np.nansum((self._places - clip_place) ** 2, axis=1)
-            weights = np.exp(-self._sharpness * (distance - distance.min()))
+            squares = (self._places - clip_place) ** 2
+            distance = np.nansum(squares, axis=1)
+            further = distance - distance.min()
+            weights = np.exp(-self._sharpness * further)
             shares = weights / weights.sum()
-            answers.append(dict(zip(self._scheme.label_names, shares.tolist(), strict=True)))
+            answer = zip(self._scheme.label_names, shares.tolist(), strict=True)
+            answers.append(dict(answer))
         return answers
 
 
@@ -145,7 +148,10 @@ def _prosody(clip: Clip) -> tuple[float, float, float]:
     """Level in dB, median pitch in octaves above 100 Hz, characters a second; NaN where unknown."""
     level = octaves = rate = np.nan
     voice = _remove_rumble(clip.samples)
-    power = float(np.mean(np.square(voice))) if len(voice) else 0.0
+    power = 0.0
+    if len(voice):
+        squares = np.square(voice)
+        power = float(np.mean(squares))
     if power > 1e-10:
         level = float(10 * np.log10(power))
 
@@ -187,7 +193,9 @@ def median_pitch_hz(samples: npt.NDArray[np.floating]) -> float:
     is_periodic = strength > 0.4 * energy
     is_loud = energy > 1e-4 * energy.max()
     voiced = is_periodic & is_loud & (energy > 1e-9)
-    return float(np.median(pitch_hz[voiced])) if voiced.any() else 0.0
+    if not voiced.any():
+        return 0.0
+    return float(np.median(pitch_hz[voiced]))
 
 
 def _track_pitch(
@@ -200,11 +208,14 @@ def _track_pitch(
     Returns:
         (3, num_frames): frequency in Hz, height of its peak (0 without one), and energy.
     """
-    index = np.arange(first, stop)[:, None] * _HOP + np.arange(_FRAME)
+    starts = np.arange(first, stop)[:, None] * _HOP
+    index = starts + np.arange(_FRAME)
     frames: Floats = samples[index].astype(np.float64)
     frames -= frames.mean(axis=1, keepdims=True)
-    spectrum = np.fft.rfft(frames * np.hanning(_FRAME), n=2 * _FRAME)
-    correlation = np.fft.irfft(np.abs(spectrum) ** 2)
+    windowed = frames * np.hanning(_FRAME)
+    spectrum = np.fft.rfft(windowed, n=2 * _FRAME)
+    power = np.abs(spectrum) ** 2
+    correlation = np.fft.irfft(power)
 
     low = MODEL_RATE_HZ // _MAX_HZ
     high = MODEL_RATE_HZ // _MIN_HZ
@@ -215,5 +226,8 @@ def _track_pitch(
     is_peak = (lags >= shorter) & (lags >= longer)
     heights = np.where(is_peak, lags, 0.0)
     best = heights.argmax(axis=1)
-    best_heights = heights[np.arange(len(best)), best]
-    return np.stack([MODEL_RATE_HZ / (best + low), best_heights, correlation[:, 0]])
+    rows = np.arange(len(best))
+    best_heights = heights[rows, best]
+    pitch_hz = MODEL_RATE_HZ / (best + low)
+    energy = correlation[:, 0]
+    return np.stack([pitch_hz, best_heights, energy])

@@ -88,6 +88,16 @@ def find_birth_dates(view: View) -> Iterator[PrivateText]:
             yield _birth_date(view, date, score=0.6)
 
 
-def _birth_date(view: View, date: re.Match[str], *, score: float) -> PrivateText:
+def _birth_date(
+    view: View,
+    date: re.Match[str],
+    *,
+    score: float,
+) -> PrivateText:
     start, end = view.original(*date.span())
-    return PrivateText(kind="birth_date", start=start, end=end, score=score)
+    return PrivateText(
+        kind="birth_date",
+        start=start,
+        end=end,
+        score=score,
+    )

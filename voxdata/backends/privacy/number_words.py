@@ -44,7 +44,12 @@ class SaidNumber:
     amount: bool
 
 
-def _numbered(words: str, *, start: int = 0, step: int = 1) -> dict[str, int]:
+def _numbered(
+    words: str,
+    *,
+    start: int = 0,
+    step: int = 1,
+) -> dict[str, int]:
     """Each word with its number; spellings of one number are joined by a slash."""
     return {
         word: start + step * place
@@ -126,65 +131,105 @@ def read_number(words: Sequence[str], *, language: str) -> SaidNumber | None:
     >>> read_number(["neunzehnhundertzweiundachtzig"], language="de").value
     1982
     """
-    lexicon, said = LEXICONS[language], words[:LONGEST]
-    if language == "de" and (parts := _apart(said[0])):
-        found = read_number(parts, language=language)
-        whole = found is not None and found.num_words == len(parts)
-        if found is None or not whole:
-            return None
-        return SaidNumber(value=found.value, num_words=1, amount=found.value >= 1000)
+    lexicon = LEXICONS[language]
+    said = words[:LONGEST]
+    parts = _apart(said[0]) if language == "de" else []
+    if parts:
+        return _read_compound(parts, language=language)
     value, used = _below_thousand(said, lexicon)
-    if used < len(said) and said[used] in lexicon.thousand and 0 <= value < 100:
+    is_thousand = used < len(said) and said[used] in lexicon.thousand
+    if is_thousand and 0 <= value < 100:
+        thousands = value if used else 1
         rest, more = _below_thousand(said[used + 1 :], lexicon)
-        total = (value if used else 1) * 1000 + (rest if more else 0)
-        return SaidNumber(value=total, num_words=used + 1 + more, amount=True)
-    return SaidNumber(value=value, num_words=used, amount=False) if used else None
+        return SaidNumber(
+            value=thousands * 1000 + rest,
+            num_words=used + 1 + more,
+            amount=True,
+        )
+    if not used:
+        return None
+    return SaidNumber(
+        value=value,
+        num_words=used,
+        amount=False,
+    )
+
+
+def _read_compound(parts: Sequence[str], *, language: str) -> SaidNumber | None:
+    """A number that is written as one word; None when a part of the word is no number."""
+    number = read_number(parts, language=language)
+    if number is None or number.num_words != len(parts):
+        return None
+    return SaidNumber(
+        value=number.value,
+        num_words=1,
+        amount=number.value >= 1000,
+    )
 
 
 def _apart(word: str) -> list[str]:
     """A German number of hundreds and thousands in its parts; [] when it is none."""
-    if (
-        len(word) > 60
-        or not ("hundert" in word or "tausend" in word)
-        or word in ("hundert", "tausend")
-    ):
+    is_compound = "hundert" in word or "tausend" in word
+    if len(word) > 60 or not is_compound or word in ("hundert", "tausend"):
         return []
     head, thousand, tail = word.rpartition("tausend")
     left, hundred, right = tail.rpartition("hundert")
-    parts = [head, thousand, left, hundred, right.removeprefix("und") or right]
+    last = right.removeprefix("und") or right
+    parts = [head, thousand, left, hundred, last]
     return ["eins" if part == "ein" else part for part in parts if part]
 
 
 def _below_thousand(words: Sequence[str], lexicon: Lexicon) -> tuple[int, int]:
     """(value, words used), (0, 0) when no number begins here."""
-    if words and words[0] in lexicon.hundreds:
-        value, used = lexicon.hundreds[words[0]], 1
-    else:
-        value, used = _below_hundred(words, lexicon)
-        if used < len(words) and words[used] in lexicon.hundred and (not used or 0 < value < 20):
-            value, used = (value if used else 1) * 100, used + 1
-    if used and value and value % 100 == 0:
-        linked = used + (used < len(words) and words[used] in lexicon.link)
-        rest, more = _below_hundred(words[linked:], lexicon)
-        if more and rest:
-            return value + rest, linked + more
+    value, used = _hundreds(words, lexicon)
+    if not used or not value or value % 100:
+        return value, used
+    linked = _after_link(words, used, lexicon)
+    rest, more = _below_hundred(words[linked:], lexicon)
+    if more and rest:
+        return value + rest, linked + more
     return value, used
 
 
+def _hundreds(words: Sequence[str], lexicon: Lexicon) -> tuple[int, int]:
+    """(value, words used): whole hundreds where some begin, or else a number below 100."""
+    if words and words[0] in lexicon.hundreds:
+        return lexicon.hundreds[words[0]], 1
+    value, used = _below_hundred(words, lexicon)
+    if used < len(words) and words[used] in lexicon.hundred:
+        if not used:
+            return 100, 1
+        if 0 < value < 20:
+            return value * 100, used + 1
+    return value, used
+
+
+def _after_link(words: Sequence[str], used: int, lexicon: Lexicon) -> int:
+    """Where a unit may begin: after the word that links it to what was used, if there is one."""
+    is_linked = used < len(words) and words[used] in lexicon.link
+    return used + is_linked
+
+
 def _below_hundred(words: Sequence[str], lexicon: Lexicon) -> tuple[int, int]:
+    """(value, words used), (0, 0) when no number begins here."""
     if not words:
         return 0, 0
-    first, second = words[0], words[1] if len(words) > 1 else ""
+    first = words[0]
+    second = words[1] if len(words) > 1 else ""
+    if lexicon is _FRENCH and first == "dix" and second in ("sept", "huit", "neuf"):
+        return 10 + lexicon.small[second], 2
     if first == "quatre" and second in ("vingt", "vingts"):
         value, used = 80, 2
     elif first in lexicon.tens:
         value, used = lexicon.tens[first], 1
-    elif first == "dix" and second in ("sept", "huit", "neuf"):
-        return 10 + lexicon.small[second], 2
+    elif first in lexicon.small:
+        return lexicon.small[first], 1
     else:
-        return (lexicon.small[first], 1) if first in lexicon.small else (0, 0)
-    linked = used + (used < len(words) and words[used] in lexicon.link)
+        return 0, 0
+    linked = _after_link(words, used, lexicon)
     rest, more = _below_hundred(words[linked : linked + 2], lexicon)
     # Only in French is seventy sixty and ten, and ninety four times twenty and ten.
     most = 20 if lexicon is _FRENCH and value in (60, 80) else 10
-    return (value + rest, linked + more) if more and 0 < rest < most else (value, used)
+    if more and 0 < rest < most:
+        return value + rest, linked + more
+    return value, used

@@ -108,7 +108,10 @@ def find_names(text: str, *, language: str) -> Iterator[PrivateText]:
         for group in pattern.groupindex if pattern else ():
             if match[group] and match[group] not in _NOT_NAMES:
                 yield PrivateText(
-                    kind="name", start=match.start(group), end=match.end(group), score=0.8
+                    kind="name",
+                    start=match.start(group),
+                    end=match.end(group),
+                    score=0.8,
                 )
 
 
@@ -123,7 +126,12 @@ def _model_names(text: str) -> Iterator[PrivateText]:
                     origin[entity.start_char],
                     origin[entity.start_char + len(bare) - 1] + 1,
                 )
-                yield PrivateText(kind="name", start=start + begin, end=start + end, score=0.85)
+                yield PrivateText(
+                    kind="name",
+                    start=start + begin,
+                    end=start + end,
+                    score=0.85,
+                )
 
 
 def cut_text(text: str) -> Iterator[tuple[int, str]]:
@@ -202,7 +210,12 @@ def _dictionary_names(text: str) -> Iterator[PrivateText]:
             continue
         at = start + len(word)
         if tag == "nr" and len(word) in (2, 3) and word[0] in _SURNAMES and word not in _NOT_NAMES:
-            yield PrivateText(kind="name", start=start, end=at, score=0.6)
+            yield PrivateText(
+                kind="name",
+                start=start,
+                end=at,
+                score=0.6,
+            )
 
 
 @cache
@@ -219,6 +232,9 @@ def _titled_names(text: str) -> Iterator[PrivateText]:
             name = text[max(0, title.start() - length) : title.start()]
             if len(name) == length and name[0] in _SURNAMES and name not in _NOT_NAMES:
                 yield PrivateText(
-                    kind="name", start=title.start() - length, end=title.start(), score=0.7
+                    kind="name",
+                    start=title.start() - length,
+                    end=title.start(),
+                    score=0.7,
                 )
                 break

@@ -134,7 +134,12 @@ def find_addresses(view: View, *, language: str) -> Iterator[PrivateText]:
 
 def _address(view: View, start: int, end: int) -> PrivateText:
     begin, stop = view.original(start, end)
-    return PrivateText(kind="address", start=begin, end=stop, score=0.7)
+    return PrivateText(
+        kind="address",
+        start=begin,
+        end=stop,
+        score=0.7,
+    )
 
 
 def _first_district(text: str, road: int) -> int:

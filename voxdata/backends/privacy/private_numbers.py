@@ -77,7 +77,12 @@ _CODE = re.compile(
 )
 
 
-def find_numbers(view: View, text: str, *, language: str) -> Iterator[PrivateText]:
+def find_numbers(
+    view: View,
+    text: str,
+    *,
+    language: str,
+) -> Iterator[PrivateText]:
     """Cards, phone numbers, ids, codes and other long numbers."""
     for match in _ID_CN.finditer(view.text):
         if _is_chinese_id(match[0].upper()):
@@ -91,13 +96,24 @@ def find_numbers(view: View, text: str, *, language: str) -> Iterator[PrivateTex
         for match in pattern.finditer(view.text):
             yield _found("number", view.original(*match.span()), 0.6)
     for match in _RUN.finditer(view.text):
-        kind, score = _judge(match[0], match.span(), view.text, language=language)
+        kind, score = _judge(
+            match[0],
+            match.span(),
+            view.text,
+            language=language,
+        )
         if kind:
             start = match.start() - (match.start() > 0 and view.text[match.start() - 1] in "+(")
             yield _found(kind, view.original(start, match.end()), score)
 
 
-def _judge(digits: str, at: tuple[int, int], text: str, *, language: str) -> tuple[str, float]:
+def _judge(
+    digits: str,
+    at: tuple[int, int],
+    text: str,
+    *,
+    language: str,
+) -> tuple[str, float]:
     """(kind, score) of a run of digits; ("", 0) when it is nobody's."""
     before, after = text[max(0, at[0] - _BEFORE) : at[0]].lower(), text[at[1] : at[1] + 12].lower()
     if 13 <= len(digits) <= 19 and _is_luhn(digits):
@@ -140,8 +156,17 @@ def is_phone(digits: str, *, international: bool, language: str) -> bool:
     return False
 
 
-def _found(kind: str, at: tuple[int, int], score: float) -> PrivateText:
-    return PrivateText(kind=kind, start=at[0], end=at[1], score=score)
+def _found(
+    kind: str,
+    at: tuple[int, int],
+    score: float,
+) -> PrivateText:
+    return PrivateText(
+        kind=kind,
+        start=at[0],
+        end=at[1],
+        score=score,
+    )
 
 
 def _is_luhn(digits: str) -> bool:

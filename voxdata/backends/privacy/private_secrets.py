@@ -94,5 +94,14 @@ def find_secrets(text: str) -> Iterator[PrivateText]:
             yield _found("username", match.span("said"), 0.7)
 
 
-def _found(kind: str, at: tuple[int, int], score: float) -> PrivateText:
-    return PrivateText(kind=kind, start=at[0], end=at[1], score=score)
+def _found(
+    kind: str,
+    at: tuple[int, int],
+    score: float,
+) -> PrivateText:
+    return PrivateText(
+        kind=kind,
+        start=at[0],
+        end=at[1],
+        score=score,
+    )

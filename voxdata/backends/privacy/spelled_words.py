@@ -128,7 +128,12 @@ def find_spelled(text: str) -> Iterator[PrivateText]:
             yield _spelled(match.start(), match.end())
 
 
-def _runs(matches: list[re.Match[str]], text: str, *, least: int) -> Iterator[PrivateText]:
+def _runs(
+    matches: list[re.Match[str]],
+    text: str,
+    *,
+    least: int,
+) -> Iterator[PrivateText]:
     """Stretches of so many matches and more, one right after the other."""
     first = 0
     for at in range(1, len(matches) + 1):
@@ -152,4 +157,9 @@ def _is_common(letters: str) -> bool:
 
 
 def _spelled(start: int, end: int) -> PrivateText:
-    return PrivateText(kind="spelled", start=start, end=end, score=0.6)
+    return PrivateText(
+        kind="spelled",
+        start=start,
+        end=end,
+        score=0.6,
+    )

@@ -93,17 +93,32 @@ def find_emails(text: str) -> Iterator[PrivateText]:
     its dot is spoken.
     """
     for match in _WRITTEN.finditer(text):
-        yield PrivateText(kind="email", start=match.start(), end=match.end(), score=1.0)
+        yield PrivateText(
+            kind="email",
+            start=match.start(),
+            end=match.end(),
+            score=1.0,
+        )
     for match in _RUN_TOGETHER.finditer(text):
         if match[0].lower().rpartition(".")[0] not in _SITES:
-            yield PrivateText(kind="email", start=match.start(), end=match.end(), score=0.7)
+            yield PrivateText(
+                kind="email",
+                start=match.start(),
+                end=match.end(),
+                score=0.7,
+            )
     spoken_of = _CONTEXT.search(text) is not None
     for match in _DOMAIN.finditer(text):
         from_start = max(0, match.start() - _LONGEST_NAME)
         start = from_start + _local_start(text[from_start : match.start()])
         mail = match["dot"].strip() != "." or _FREE_MAIL.search(match["name"]) or spoken_of
         if mail and start < match.start():
-            yield PrivateText(kind="email", start=start, end=match.end(), score=0.95)
+            yield PrivateText(
+                kind="email",
+                start=start,
+                end=match.end(),
+                score=0.95,
+            )
 
 
 def _local_start(before: str) -> int:

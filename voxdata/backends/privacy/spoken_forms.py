@@ -74,7 +74,11 @@ class View:
     text: str
     origin: tuple[tuple[int, int], ...]
 
-    def original(self, start: int, end: int) -> tuple[int, int]:
+    def original(
+        self,
+        start: int,
+        end: int,
+    ) -> tuple[int, int]:
         """Where characters [start, end) of the view come from."""
         return self.origin[start][0], self.origin[end - 1][1]
 
@@ -115,63 +119,90 @@ def digits_view(text: str, *, language: str = "en") -> View:
     pieces = _combine(pieces, says_oh=language not in LEXICONS)
     characters: list[str] = []
     origin: list[tuple[int, int]] = []
-    at = 0
+    at: int = 0
     while at < len(pieces):
         piece = pieces[at]
-        if not piece.digits:
-            characters += piece.text
-            origin += [(piece.start + i, piece.start + i + 1) for i in range(len(piece.text))]
-            at += 1
-            continue
-        while True:
-            characters += piece.digits
-            same = len(piece.digits) == piece.end - piece.start
-            origin += [
-                (piece.start + i, piece.start + i + 1) if same else (piece.start, piece.end)
-                for i in range(len(piece.digits))
-            ]
-            following = _next_number(pieces, at, text, fixed)
-            if following is None:
-                break
-            at, piece = following, pieces[following]
-        at += 1
+        characters += piece.digits or piece.text
+        origin += _origins(piece)
+        following = _next_number(pieces, at, text, fixed) if piece.digits else None
+        at = at + 1 if following is None else following
     return View("".join(characters), tuple(origin))
 
 
-def _next_number(pieces: list[_Piece], at: int, text: str, fixed: set[int]) -> int | None:
+def _origins(piece: _Piece) -> list[tuple[int, int]]:
+    """For each character that is shown of a piece, (start, end) in the original."""
+    shown = piece.digits or piece.text
+    if len(shown) != piece.end - piece.start:
+        return [(piece.start, piece.end)] * len(shown)
+    return [(place, place + 1) for place in range(piece.start, piece.end)]
+
+
+def _next_number(
+    pieces: list[_Piece],
+    at: int,
+    text: str,
+    fixed: set[int],
+) -> int | None:
     """The number that goes on where number `at` ends, or None."""
-    here = pieces[at]
     for following in range(at + 1, min(at + 5, len(pieces))):
-        there = pieces[following]
-        if there.digits:
-            if here.whole or there.whole:
-                return None
-            gap = text[here.end : there.start]
-            if any(i in fixed for i in range(here.end, there.start)):
-                return None
-            if _GAP.fullmatch(gap):
-                return following
-            listed = here.spoken or there.spoken or len(here.digits) <= 4
-            years = _YEAR.fullmatch(here.digits) and _YEAR.fullmatch(there.digits)
-            return following if _COMMA.fullmatch(gap) and listed and not years else None
+        if pieces[following].digits:
+            goes_on = _goes_on(
+                pieces[at],
+                pieces[following],
+                text,
+                fixed,
+            )
+            return following if goes_on else None
     return None
 
 
+def _goes_on(
+    here: _Piece,
+    there: _Piece,
+    text: str,
+    fixed: set[int],
+) -> bool:
+    """Whether the second of two numbers goes on where the first ends.
+
+    Args:
+        text: What both are pieces of.
+        fixed: Its characters that keep what separates them.
+    """
+    if here.whole or there.whole:
+        return False
+    if not fixed.isdisjoint(range(here.end, there.start)):
+        return False
+    gap = text[here.end : there.start]
+    if _GAP.fullmatch(gap):
+        return True
+    if not _COMMA.fullmatch(gap):
+        return False
+    is_year = _YEAR.fullmatch(here.digits) is not None
+    if is_year and _YEAR.fullmatch(there.digits):
+        return False
+    return here.spoken or there.spoken or len(here.digits) <= 4
+
+
 def _pieces(text: str) -> list[_Piece]:
-    out: list[_Piece] = []
+    pieces: list[_Piece] = []
     for match in _TOKEN.finditer(text):
-        word, start, end = match[0], match.start(), match.end()
-        low = word.lower()
+        word = match[0]
+        start, end = match.span()
+        digits = _CHINESE.get(word) or _number_word(word.lower())
         if word[0].isdigit():
-            out += _written_number(word, start)
-        elif low in _UNITS or low in _TEENS or low in _TENS:
-            digits = _UNITS.get(low) or _TEENS.get(low) or f"{_TENS[low]}0"
-            out.append(_Piece(word, start, end, digits, spoken=True))
-        elif word in _CHINESE:
-            out.append(_Piece(word, start, end, _CHINESE[word], spoken=True))
+            pieces += _written_number(word, start)
+        elif digits:
+            pieces.append(_Piece(word, start, end, digits, spoken=True))
         else:
-            out.append(_Piece(word, start, end))
-    return out
+            pieces.append(_Piece(word, start, end))
+    return pieces
+
+
+def _number_word(low: str) -> str:
+    """The digits of one English number word below 100; "" for any other word."""
+    if low in _TENS:
+        return f"{_TENS[low]}0"
+    return _UNITS.get(low) or _TEENS.get(low, "")
 
 
 def _written_number(written: str, start: int) -> list[_Piece]:
@@ -183,15 +214,19 @@ def _written_number(written: str, start: int) -> list[_Piece]:
     first = len(parts) - 1
     while first > 0 and len(parts[first][0]) == 3 and len(parts[first - 2][0]) <= 3:
         first -= 2
-    sum_at = parts[first].start() if first < len(parts) - 1 else len(written)
-    out = []
+    is_sum = first < len(parts) - 1
+    sum_at = parts[first].start() if is_sum else len(written)
+    pieces: list[_Piece] = []
     for part in parts:
         if part.start() < sum_at:
-            digits = part[0] if part[0].isascii() and part[0].isdigit() else ""
-            out.append(_Piece(part[0], start + part.start(), start + part.end(), digits))
-    if sum_at < len(written):
-        out.append(_Piece(written[sum_at:], start + sum_at, start + len(written)))
-    return out
+            begin, end = part.span()
+            is_digits = part[0].isascii() and part[0].isdigit()
+            digits = part[0] if is_digits else ""
+            pieces.append(_Piece(part[0], start + begin, start + end, digits))
+    if is_sum:
+        amount = written[sum_at:]
+        pieces.append(_Piece(amount, start + sum_at, start + len(written)))
+    return pieces
 
 
 def _read_words(pieces: list[_Piece], *, language: str) -> list[_Piece]:
@@ -237,57 +272,88 @@ def _combine(pieces: list[_Piece], *, says_oh: bool) -> list[_Piece]:
 
     "two thousand and three" is the year 2003.
     """
-    out: list[_Piece] = []
+    combined: list[_Piece] = []
     at = 0
     while at < len(pieces):
-        piece, low = pieces[at], pieces[at].text.lower()
-        other = at + 2 if at + 2 < len(pieces) and pieces[at + 1].text in (" ", "-") else None
-        beyond = pieces[other] if other is not None else None
-        if low in _TIMES and beyond is not None and len(beyond.digits) == 1:
-            out.append(
-                _Piece("", piece.start, beyond.end, beyond.digits * _TIMES[low], spoken=True)
+        piece, at = _combine_at(pieces, at, combined, says_oh=says_oh)
+        combined.append(piece)
+    return combined
+
+
+def _combine_at(
+    pieces: list[_Piece],
+    at: int,
+    combined: list[_Piece],
+    *,
+    says_oh: bool,
+) -> tuple[_Piece, int]:
+    """What becomes of the piece at a place, and the place of the piece after it.
+
+    Args:
+        combined: What became of the pieces before.
+    """
+    piece = pieces[at]
+    beyond = _beyond(pieces, at)
+    if beyond is not None:
+        digits = _join_digits(piece, beyond)
+        if digits:
+            joined = _Piece(
+                "",
+                piece.start,
+                beyond.end,
+                digits,
+                spoken=True,
             )
-            at += 3
-        elif (
-            low in _TENS
-            and beyond is not None
-            and beyond.text.lower() in _UNITS
-            and beyond.digits != "0"
-        ):
-            out.append(_Piece("", piece.start, beyond.end, _TENS[low] + beyond.digits, spoken=True))
-            at += 3
-        elif (
-            len(piece.digits) == 1
-            and piece.spoken
-            and beyond is not None
-            and beyond.text.lower() == "hundred"
-        ):
-            out.append(_Piece("", piece.start, beyond.end, f"{piece.digits}00", spoken=True))
-            at += 3
-        elif (
-            len(piece.digits) == 1
-            and beyond is not None
-            and (year := _year_of_thousand(pieces, at))
-        ):
-            out.append(year[0])
-            at = year[1]
-        elif (
-            says_oh
-            and low in _OH
-            and (_is_number(out, -2) or (beyond is not None and beyond.digits and beyond.spoken))
-        ):
-            out.append(_Piece(piece.text, piece.start, piece.end, "0", spoken=True))
-            at += 1
-        elif piece.text in _CHINESE and not (
-            _is_number(out, -1) or (at + 1 < len(pieces) and pieces[at + 1].digits)
-        ):
-            alone = not (_is_number(out, -2) or (beyond is not None and beyond.digits))
-            out.append(_Piece(piece.text, piece.start, piece.end) if alone else piece)
-            at += 1
-        else:
-            out.append(piece)
-            at += 1
-    return out
+            return joined, at + 3
+        year = _year_of_thousand(pieces, at) if len(piece.digits) == 1 else None
+        if year is not None:
+            return year
+
+    if says_oh and piece.text.lower() in _OH:
+        is_before_number = beyond is not None and beyond.spoken and beyond.digits != ""
+        if is_before_number or _is_number(combined, -2):
+            zero = _Piece(
+                piece.text,
+                piece.start,
+                piece.end,
+                "0",
+                spoken=True,
+            )
+            return zero, at + 1
+    if piece.text in _CHINESE and _is_alone(pieces, at, combined):
+        piece = _Piece(piece.text, piece.start, piece.end)
+    return piece, at + 1
+
+
+def _beyond(pieces: list[_Piece], at: int) -> _Piece | None:
+    """The piece after the blank or hyphen that follows the one at a place; None without one."""
+    if at + 2 < len(pieces) and pieces[at + 1].text in (" ", "-"):
+        return pieces[at + 2]
+    return None
+
+
+def _join_digits(piece: _Piece, beyond: _Piece) -> str:
+    """The digits of two words that are one number; "" when they are none."""
+    low = piece.text.lower()
+    low_beyond = beyond.text.lower()
+    if low in _TIMES and len(beyond.digits) == 1:
+        return beyond.digits * _TIMES[low]
+    if low in _TENS and low_beyond in _UNITS and beyond.digits != "0":
+        return _TENS[low] + beyond.digits
+    if len(piece.digits) == 1 and piece.spoken and low_beyond == "hundred":
+        return f"{piece.digits}00"
+    return ""
+
+
+def _is_alone(pieces: list[_Piece], at: int, combined: list[_Piece]) -> bool:
+    """Whether no number is beside a piece, nor beyond a blank or hyphen."""
+    if _is_number(combined, -1) or _is_number(combined, -2):
+        return False
+    after = pieces[at + 1 : at + 2]
+    beyond = _beyond(pieces, at)
+    if after and after[0].digits:
+        return False
+    return beyond is None or not beyond.digits
 
 
 def _year_of_thousand(pieces: list[_Piece], at: int) -> tuple[_Piece, int] | None:
@@ -296,22 +362,33 @@ def _year_of_thousand(pieces: list[_Piece], at: int) -> tuple[_Piece, int] | Non
     if said[:4] != ["two", " ", "thousand", " "]:
         return None
     first = 6 if said[4:6] == ["and", " "] else 4
-    low = said[first] if first < len(said) else ""
-    unit = (
-        said[first + 2]
-        if said[first + 1 : first + 2] in ([" "], ["-"]) and first + 2 < len(said)
-        else ""
-    )
+    low = _word_at(said, first)
+    unit = _word_at(said, first + 2) if _word_at(said, first + 1) in (" ", "-") else ""
     if unit in ("hundred", "thousand", "million"):
         return None
-    if low in _TENS and _UNITS.get(unit, "0") != "0":
-        digits, last = _TENS[low] + _UNITS[unit], first + 2
-    elif low in _UNITS or low in _TEENS or low in _TENS:
-        digits, last = _UNITS.get(low) or _TEENS.get(low) or f"{_TENS[low]}0", first
-    else:
+    last = first
+    digits = _number_word(low)
+    if not digits:
         return None
-    start, end = pieces[at].start, pieces[at + last].end
-    return _Piece("", start, end, f"20{digits:0>2}", spoken=True, whole=True), at + last + 1
+    if low in _TENS and _UNITS.get(unit, "0") != "0":
+        last = first + 2
+        digits = _TENS[low] + _UNITS[unit]
+    start = pieces[at].start
+    end = pieces[at + last].end
+    year = _Piece(
+        "",
+        start,
+        end,
+        f"20{digits:0>2}",
+        spoken=True,
+        whole=True,
+    )
+    return year, at + last + 1
+
+
+def _word_at(words: list[str], place: int) -> str:
+    """The word at a place; "" beyond the last."""
+    return words[place] if place < len(words) else ""
 
 
 def _is_number(pieces: list[_Piece], at: int) -> bool:

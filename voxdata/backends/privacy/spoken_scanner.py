@@ -47,7 +47,9 @@ class SpokenScanner:
             "names-en.tokenizer",
         )
         return ModelRef(
-            name="spoken/personal-data", revision=weights, params={"rules": RULES, **libraries}
+            name="spoken/personal-data",
+            revision=weights,
+            params={"rules": RULES, **libraries},
         )
 
     def scan(self, text: str, *, language: str) -> list[PrivateText]:
@@ -77,7 +79,10 @@ def join_overlapping(found: Iterable[PrivateText]) -> list[PrivateText]:
             last = out.pop()
             best = max((last, span), key=lambda s: (s.score, s.end - s.start))
             span = PrivateText(
-                kind=best.kind, start=last.start, end=max(last.end, span.end), score=best.score
+                kind=best.kind,
+                start=last.start,
+                end=max(last.end, span.end),
+                score=best.score,
             )
         out.append(span)
     return out

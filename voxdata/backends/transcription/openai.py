@@ -117,7 +117,11 @@ class OpenAITranscriber:
         trouble = ""
         for _ in range(self._retries + 1):
             try:
-                response = self._client.post(self._url, data=form, files=files)
+                response = self._client.post(
+                    self._url,
+                    data=form,
+                    files=files,
+                )
             except httpx.HTTPError as error:
                 trouble = f"cannot be reached ({type(error).__name__}: {error})"
                 continue

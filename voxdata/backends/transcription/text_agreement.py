@@ -12,7 +12,11 @@ UNSPACED = frozenset({"zh", "yue", "ja", "th", "lo", "my", "km", "bo"})
 """Languages written without spaces: characters are compared, not words."""
 
 
-def error_rate(reference: str, hypothesis: str, language: str) -> float | None:
+def error_rate(
+    reference: str,
+    hypothesis: str,
+    language: str,
+) -> float | None:
     """Word error rate, or character error rate in scripts without spaces, after normalisation.
 
     Args:

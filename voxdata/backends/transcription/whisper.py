@@ -203,7 +203,11 @@ def clip_speech(request: SpeechRequest) -> list[Segment]:
 
 
 def cut_windows(
-    spoken: Sequence[Segment], *, end_ms: int, window_ms: int = WINDOW_MS, gap_ms: int = GAP_MS
+    spoken: Sequence[Segment],
+    *,
+    end_ms: int,
+    window_ms: int = WINDOW_MS,
+    gap_ms: int = GAP_MS,
 ) -> list[Segment]:
     """Pack speech into windows that Whisper hears at once.
 

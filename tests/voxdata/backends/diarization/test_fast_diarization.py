@@ -43,7 +43,11 @@ class NumberNets:
         """Negative numbers are people who may or may not speak."""
         return self.speech(windows), np.rint(windows[:, AT] * 10) < 0
 
-    def voices(self, features: np.ndarray, masks: np.ndarray) -> np.ndarray:
+    def voices(
+        self,
+        features: np.ndarray,
+        masks: np.ndarray,
+    ) -> np.ndarray:
         assert features.shape[1:] == (NUM_FEATURES, NUM_BANDS)
         assert masks.shape[1:] == (NUM_SLOTS, NUM_FRAMES)
         found = np.zeros((len(features), NUM_SLOTS, DIMENSION), np.float32)
@@ -119,7 +123,11 @@ class CountingSound:
     def num_samples(self) -> int:
         return len(self._samples)
 
-    def read(self, start: int = 0, stop: int | None = None) -> Samples:
+    def read(
+        self,
+        start: int = 0,
+        stop: int | None = None,
+    ) -> Samples:
         samples = self._samples[start:stop]
         self.longest = max(self.longest, len(samples))
         return samples

@@ -46,7 +46,12 @@ def test_find_runs_gives_one_run_for_a_voice_that_speaks_throughout() -> None:
     masks = np.zeros((GRID.num_windows, NUM_FRAMES, 3), np.uint8)
     masks[:, :, 1] = 1
     voices = np.tile([-2, 0, -2], (GRID.num_windows, 1))
-    (run,) = find_runs(masks, voices, count_speakers(masks, GRID), GRID)
+    (run,) = find_runs(
+        masks,
+        voices,
+        count_speakers(masks, GRID),
+        GRID,
+    )
     assert run.voice == 0
     assert run.start == 0
     assert run.stop == GRID.first_frame(GRID.num_windows - 1) + NUM_FRAMES
@@ -84,7 +89,11 @@ def test_frames_equal_pyannotes(seed: int, num_voices: int) -> None:
         masks.astype(np.float32),
         SlidingWindow(start=0, duration=10, step=2.5),
     )
-    frames = SlidingWindow(start=0, duration=0.0619375, step=0.016875)
+    frames = SlidingWindow(
+        start=0,
+        duration=0.0619375,
+        step=0.016875,
+    )
     counted = SpeakerDiarization.speaker_count(windows, frames, warm_up=(0.0, 0.0))
     counts = count_speakers(masks, GRID)
     assert np.array_equal(counts, counted.data[:, 0])

@@ -10,7 +10,13 @@ from voxdata.backends.diarization.clustering import cluster_voices, link_means
 FRAMES = 20
 
 
-def voices(num_windows: int, num_voices: int, *, spread: float = 0.1, seed: int = 0) -> np.ndarray:
+def voices(
+    num_windows: int,
+    num_voices: int,
+    *,
+    spread: float = 0.1,
+    seed: int = 0,
+) -> np.ndarray:
     """(num_windows, 3, 16): slot 0 holds voice `window % num_voices`, the others nobody."""
     rng = np.random.default_rng(seed)
     centres = np.eye(16)[:num_voices]

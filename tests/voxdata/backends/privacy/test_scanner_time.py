@@ -184,7 +184,12 @@ def least_seconds(run: Callable[[], object], *, times: int = 3) -> float:
     return min(spent)
 
 
-def growth(run: Callable[[str], object], text: Text, *, size: int) -> list[tuple[int, float]]:
+def growth(
+    run: Callable[[str], object],
+    text: Text,
+    *,
+    size: int,
+) -> list[tuple[int, float]]:
     """(characters, ratio) of each doubling from 40 characters on that takes longer than `MOST`
     times as long.
     """
@@ -201,7 +206,8 @@ def growth(run: Callable[[str], object], text: Text, *, size: int) -> list[tuple
         for _ in range(3):
             if seconds <= MOST * before + NOISE_S or not before:
                 break
-            shorter = (unit * (length // 2 // len(unit) + 1))[: length // 2] + end
+            half = length // 2
+            shorter = (unit * (half // len(unit) + 1))[:half] + end
             before = max(before, least_seconds(lambda shorter=shorter: run(shorter)))
             seconds = min(seconds, least_seconds(lambda written=written: run(written)))
         if before and seconds > MOST * before + NOISE_S:

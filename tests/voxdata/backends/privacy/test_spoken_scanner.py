@@ -20,7 +20,11 @@ def scanner() -> SpokenScanner:
     return SpokenScanner()
 
 
-def found(scanner: SpokenScanner, text: str, language: str) -> list[tuple[str, str]]:
+def found(
+    scanner: SpokenScanner,
+    text: str,
+    language: str,
+) -> list[tuple[str, str]]:
     return [(t.kind, text[t.start : t.end]) for t in scanner.scan(text, language=language)]
 
 
@@ -49,7 +53,10 @@ def found(scanner: SpokenScanner, text: str, language: str) -> list[tuple[str, s
     ],
 )
 def test_scan_finds_in_english(
-    scanner: SpokenScanner, text: str, kind: str, secret: str | None
+    scanner: SpokenScanner,
+    text: str,
+    kind: str,
+    secret: str | None,
 ) -> None:
     spans = found(scanner, text, "en")
     assert [k for k, _ in spans] == [kind]
@@ -143,6 +150,14 @@ def test_digits_view_writes_spoken_numbers_as_digits(text: str, view: str) -> No
     assert digits.original(0, len(view)) == (0, len(text))
 
 
+@pytest.mark.parametrize("language", ["es", "de"])
+def test_digits_view_leaves_french_numbers_as_words_when_another_language_is_spoken(
+    language: str,
+) -> None:
+    assert digits_view("dix sept", language=language).text == "dix sept"
+    assert digits_view("dix sept", language="fr").text == "17"
+
+
 def test_digits_view_keeps_dates_sums_and_words() -> None:
     assert digits_view("on 2019-03-04").text == "on 2019-03-04"
     assert digits_view("1,000,000 people").text == "1,000,000 people"
@@ -176,7 +191,9 @@ def test_join_overlapping_keeps_the_surest_kind_and_the_widest_reach() -> None:
     ],
 )
 def test_scan_utterances_finds_what_is_dictated_in_groups(
-    scanner: SpokenScanner, said: list[str], masked: list[str] | None
+    scanner: SpokenScanner,
+    said: list[str],
+    masked: list[str] | None,
 ) -> None:
     language = "zh" if "电话" in said[0] else "en"
     utterances = [
@@ -249,7 +266,11 @@ def test_scan_utterances_does_not_join_what_two_people_or_two_moments_say(
     ],
 )
 def test_scan_finds_what_is_said_in_passing(
-    scanner: SpokenScanner, language: str, text: str, kind: str, secret: str | None
+    scanner: SpokenScanner,
+    language: str,
+    text: str,
+    kind: str,
+    secret: str | None,
 ) -> None:
     assert (kind, secret or text) in found(scanner, text, language)
 

@@ -80,14 +80,22 @@ def request(*segments: Segment) -> SpeechRequest:
 
 
 def test_openai_transcriber_keeps_the_contract(server: tuple[str, type[FakeServer]]) -> None:
-    check_transcriber(OpenAITranscriber(base_url=server[0], model="w"), SPEECH, speech=WINDOW)
+    check_transcriber(
+        OpenAITranscriber(base_url=server[0], model="w"),
+        SPEECH,
+        speech=WINDOW,
+    )
 
 
 def test_openai_transcriber_sends_a_clip_and_reads_words_language_and_doubt(
     server: tuple[str, type[FakeServer]],
 ) -> None:
     url, handler = server
-    transcriber = OpenAITranscriber(base_url=url, model="large", api_key="secret")
+    transcriber = OpenAITranscriber(
+        base_url=url,
+        model="large",
+        api_key="secret",
+    )
     (transcript,) = transcriber.transcribe([request(WINDOW)])
     ((path, authorization, body),) = handler.seen
     assert (path, authorization) == ("/v1/audio/transcriptions", "Bearer secret")
@@ -125,7 +133,9 @@ def test_openai_transcriber_tries_again_when_the_server_is_busy(
     ],
 )
 def test_openai_transcriber_names_what_is_wrong(
-    server: tuple[str, type[FakeServer]], answer: tuple[int, bytes], says: str
+    server: tuple[str, type[FakeServer]],
+    answer: tuple[int, bytes],
+    says: str,
 ) -> None:
     server[1].answers[:] = [answer]
     with pytest.raises(BackendError, match=says):

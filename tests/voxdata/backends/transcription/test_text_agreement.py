@@ -18,6 +18,9 @@ from voxdata.backends.transcription.text_agreement import error_rate
     ],
 )
 def test_error_rate_counts_words_or_characters_after_normalising(
-    reference: str, hypothesis: str, language: str, rate: float | None
+    reference: str,
+    hypothesis: str,
+    language: str,
+    rate: float | None,
 ) -> None:
     assert error_rate(reference, hypothesis, language) == rate
