@@ -13,7 +13,7 @@ import safetensors.torch
 from safetensors import SafetensorError
 
 from training.config import TrainingConfig, encode_config, parse_config
-from training.model import Head
+from training.models.head import Head
 from voxdata.durable import write_file
 from voxdata.errors import TrainingError
 from voxdata.identity import ModelRef, canonical_json

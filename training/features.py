@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from training.compute import ON_CPU
-from training.encoder import Encoder
 from training.feature_files import PADDING_POLICY, feature_file
+from training.models.backbone import Backbone
+from training.models.pool import MEAN_AND_DEVIATION, Features
 from voxdata.audio_digest import AudioGuard
 from voxdata.canonical import read_clip
 from voxdata.dataset import Example
@@ -22,14 +22,7 @@ from voxdata.errors import AudioError, TrainingError
 from voxdata.identity import digest
 from voxdata.ports import MODEL_RATE_HZ, Samples
 
-Features = npt.NDArray[np.float32]
-"""(..., num_layers + 1, num_features) float32.
-
-Of each layer the mean over time, then, where the pooling has it, the standard deviation.
-"""
-
 Progress = Callable[[str], None]
-MEAN_AND_DEVIATION = "mean+deviation"
 PROGRESS_EVERY = 100
 """Clips between two lines of progress."""
 
@@ -49,27 +42,8 @@ class FeatureSet:
     num_cached: int
 
 
-def pool_clip(encoder: Encoder, samples: Samples, *, pooling: str = MEAN_AND_DEVIATION) -> Features:
-    """Features of one clip.
-
-    Args:
-        pooling: One of `training.config.schema.POOLINGS`.
-
-    Returns:
-        (num_layers + 1, 2 * dim) float32; (num_layers + 1, dim) for "mean".
-    """
-    states = encoder.hidden_states(samples)
-    rows: list[Features] = []
-    for layer in states:
-        statistics = [layer.mean(dim=0).cpu().numpy()]
-        if pooling == MEAN_AND_DEVIATION:
-            statistics.append(layer.std(dim=0, correction=0).cpu().numpy())
-        rows.append(np.concatenate(statistics))
-    return np.stack(rows).astype(np.float32)
-
-
 def load_features(
-    encoder: Encoder,
+    encoder: Backbone,
     examples: Sequence[Example],
     *,
     audio_root: Path,
@@ -95,7 +69,7 @@ def load_features(
         row = _read(path)
         if row is None:
             samples = read_samples(example, audio_root, guard)
-            row = pool_clip(encoder, samples, pooling=pooling)
+            (row,) = encoder.extract([samples], pooling=pooling)
             _write(path, row)
             computed_seconds += len(samples) / MODEL_RATE_HZ
         else:
@@ -133,7 +107,7 @@ def read_samples(example: Example, audio_root: Path, guard: AudioGuard) -> Sampl
 
 
 def cached_file(
-    encoder: Encoder,
+    encoder: Backbone,
     cache_dir: Path,
     utterance_id: str,
     *,

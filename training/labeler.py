@@ -9,10 +9,11 @@ import numpy as np
 
 from training.checkpoint import load_checkpoint
 from training.compute import ON_CPU, Compute
-from training.encoder import Encoder, load_encoder
+from training.encoder import load_encoder
 from training.feature_files import PADDING_POLICY
-from training.features import pool_clip
 from training.loop import predict
+from training.models.backbone import Backbone
+from training.models.pool import Features
 from voxdata.errors import TrainingError
 from voxdata.identity import ModelRef
 from voxdata.label import Distribution
@@ -43,7 +44,7 @@ class TrainedLabeler:
             )
         self._cache_dir = cache_dir
         self._compute = compute
-        self._encoder: Encoder | None = None
+        self._encoder: Backbone | None = None
 
     @property
     def model(self) -> ModelRef:
@@ -66,11 +67,14 @@ class TrainedLabeler:
             return []
         encoder = self._load()
         pooling = self._checkpoint.config.audio.pooling
-        features = np.stack([pool_clip(encoder, clip.samples, pooling=pooling) for clip in clips])
+        rows: list[Features] = []
+        for clip in clips:
+            rows += encoder.extract([clip.samples], pooling=pooling)
+        features = np.stack(rows)
         answers = predict(self._checkpoint.head, features)
         return [dict(zip(self.labels, row, strict=True)) for row in answers.tolist()]
 
-    def _load(self) -> Encoder:
+    def _load(self) -> Backbone:
         if self._encoder is None:
             name = self._checkpoint.config.encoder
             encoder = load_encoder(name, compute=self._compute, cache_dir=self._cache_dir)

@@ -12,9 +12,9 @@ import torch
 from torch.nn import functional
 
 from training.config import TrainingConfig
-from training.features import Features
 from training.metrics import Floats, average_recall, confusion_matrix
-from training.model import Head
+from training.models.head import Head
+from training.models.pool import Features
 from training.result import Epoch
 
 MAX_GRADIENT_NORM = 1.0

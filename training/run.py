@@ -20,7 +20,7 @@ from training.checkpoint import Checkpoint, save_checkpoint
 from training.compute import ON_CPU, Compute
 from training.config import TrainingConfig, encode_config
 from training.device import open_device
-from training.encoder import Encoder, load_encoder
+from training.encoder import load_encoder
 from training.feature_files import PADDING_POLICY
 from training.features import FeatureSet, load_features, read_samples
 from training.judge.answers import Answers
@@ -31,6 +31,7 @@ from training.judge.gate import Rules
 from training.judge.verdict import Verdict, reach_verdict
 from training.loop import Fit, fit_head, predict
 from training.metrics import Floats, Ints
+from training.models.backbone import Backbone
 from training.result import (
     EncoderCard,
     Epoch,
@@ -79,7 +80,7 @@ def run_training(
     cold_start: Answers | None = None,
     cache_dir: Path,
     compute: Compute = ON_CPU,
-    encoder: Encoder | None = None,
+    encoder: Backbone | None = None,
     say: Say | None = None,
 ) -> Outcome:
     """Features, training, judgement.
@@ -234,7 +235,7 @@ def _check_incumbent(lesson: _Lesson) -> None:
 
 
 def _encode_parts(
-    lesson: _Lesson, encoder: Encoder, *, cache_dir: Path, say: Say
+    lesson: _Lesson, encoder: Backbone, *, cache_dir: Path, say: Say
 ) -> dict[Split, FeatureSet]:
     """Features of every split; a split without examples has none, of the same shape."""
     guard = AudioGuard(lesson.manifest.audio)
@@ -392,7 +393,7 @@ def _add_up(watch: _Stopwatch, features: Mapping[Split, FeatureSet]) -> Seconds:
 
 
 def _make_result(
-    lesson: _Lesson, encoder: Encoder, fit: Fit, verdict: Verdict, seconds: Seconds
+    lesson: _Lesson, encoder: Backbone, fit: Fit, verdict: Verdict, seconds: Seconds
 ) -> TrainingResult:
     counts: dict[str, int] = {}
     voices: dict[str, int] = {}
@@ -429,7 +430,7 @@ def _name_answers(lesson: _Lesson, answers: Floats) -> dict[str, dict[str, float
 
 
 def _make_checkpoint(
-    lesson: _Lesson, encoder: Encoder, fit: Fit, features: FeatureSet
+    lesson: _Lesson, encoder: Backbone, fit: Fit, features: FeatureSet
 ) -> Checkpoint:
     _, num_layers, dim = features.values.shape
     return Checkpoint(

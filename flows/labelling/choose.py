@@ -31,7 +31,7 @@ from voxdata.utterance import Utterance
 from warehouse.annotations import list_lead_times
 
 if TYPE_CHECKING:
-    from training.encoder import Encoder
+    from training.models.backbone import Backbone
 
 Embedding = npt.NDArray[np.float32]
 
@@ -196,7 +196,7 @@ def _cache_dir(workspace: Workspace) -> Path:
     return workspace.models_dir / "features"
 
 
-def _load_encoder(workspace: Workspace) -> Encoder:
+def _load_encoder(workspace: Workspace) -> Backbone:
     from training.config import load_recipe
     from training.encoder import load_encoder
 
@@ -207,7 +207,7 @@ def _load_encoder(workspace: Workspace) -> Encoder:
 
 
 def _list_uncached(
-    workspace: Workspace, encoder: Encoder, utterances: Sequence[Utterance]
+    workspace: Workspace, encoder: Backbone, utterances: Sequence[Utterance]
 ) -> list[Utterance]:
     from training.features import cached_file
 
@@ -217,7 +217,7 @@ def _list_uncached(
 
 def _load_embeddings(
     workspace: Workspace,
-    encoder: Encoder,
+    encoder: Backbone,
     utterances: Sequence[Utterance],
     audio_files: Mapping[str, str],
     *,

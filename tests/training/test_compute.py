@@ -9,7 +9,6 @@ import torch
 from training.compute import Compute
 from training.device import open_device
 from training.encoder import load_encoder
-from training.features import pool_clip
 from voxdata.errors import ConfigError
 from voxdata.testing.synthetic import noise
 
@@ -48,9 +47,9 @@ def test_open_device_sets_the_threads() -> None:
 @pytest.mark.parametrize("name", ["tiny-random", "tiny-random-wav2vec2"])
 def test_load_encoder_multiplies_in_the_precision_asked_for(name: str) -> None:
     clip = noise(700)
-    exact = pool_clip(load_encoder(name), clip)
+    (exact,) = load_encoder(name).extract([clip])
     encoder = load_encoder(name, compute=Compute(precision="bf16"))
-    rough = pool_clip(encoder, clip)
+    (rough,) = encoder.extract([clip])
     assert encoder.arithmetic == "cpu/bf16"
     assert rough.dtype == np.float32
     assert 0 < np.abs(rough - exact).max() < 0.1
