@@ -81,7 +81,7 @@ def test_run_training_promotes_nothing_on_a_small_test_set(
     assert verdict.after is not None
     assert verdict.after.uar == 1.0
     assert verdict.decision.promote is False
-    assert "60 test clips (54 more) and 5 test voices (3 more)" in verdict.decision.reason
+    assert "a decision needs 60 test clips (54 more)" in verdict.decision.reason
     assert "small sample" in verdict.warning
 
 

@@ -23,6 +23,7 @@ class GroupChange:
 
     Attributes:
         kind: What its clips have in common: "voice" or "language".
+        name: Of a voice a digest: see `training.judge.verdict.hide_voice`.
         interval: Of the change, so wide that all groups together are in theirs in 95 % of tests.
     """
 

@@ -24,7 +24,7 @@ from training.judge.calibration import calibrate, fit_temperature, scale
 from training.judge.gate import Rules
 from training.judge.groups import MIN_CLIPS, compare_groups
 from training.judge.people import measure_agreement
-from training.judge.verdict import reach_verdict
+from training.judge.verdict import hide_voice, reach_verdict
 from training.metrics import expected_calibration_error
 from training.run import run_training
 from voxdata.dataset import GoldLabel, Split
@@ -91,7 +91,7 @@ def test_decide_refuses_a_model_that_fails_one_voice() -> None:
     after[lost] = np.eye(5)[(lot.gold[lost] + 1) % 5]
     decision = judge_lot(replace(lot, before=before, after=after)).decision
     assert not decision.promote
-    assert "voice 3 is right in 0% of 30 clips instead of 100%" in decision.reason
+    assert f"voice {hide_voice('3')} is right in 0% of 30 clips instead of 100%" in decision.reason
     failed = [check.name for check in decision.checks if not check.passed]
     assert failed == ["upper bound of the change of the worst group"]
 
@@ -137,3 +137,12 @@ def test_acoustic_statistics_are_finite_for_any_clip() -> None:
         statistics = acoustic_statistics(samples)
         assert statistics.shape == (200,)
         assert np.isfinite(statistics).all()
+
+
+def test_reach_verdict_names_no_voice() -> None:
+    generator = np.random.default_rng(0)
+    lot = draw_lot(generator, num_clips=480, num_voices=12, gain=0.3)
+    named = tuple(f"{'ab' * 16}/S{voice}" for voice in lot.voices)
+    verdict = judge_lot(replace(lot, voices=named))
+    assert len(verdict.groups) == 12
+    assert "abab" not in repr(verdict)
