@@ -8,20 +8,23 @@ the clip.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from voxdata.audio_digest import AudioDigest
-from voxdata.dataset import Example, Split, decode_gold, encode_gold
+from voxdata.dataset import Example, Split, decode_gold, encode_gold, leaf_hash
 from voxdata.durable import write_file
 from voxdata.errors import ManifestError
-from voxdata.malformed import FAULTS, Readers, as_list, as_mapping, in_words, name_fault, parse_json
-from voxdata.root import fingerprint
+from voxdata.json_lines import Line, decode_line, read_lines
+from voxdata.malformed import FAULTS, Readers, as_list, as_mapping, in_words
+from voxdata.root import root_of_leaves
 from voxdata.segment import Segment
 
 FORMAT = "voxdata-manifest/2"
+REMEDY = "export the version again"
 
 
 def read_whole(value: object) -> int:
@@ -121,52 +124,61 @@ def read_manifest(path: Path) -> Manifest:
         ManifestError: Missing, of another format, malformed in the line named, or its rows do not
             give the root.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ManifestError(
-            f"{path}: cannot be read ({error}); export the version again"
-        ) from error
-    # Not splitlines(): a transcript may hold U+2028 and its like.
-    lines = text.removesuffix("\n").split("\n")
-    number = 1
-    readers = HEADER
-    row: Any = None
-    try:
-        row = parse_json(lines[0])
-        if row["format"] != FORMAT:
-            raise ManifestError(f"{path}: format {row['format']!r}, this release reads {FORMAT!r}")
-        manifest = _decode_header(row)
-        num_examples = int(row["num_examples"])
+    examples = tuple(read_examples(path))
+    return replace(read_manifest_header(path), examples=examples)
 
-        examples: list[Example] = []
-        readers = EXAMPLE
-        for line in lines[1:]:
-            number += 1
-            row = None
-            row = parse_json(line)
-            examples.append(decode_example(row))
 
-        number = 1
-        row = None
-        actual = fingerprint(examples, erased=manifest.erased)
+def read_manifest_header(path: Path) -> Manifest:
+    """Read the first line of a manifest alone: all but the examples.
+
+    Raises:
+        ManifestError: Missing, of another format, or its first line is malformed.
+    """
+    header, _ = _read_header(path, read_lines(path, remedy=REMEDY))
+    return header
+
+
+def read_examples(path: Path) -> Iterator[Example]:
+    """The examples of a manifest in their order, read line by line.
+
+    They are checked against the root after the last one.
+
+    Raises:
+        ManifestError: See `read_manifest`.
+    """
+    lines = read_lines(path, remedy=REMEDY)
+    header, num_examples = _read_header(path, lines)
+    leaves: list[str] = []
+    for line in lines:
+        example = decode_line(path, line, decode_example, EXAMPLE, remedy=REMEDY)
+        leaves.append(leaf_hash(example))
+        yield example
+    _check_root(path, header, leaves, num_examples=num_examples)
+
+
+def _read_header(path: Path, lines: Iterator[Line]) -> tuple[Manifest, int]:
+    """A manifest without its examples, and how many it should have."""
+    decode = partial(_decode_header, path)
+    return decode_line(path, next(lines), decode, HEADER, remedy=REMEDY)
+
+
+def _check_root(path: Path, header: Manifest, leaves: Sequence[str], *, num_examples: int) -> None:
+    try:
+        actual = root_of_leaves([*leaves, *header.erased])
     except FAULTS as error:
-        why = in_words(error) if row is None else name_fault(row, readers, error)
+        raise ManifestError(f"{path}: line 1 is malformed: {in_words(error)}; {REMEDY}") from error
+    root = header.root or header.version_id
+    if actual != root or len(leaves) != num_examples:
         raise ManifestError(
-            f"{path}: line {number} is malformed: {why}; export the version again"
-        ) from error
-
-    root = manifest.root or manifest.version_id
-    if actual != root or len(examples) != num_examples:
-        raise ManifestError(
-            f"{path}: its {len(examples)} rows give {actual[:12]}, "
-            f"its header says {num_examples} and {root[:12]}; export the version again"
+            f"{path}: its {len(leaves)} rows give {actual[:12]}, "
+            f"its header says {num_examples} and {root[:12]}; {REMEDY}"
         )
-    return replace(manifest, examples=tuple(examples))
 
 
-def _decode_header(row: Any) -> Manifest:
-    """A manifest without its examples."""
+def _decode_header(path: Path, row: Any) -> tuple[Manifest, int]:
+    """A manifest without its examples, and how many it should have."""
+    if row["format"] != FORMAT:
+        raise ManifestError(f"{path}: format {row['format']!r}, this release reads {FORMAT!r}")
     audio: dict[str, AudioDigest] = {}
     schemes: dict[str, tuple[str, ...]] = {}
     for name, labels in row["schemes"].items():
@@ -179,7 +191,7 @@ def _decode_header(row: Any) -> Manifest:
             sha256=str(sha256),
             samples_md5=str(md5),
         )
-    return Manifest(
+    manifest = Manifest(
         version_id=str(row["version_id"]),
         name=str(row["name"]),
         audio_root=Path(row["audio_root"]),
@@ -189,6 +201,7 @@ def _decode_header(row: Any) -> Manifest:
         root=str(row["root"]),
         audio=audio,
     )
+    return manifest, int(row["num_examples"])
 
 
 def encode_example(example: Example) -> dict[str, object]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
+from typing import Any
 
 from voxdata.consent import Policy
 from voxdata.dataset import Split
@@ -68,3 +69,29 @@ def encode_recipe(recipe: Recipe) -> dict[str, object]:
         "ratios": {split.value: share for split, share in recipe.ratios.items()},
         "seed": recipe.seed,
     }
+
+
+def decode_recipe(row: Mapping[str, Any]) -> Recipe:
+    """The recipe that is stored with a version; what it does not say is as by default."""
+    plain = Recipe()
+    splits = row.get("ratios", {}).items()
+    ratios = {Split(split): float(share) for split, share in splits}
+    return Recipe(
+        schemes=tuple(row.get("schemes", ())),
+        consensus=row.get("consensus", plain.consensus),
+        min_votes=row.get("min_votes", plain.min_votes),
+        languages=tuple(row.get("languages", ())),
+        since=_decode_day(row.get("since")),
+        until=_decode_day(row.get("until")),
+        purpose=row.get("purpose", plain.purpose),
+        consent=row.get("consent", plain.consent),
+        limits=dict(row.get("limits", {})),
+        where=row.get("where", plain.where),
+        phrases=tuple(row.get("phrases", ())),
+        ratios=ratios or plain.ratios,
+        seed=row.get("seed", plain.seed),
+    )
+
+
+def _decode_day(day: str | None) -> date | None:
+    return date.fromisoformat(day) if day else None

@@ -37,7 +37,11 @@ def fingerprint(examples: Iterable[Example], *, erased: Iterable[str] = ()) -> s
     Returns:
         64 hex characters.
     """
-    leaves = [*map(leaf_hash, examples), *erased]
+    return root_of_leaves([*map(leaf_hash, examples), *erased])
+
+
+def root_of_leaves(leaves: Iterable[str]) -> str:
+    """The same over leaves, 32 hex characters each, in any order."""
     high, low = _halves(leaves)
     return merkle_root(high, low)
 

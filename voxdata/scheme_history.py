@@ -115,20 +115,19 @@ class SchemeHistory:
                     f"it has: {', '.join(labels)}"
                 )
 
-    def translate(
-        self,
-        label: str,
-        *,
-        version: int,
-    ) -> tuple[str, ...]:
+    def translate(self, label: str, *, version: int, until: int | None = None) -> tuple[str, ...]:
         """What a label of an earlier version may mean now.
+
+        Args:
+            until: A version to stop at, whose meaning is asked for instead of today's.
 
         Returns:
             One label; several after a split, none when it was removed.
         """
         meanings: tuple[str, ...] = (label,)
+        newest = self.scheme.version if until is None else until
         for change in self.changes:
-            if change.to_version > version:
+            if version < change.to_version <= newest:
                 successors = change.successors()
                 newer = [successors.get(old, (old,)) for old in meanings]
                 meanings = tuple(dict.fromkeys(chain.from_iterable(newer)))

@@ -9,6 +9,7 @@ from duckdb import DuckDBPyConnection
 
 from voxdata.draft import corrected_texts
 from voxdata.label import Annotation
+from warehouse.moment import answers_through
 from warehouse.privacy import list_hidden
 from warehouse.rows import read_frame, read_rows, utc_aware
 
@@ -24,7 +25,7 @@ _CORRECTED = """
     where coalesce(hidden::varchar, '[]') <> '[]')
   select a.utterance_id, a.project_id, a.annotation_id, a.updated_at, a.text,
     coalesce(m.is_masked, false) as is_masked
-  from current_annotation a left join deciding using (project_id)
+  from ({annotations}) a left join deciding using (project_id)
   left join masked m using (project_id, utterance_id)
   where not a.deleted and not a.skipped and a.text is not null
     and (coalesce(is_decision, false) or a.utterance_id not in (select key from check_clip))
@@ -34,17 +35,21 @@ _CORRECTED = """
       a.project_id desc) = 1"""
 
 
-def list_corrections(con: DuckDBPyConnection) -> pl.DataFrame:
+def list_corrections(con: DuckDBPyConnection, *, through: int | None = None) -> pl.DataFrame:
     """Columns utterance_id and corrected: each transcript as last corrected by a person.
 
     What was masked for that person is put back.
+
+    Args:
+        through: As people had answered up to the row of this number; None takes all answers.
     """
     import polars as pl
 
+    corrected = _CORRECTED.format(annotations=answers_through(through))
     plain = read_frame(
-        con, f"select utterance_id, text as corrected from ({_CORRECTED}) where not is_masked"
+        con, f"select utterance_id, text as corrected from ({corrected}) where not is_masked"
     )
-    rows: list[dict[str, Any]] = read_rows(con, f"from ({_CORRECTED}) where is_masked")
+    rows: list[dict[str, Any]] = read_rows(con, f"from ({corrected}) where is_masked")
     if not rows:
         return plain
     hidden = list_hidden(con, [row["utterance_id"] for row in rows])

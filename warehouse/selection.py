@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 import duckdb
@@ -43,11 +44,23 @@ their values: said['customer'].
 
 _LABELLED, _BARRED = "labelled_utterances", "barred_recordings"
 
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sight:
+    """Tables or views of what is looked at: as it is in force now, unless others are given."""
+
+    utterances: str = "current_utterance"
+    measures: str = "current_measure"
+    metadata: str = "current_recording_metadata"
+
+
+NOW = Sight()
+
 # A date that a manifest gives counts; what it gives in another form does not, as `voxdata
 # recordings` shows.
 _VIEW = f"""with said as (
     select recording_id, map(list(name order by name), list(value order by name)) as said
-    from current_recording_metadata
+    from {{metadata}}
     group by recording_id
   ),
   held as (
@@ -61,10 +74,10 @@ _VIEW = f"""with said as (
     coalesce(try_cast(s.said['recorded_at'] as date), r.created_at::date) as recorded_on, h.uri,
     coalesce(s.said, map([]::varchar[], []::varchar[])) as said,
     {", ".join(f"m.{name}" for name in MEASURES)}, g.* exclude (utterance_id)
-  from current_utterance u
+  from {{utterances}} u
   join {_LABELLED} g using (utterance_id)
   join recording r using (recording_id)
-  left join current_measure m using (utterance_id)
+  left join {{measures}} m using (utterance_id)
   left join said s using (recording_id)
   left join held h using (recording_id)"""
 
@@ -76,6 +89,7 @@ def select_utterances(
     *,
     barred: pl.DataFrame,
     seconds: float = 300.0,
+    sight: Sight = NOW,
 ) -> pl.DataFrame:
     """Apply a recipe to the utterances that have a gold label.
 
@@ -84,6 +98,7 @@ def select_utterances(
             <scheme>_share and <scheme>_standing.
         barred: Columns recording_id and why: it may not be used.
         seconds: After which it is stopped.
+        sight: What is looked at.
 
     Returns:
         Columns utterance_id, recording_id and reason: the first one that keeps it out, "" when it
@@ -98,6 +113,7 @@ def select_utterances(
         f"when not coalesce({condition}, false) then '{reason}'"
         for reason, condition in conditions.items()
     )
+    view = _VIEW.format(**asdict(sight))
     con.register(_LABELLED, labelled)
     con.register(_BARRED, barred)
     try:
@@ -106,7 +122,7 @@ def select_utterances(
                 con,
                 f"""select utterance_id, recording_id,
                   case when b.why is not null then '{CONSENT}' {cases} else '' end as reason
-                from ({_VIEW}) u left join {_BARRED} b using (recording_id)""",
+                from ({view}) u left join {_BARRED} b using (recording_id)""",
                 _parameters(recipe),
             )
     except duckdb.Error as error:

@@ -10,6 +10,7 @@ from duckdb import DuckDBPyConnection
 
 from voxdata.errors import NotFoundError
 from voxdata.voice import HeardSpeaker, Speaker, VoiceLink, voice_id_of
+from warehouse.moment import results_before
 from warehouse.rows import insert_rows, read_rows
 
 
@@ -87,21 +88,24 @@ def record_links(
     insert_rows(con, "voice_event", rows)
 
 
-def current_voices(con: DuckDBPyConnection) -> dict[Speaker, str]:
+def current_voices(con: DuckDBPyConnection, *, before: int | None = None) -> dict[Speaker, str]:
     """Every linked speaker of the diarizations in force -> its voice now, after all merges and
     splits in their order.
+
+    Args:
+        before: As it was before the row of this number; None takes everything.
     """
     keys: dict[object, object] = {
         row["recording_id"]: row["key"]
         for row in read_rows(
             con,
-            """select recording_id, key from current_result
+            f"""select recording_id, key from ({results_before(before)})
             where stage = 'diarize' and recording_id in (select recording_id from voice_event)""",
         )
     }
     return {
         speaker: voice
-        for (speaker, key), voice in _replay(con).items()
+        for (speaker, key), voice in _replay(con, before=before).items()
         if keys.get(speaker[0]) == key
     }
 
@@ -113,14 +117,18 @@ def used_voice_ids(con: DuckDBPyConnection) -> set[str]:
     }
 
 
-def _replay(con: DuckDBPyConnection) -> dict[tuple[Speaker, str], str]:
-    """(speaker, key of its diarization) -> voice, all events applied."""
+def _replay(
+    con: DuckDBPyConnection, *, before: int | None = None
+) -> dict[tuple[Speaker, str], str]:
+    """(speaker, key of its diarization) -> voice, all events applied, or those before one."""
     voices: dict[tuple[Speaker, str], str] = {}
     events: list[dict[str, Any]] = read_rows(
         con,
         """select kind, voice_id, other_id, recording_id, channel, speaker, key
         from voice_event
+        where $before is null or seq < $before
         order by seq""",
+        {"before": before},
     )
     for event in events:
         if event["kind"] == "merge":

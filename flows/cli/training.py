@@ -24,12 +24,14 @@ def train(
 ) -> None:
     """Fine-tune on a dataset version and judge the model against the one before."""
     workspace = open_here(ctx)
-    from flows.pages.views import run_row
+    from flows.pages.views import exact_run_row, run_row
     from flows.retrain.finetune import train_version
 
     runs = train_version(workspace, [scheme], version, force=force, say=tell)
     rows = [run_row(run) for run in runs]
-    show_result("train", rows, as_json=as_json)
+    then = "[training] schemes in voxdata.toml names what is trained"
+    exact = [exact_run_row(run) for run in runs]
+    show_result("train", rows, as_json=as_json, then=then, exact=exact)
 
 
 Reason = Annotated[str, typer.Option("--reason", help="Why; it stays on record.")]
@@ -44,7 +46,7 @@ def models(
     as_json: Json = False,
 ) -> None:
     """List training runs with their figures before and after, and which model is in use."""
-    from flows.pages.views import judged_row, model_rows, promotion_row
+    from flows.pages.views import exact_run_row, model_rows, promotion_row
     from warehouse.promotions import list_promotions
     from warehouse.runs import list_training_runs
 
@@ -57,11 +59,11 @@ def models(
         show_result("promotions", history, as_json=as_json, then="no model was promoted so far")
         return
     rows = model_rows(runs, decisions)
-    if as_json:
-        rows = [{**row, **judged_row(run)} for row, run in zip(rows, runs, strict=True)]
+    exact = [{**row, **exact_run_row(run)} for row, run in zip(rows, runs, strict=True)]
     show_result(
         "models",
         rows,
+        exact=exact,
         as_json=as_json,
         then=(
             "`voxdata train TASK --version VERSION` trains one, "

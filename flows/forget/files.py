@@ -14,6 +14,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from duckdb import DuckDBPyConnection
@@ -24,14 +25,15 @@ from flows.forget.lines import keep_lines
 from flows.labelling.clip_names import clip_key
 from flows.workspace import Workspace
 from training.feature_files import cached_features
+from voxdata.context import CONTEXT_FILE
 from voxdata.durable import remove
 from voxdata.errors import MachineError
 from voxdata.scratch import PARTIAL, find_scratch
 from warehouse.batches import MERGED, REJECTED
 from warehouse.erase import ErasurePlan
 from warehouse.exchange.bundle import hash_file
+from warehouse.exchange.handoff import MANIFEST_FILE, write_handoff
 from warehouse.exchange.own_files import remove_empty, walk_files
-from warehouse.exchange.table import write_version_manifest
 from warehouse.runs import list_training_runs
 
 _PARTIAL = re.compile(r"\.[0-9a-f]{16}\.partial")
@@ -134,21 +136,26 @@ def delete_files(workspace: Workspace, found: FoundFiles) -> Deleted:
 def rewrite_manifests(con: DuckDBPyConnection, workspace: Workspace, plan: ErasurePlan) -> None:
     """Write the hand-off files of training runs anew from what is left, and take erased utterances
     out of their predictions.
+
+    Runs of earlier releases have no context, and get none.
     """
-    schemes = {s.name: s.label_names for s in workspace.schemes}
     gone = set(plan.utterance_ids)
     versions = {
         run.checkpoint_dir: run.version_id for run in list_training_runs(con) if run.checkpoint_dir
     }
     for checkpoint, version_id in versions.items():
         folder = (workspace.root / checkpoint).parent
-        if (folder / "manifest.jsonl").exists():
-            write_version_manifest(
+        if (folder / MANIFEST_FILE).exists():
+            write_handoff(
                 con,
                 version_id,
                 audio_root=workspace.audio_dir,
-                schemes=schemes,
-                path=folder / "manifest.jsonl",
+                histories=workspace.histories,
+                folder=folder,
+                today=datetime.now(UTC).date(),
+                run_id=workspace.run_id,
+                seconds=workspace.settings.warehouse.query_seconds,
+                with_context=(folder / CONTEXT_FILE).exists(),
             )
     for folder in _run_folders(workspace):
         for name in ("predictions.jsonl", "incumbent.jsonl"):
@@ -233,15 +240,19 @@ def _failed_manifests(workspace: Workspace, plan: ErasurePlan) -> list[Path]:
             for run in list_training_runs(con)
             if run.checkpoint_dir
         }
-    manifests = [
-        folder / "manifest.jsonl" for folder in _run_folders(workspace) if folder not in trained
-    ]
-    return [path for path in manifests if path.is_file() and _mentions(path, plan.recording_ids)]
+    untrained = [folder for folder in _run_folders(workspace) if folder not in trained]
+    handed = [folder / MANIFEST_FILE for folder in untrained]
+    handed += [folder / CONTEXT_FILE for folder in untrained]
+    return [path for path in handed if path.is_file() and _mentions(path, plan.recording_ids)]
 
 
 def _mentions(path: Path, names: Collection[str]) -> bool:
-    text = path.read_text(encoding="utf-8", errors="replace")
-    return any(name in text for name in names)
+    with path.open(encoding="utf-8", errors="replace", newline="\n") as lines:
+        return any(_names_any(line, names) for line in lines)
+
+
+def _names_any(line: str, names: Collection[str]) -> bool:
+    return any(name in line for name in names)
 
 
 def _run_folders(workspace: Workspace) -> Iterator[Path]:

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from duckdb import DuckDBPyConnection
 
 from flows.retrain.results import verdict_of
+from training.judge.gate import Check
 from training.judge.verdict import Verdict
 from training.metrics import Interval, Scores
 from training.result import encode_evidence
@@ -53,19 +54,36 @@ def run_row(run: TrainingRun) -> dict[str, object]:
     }
 
 
-def judged_row(run: TrainingRun) -> dict[str, object]:
-    """What programs get of a training run besides its row: all that the judge looked at, as
-    values of JSON.
+def exact_run_row(run: TrainingRun) -> dict[str, object]:
+    """The same for programs: with figures as numbers, in full.
 
     Raises:
         TrainingError: Its stored result is malformed.
     """
     verdict = verdict_of(run)
-    if verdict is None:
-        return {}
-    row = encode_evidence(verdict)
-    row["checks"] = [{**asdict(check), "passed": check.passed} for check in verdict.decision.checks]
-    return row
+    evidence: dict[str, object] = {}
+    if verdict is not None:
+        evidence = encode_evidence(verdict)
+        evidence["checks"] = [_check_row(check) for check in verdict.decision.checks]
+    return {
+        **run_row(run),
+        "seconds": run.seconds,
+        "before": None if verdict is None else _score_row(verdict.before),
+        "after": None if verdict is None else _score_row(verdict.after),
+        **evidence,
+    }
+
+
+def _score_row(scores: Scores | None) -> dict[str, object] | None:
+    if scores is None:
+        return None
+    interval = scores.uar_interval
+    low, high = (None, None) if interval is None else (interval.low, interval.high)
+    return {"uar": scores.uar, "low": low, "high": high}
+
+
+def _check_row(check: Check) -> dict[str, object]:
+    return {**asdict(check), "passed": check.passed}
 
 
 def baseline_rows(verdict: Verdict) -> list[dict[str, object]]:

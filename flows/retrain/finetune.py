@@ -8,6 +8,7 @@ import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic
 from typing import Literal
@@ -37,10 +38,11 @@ from voxdata.errors import AudioError, TrainingError
 from voxdata.identity import digest
 from voxdata.ports import Labeler, TrainingJob
 from voxdata.prelabel import make_clips
+from voxdata.progress import Progress
 from voxdata.role import label_role
 from voxdata.scheme import find_scheme
 from voxdata.utterance import Utterance
-from warehouse.exchange.table import write_version_manifest
+from warehouse.exchange.handoff import write_handoff
 from warehouse.promotions import add_judged_run
 from warehouse.runs import TrainingRun, add_training_run, list_training_runs
 from warehouse.versions import DatasetVersion, find_version, load_examples
@@ -167,10 +169,11 @@ def _train(workspace: Workspace, lesson: _Lesson, *, force: bool, say: Say) -> T
     run = _begin(workspace, lesson, force=force)
     guard = _check_audio(workspace, lesson, run)
     output = workspace.models_dir / f"{scheme}-{run.training_id[:12]}"
-    say(
+    line = (
         f"train: {scheme} on {version.ref}, {counted(len(examples), 'example')}, "
         f"against {lesson.incumbent.model.name}"
     )
+    say(Progress(line))
     run = _launch_and_judge(workspace, lesson, run, guard, output=output, say=say)
     run = _record(workspace, lesson, run, output)
     if run.state == "done":
@@ -308,21 +311,24 @@ def _launch(
         TrainingError: It failed.
         AudioError: A test example cannot be heard.
     """
-    job = TrainingJob(
-        config=output / "config.toml",
-        manifest=output / "manifest.jsonl",
-        incumbent=output / "incumbent.jsonl",
-        output=output,
-    )
     output.mkdir(parents=True, exist_ok=True)
     with workspace.warehouse() as con:
-        write_version_manifest(
+        manifest = write_handoff(
             con,
             lesson.version.version_id,
             audio_root=workspace.audio_dir,
-            schemes={scheme.name: scheme.label_names for scheme in workspace.schemes},
-            path=job.manifest,
+            histories=workspace.histories,
+            folder=output,
+            today=datetime.now(UTC).date(),
+            run_id=workspace.run_id,
+            seconds=workspace.settings.warehouse.query_seconds,
         )
+    job = TrainingJob(
+        config=output / "config.toml",
+        manifest=manifest,
+        incumbent=output / "incumbent.jsonl",
+        output=output,
+    )
     tested = [example for example in lesson.examples if example.split is Split.TEST]
     answers = answer_examples(workspace, lesson.incumbent, tested, guard)
     cold_start = answers

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,9 @@ from voxdata.manifest import (
     Manifest,
     decode_example,
     encode_example,
+    read_examples,
     read_manifest,
+    read_manifest_header,
     select,
     write_manifest,
 )
@@ -109,6 +112,34 @@ def test_read_manifest_names_file_and_line_when_it_is_spoilt(tmp_path, spoil, sa
 def test_read_manifest_names_a_missing_file(tmp_path):
     with pytest.raises(ManifestError, match=r"gone\.jsonl"):
         read_manifest(tmp_path / "gone.jsonl")
+
+
+def test_read_manifest_names_a_file_that_is_no_text(tmp_path):
+    path = tmp_path / "m.jsonl"
+    path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ManifestError, match=r"m\.jsonl: cannot be read .*export the version again"):
+        read_manifest(path)
+
+
+def test_read_examples_gives_what_comes_before_a_malformed_line(tmp_path):
+    path = tmp_path / "m.jsonl"
+    write_manifest(path, manifest([make_example(number) for number in range(3)]))
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([*lines[:3], "{"]))
+    reading = read_examples(path)
+    assert [next(reading), next(reading)] == sorted(
+        [make_example(number) for number in range(3)], key=lambda e: e.utterance_id
+    )[:2]
+    with pytest.raises(ManifestError, match="line 4 is malformed"):
+        next(reading)
+
+
+def test_read_manifest_header_needs_no_other_line(tmp_path):
+    path = tmp_path / "m.jsonl"
+    whole = manifest([make_example(number) for number in range(3)])
+    write_manifest(path, whole)
+    path.write_text(path.read_text().splitlines()[0])
+    assert read_manifest_header(path) == replace(whole, examples=())
 
 
 def test_select_takes_one_split_and_only_labelled_examples():
