@@ -2,6 +2,7 @@
 
 python -m training --config FILE.toml --manifest FILE.jsonl --incumbent FILE.jsonl --output DIR
                    [--cache DIR] [--device cpu] [--precision fp32] [--threads 0]
+                   [--state-seconds 60]
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from training.judge.answers import read_opponents
 from training.launcher import WRONG_USAGE
 from training.result import TrainingResult
 from training.run import run_training, write_outcome
+from training.state import SAVE_EVERY_S
 from voxdata.durable import remove, writing
 from voxdata.errors import ConfigError, ManifestError, TrainingError, VoxdataError
 from voxdata.machine import EXIT_CODE, find_fault
@@ -101,6 +103,13 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         default=ON_CPU.threads,
         help="threads on the CPU (default: 0, torch's choice)",
     )
+    parser.add_argument(
+        "--state-seconds",
+        type=float,
+        default=SAVE_EVERY_S,
+        help="seconds between two writes of how far the run has come, from which it goes on when "
+        f"it was killed; 0 writes after each batch (default: {SAVE_EVERY_S:g})",
+    )
     return parser.parse_args(arguments)
 
 
@@ -123,6 +132,8 @@ def _run(chosen: argparse.Namespace) -> TrainingResult:
         cold_start=opponents.cold_start,
         cache_dir=chosen.cache or chosen.output / "features",
         compute=compute,
+        state_dir=chosen.output,
+        state_every_s=chosen.state_seconds,
         say=_say,
     )
     write_outcome(chosen.output, outcome)

@@ -40,11 +40,12 @@ from training.result import (
     encode_result,
     model_card,
 )
+from training.state import SAVE_EVERY_S, StateKeeper, remove_state
 from voxdata.audio_digest import AudioGuard
 from voxdata.dataset import Example, Split
 from voxdata.durable import write_file, writing
 from voxdata.errors import TrainingError
-from voxdata.identity import ModelRef
+from voxdata.identity import ModelRef, canonical_json, digest
 from voxdata.label import Distribution, top_label
 from voxdata.manifest import Manifest, select
 from voxdata.ports import Samples
@@ -81,6 +82,8 @@ def run_training(
     cache_dir: Path,
     compute: Compute = ON_CPU,
     encoder: Backbone | None = None,
+    state_dir: Path | None = None,
+    state_every_s: float = SAVE_EVERY_S,
     say: Say | None = None,
 ) -> Outcome:
     """Features, training, judgement.
@@ -91,6 +94,8 @@ def run_training(
         cache_dir: Folder of cached features.
         compute: Where the encoder runs, unless it is loaded, and the head learns.
         encoder: Already loaded; None: `config.encoder`.
+        state_dir: The folder of the run, in which it keeps how far it has come; None keeps nothing.
+        state_every_s: Seconds between two writes of that; 0 writes after each batch.
 
     Raises:
         TrainingError: Unknown scheme, leaking split, too few labels, missing audio or missing
@@ -104,7 +109,11 @@ def run_training(
     watch.lap("load")
     features = _encode_parts(lesson, encoder, cache_dir=cache_dir, say=tell)
     watch.lap("features")
-    fit = _fit(lesson, features, device=open_device(compute), say=tell)
+    keeper = None
+    if state_dir is not None:
+        identity = _identify_fit(lesson, encoder, compute)
+        keeper = StateKeeper(state_dir, identity=identity, every_s=state_every_s, say=tell)
+    fit = _fit(lesson, features, device=open_device(compute), keeper=keeper, say=tell)
     watch.lap("train")
     answers = predict(fit.head, features[Split.TEST].values)
     verdict = _judge(lesson, fit, features, answers)
@@ -274,8 +283,28 @@ def _say_of(split: Split, say: Say) -> Say:
     return say_with_split
 
 
+def _identify_fit(lesson: _Lesson, encoder: Backbone, compute: Compute) -> str:
+    """All that the weights of a head depend on, as a digest."""
+    parts = {
+        "config": encode_config(lesson.config),
+        "labels": lesson.labels,
+        "version": lesson.manifest.version_id,
+        "encoder": encoder.revision,
+        "arithmetic": encoder.arithmetic,
+        "device": compute.device,
+        "padding": PADDING_POLICY,
+        "torch": torch.__version__,
+    }
+    return digest(canonical_json(parts))
+
+
 def _fit(
-    lesson: _Lesson, features: Mapping[Split, FeatureSet], *, device: torch.device, say: Say
+    lesson: _Lesson,
+    features: Mapping[Split, FeatureSet],
+    *,
+    device: torch.device,
+    keeper: StateKeeper | None,
+    say: Say,
 ) -> Fit:
     def say_epoch(row: Epoch, num_epochs: int) -> None:
         validation = ""
@@ -290,6 +319,7 @@ def _fit(
         validation_targets=_targets(lesson, Split.VALIDATION),
         config=lesson.config,
         device=device,
+        keeper=keeper,
         progress=say_epoch,
     )
 
@@ -448,6 +478,8 @@ def _make_checkpoint(
 def write_outcome(output: Path, outcome: Outcome) -> ModelRef:
     """Write checkpoint/, predictions.jsonl, curves.csv, TensorBoard events and, last, result.json.
 
+    The state that the run has kept goes then.
+
     Raises:
         MachineError: They cannot be written.
     """
@@ -460,6 +492,7 @@ def write_outcome(output: Path, outcome: Outcome) -> ModelRef:
         row = encode_result(result)
         content = json.dumps(row, ensure_ascii=False, indent=2) + "\n"
         write_file(output / "result.json", content.encode())
+        remove_state(output)
     return model
 
 

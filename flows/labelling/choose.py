@@ -31,6 +31,7 @@ from voxdata.utterance import Utterance
 from warehouse.annotations import list_lead_times
 
 if TYPE_CHECKING:
+    from training.config import TrainingConfig
     from training.models.backbone import Backbone
 
 Embedding = npt.NDArray[np.float32]
@@ -196,14 +197,20 @@ def _cache_dir(workspace: Workspace) -> Path:
     return workspace.models_dir / "features"
 
 
-def _load_encoder(workspace: Workspace) -> Backbone:
+def _recipe(workspace: Workspace) -> TrainingConfig:
+    """The recipe whose encoder and pooling are used: that of the first scheme that is trained."""
     from training.config import load_recipe
-    from training.encoder import load_encoder
 
     training = workspace.settings.training
     scheme = (*training.schemes, workspace.schemes[0].name)[0]
-    recipe = load_recipe(scheme, overrides=training.recipe)
-    return load_encoder(recipe.encoder, compute=training.compute)
+    return load_recipe(scheme, overrides=training.recipe)
+
+
+def _load_encoder(workspace: Workspace) -> Backbone:
+    from training.encoder import load_encoder
+
+    compute = workspace.settings.training.compute
+    return load_encoder(_recipe(workspace).encoder, compute=compute)
 
 
 def _list_uncached(
@@ -211,8 +218,13 @@ def _list_uncached(
 ) -> list[Utterance]:
     from training.features import cached_file
 
-    cache_dir = _cache_dir(workspace)
-    return [u for u in utterances if not cached_file(encoder, cache_dir, u.utterance_id).exists()]
+    cache_dir, pooling = _cache_dir(workspace), _recipe(workspace).audio.pooling
+    uncached: list[Utterance] = []
+    for utterance in utterances:
+        path = cached_file(encoder, cache_dir, utterance.utterance_id, pooling=pooling)
+        if not path.exists():
+            uncached.append(utterance)
+    return uncached
 
 
 def _load_embeddings(
@@ -234,6 +246,7 @@ def _load_embeddings(
         audio_root=workspace.audio_dir,
         cache_dir=_cache_dir(workspace),
         guard=guard,
+        pooling=_recipe(workspace).audio.pooling,
         progress=say,
     )
     rows = features.values.reshape(len(utterances), -1)

@@ -23,6 +23,7 @@ from flows.settings import template
 from flows.workspace import Workspace, open_workspace
 from tests.flows.conftest import ingest, quiet, release_calls, run
 from training.feature_files import PADDING_POLICY
+from training.run_folder import state_file
 from voxdata.dataset import leaf_hash
 from voxdata.errors import ConfigError, DropReason, NotFoundError, VoxdataError
 from voxdata.identity import digest
@@ -69,10 +70,12 @@ def litter(workspace: Workspace, recording_id: str, utterance_id: str) -> None:
     )
     run = workspace.models_dir / RUN
     log = workspace.state_dir / "logs" / "label-studio.log"
-    for path in (clip, feature, run / "x", log):
+    state = state_file(run)
+    for path in (clip, feature, run / "x", state, log):
         path.parent.mkdir(parents=True, exist_ok=True)
     clip.write_bytes(b"RIFF")
     feature.write_bytes(b"PK")
+    state.write_bytes(b"weights of a run that was killed")
     (run / "predictions.jsonl").write_text(
         json.dumps({"utterance_id": utterance_id})
         + "\n"
@@ -138,6 +141,7 @@ def test_forget_leaves_no_byte_and_every_version_verifiable(workspace: Workspace
         "canonical files",
         "clips",
         "features",
+        "states of runs",
         "exports",
         "reports",
         "source files",
@@ -151,6 +155,7 @@ def test_forget_leaves_no_byte_and_every_version_verifiable(workspace: Workspace
             (True, 2, 1)
         ]
         assert check_chain(con) == []
+    assert not state_file(workspace.models_dir / RUN).exists()
     text = (workspace.models_dir / RUN / "predictions.jsonl").read_text()
     assert text == '{"utterance_id": "other"}\n'
     text = (workspace.state_dir / "logs" / "label-studio.log").read_text()
