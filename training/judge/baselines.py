@@ -57,7 +57,8 @@ class Lesson:
     Attributes:
         train: Examples, in the order of `train_features` and `train_gold`.
         test: Examples, in the order of `test_features` and `gold`.
-        train_features: (num_train, num_layers, width) of the frozen encoder.
+        train_features: (num_train, num_layers, width) of the frozen encoder; None for a model
+            that does not listen.
         test_features: As `train_features`.
         train_gold: (num_train,) label indices.
         gold: (num_test,) label indices.
@@ -85,7 +86,7 @@ def measure_baselines(lesson: Lesson) -> tuple[Baseline, ...]:
         _judge(lesson, MAJORITY, _answer_majority(lesson)),
         _measure_cold_start(lesson),
         _measure_learnt(lesson, ACOUSTICS, _describe_acoustics, _make_svm),
-        _measure_learnt(lesson, PROBE, _describe_features, _make_probe),
+        _measure_probe(lesson),
         _measure_people(lesson),
     )
 
@@ -130,6 +131,12 @@ def _measure_cold_start(lesson: Lesson) -> Baseline:
         shares = lesson.cold_start[example.utterance_id]
         row[:] = [shares.get(label, 0.0) for label in lesson.labels]
     return _judge(lesson, COLD_START, answers)
+
+
+def _measure_probe(lesson: Lesson) -> Baseline:
+    if lesson.train_features is None:
+        return _without_figure(PROBE, "the model does not listen")
+    return _measure_learnt(lesson, PROBE, _describe_features, _make_probe)
 
 
 def _measure_people(lesson: Lesson) -> Baseline:
