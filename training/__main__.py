@@ -15,9 +15,10 @@ from pathlib import Path
 
 from training.compute import ON_CPU, Compute
 from training.config import read_config
+from training.judge.answers import read_opponents
 from training.launcher import WRONG_USAGE
 from training.result import TrainingResult
-from training.run import read_incumbent, run_training, write_outcome
+from training.run import run_training, write_outcome
 from training.state import SAVE_EVERY_S
 from training.text.heard import read_machine_texts
 from voxdata.durable import remove, writing
@@ -122,14 +123,15 @@ def _run(chosen: argparse.Namespace) -> TrainingResult:
     config = read_config(chosen.config)
     manifest = read_manifest(chosen.manifest)
     machine_texts = read_machine_texts(chosen.manifest) if config.text.enabled else None
-    incumbent = read_incumbent(chosen.incumbent)
+    opponents = read_opponents(chosen.incumbent)
     with writing(chosen.output):
         chosen.output.mkdir(parents=True, exist_ok=True)
     remove(chosen.output / "result.json", missing_ok=True)
     outcome = run_training(
         config,
         manifest,
-        incumbent,
+        opponents.incumbent,
+        cold_start=opponents.cold_start,
         cache_dir=chosen.cache or chosen.output / "features",
         compute=compute,
         machine_texts=machine_texts,

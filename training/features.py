@@ -164,7 +164,7 @@ class _Encoding:
         rows: dict[str, Features] = {}
         try:
             for name, example in examples.items():
-                samples = _read_samples(example, self._audio_root, self._guard)
+                samples = read_samples(example, self._audio_root, self._guard)
                 (features,) = self._encoder.extract([samples], pooling=self._pooling)
                 rows[name] = round_features(features)
                 self.seconds += len(samples) / MODEL_RATE_HZ
@@ -185,7 +185,12 @@ class _Encoding:
             self._progress(read_progress(line))
 
 
-def _read_samples(example: Example, audio_root: Path, guard: AudioGuard) -> Samples:
+def read_samples(example: Example, audio_root: Path, guard: AudioGuard) -> Samples:
+    """The samples of an example, at 16 kHz.
+
+    Raises:
+        TrainingError: They cannot be had.
+    """
     path = audio_root / example.audio_file
     try:
         expected = guard.admit(path, example.recording_id)

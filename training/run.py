@@ -6,7 +6,8 @@ import csv
 import io
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from importlib.metadata import version
 from itertools import chain
 from pathlib import Path
@@ -22,10 +23,15 @@ from training.device import open_device
 from training.encoder import load_encoder
 from training.feature_files import PADDING_POLICY
 from training.feature_store import DTYPE
-from training.features import FeatureSet, load_features
-from training.judge import Verdict, reach_verdict
+from training.features import FeatureSet, load_features, read_samples
+from training.judge.answers import Answers
+from training.judge.baselines import Lesson as BaselineLesson
+from training.judge.baselines import measure_baselines
+from training.judge.calibration import calibrate
+from training.judge.gate import Rules
+from training.judge.verdict import Verdict, reach_verdict
 from training.loop import Fit, can_validate, fit_head, predict
-from training.metrics import Floats
+from training.metrics import Floats, Ints
 from training.models.backbone import Backbone
 from training.result import (
     EncoderCard,
@@ -47,8 +53,8 @@ from voxdata.durable import write_file, writing
 from voxdata.errors import TrainingError
 from voxdata.identity import ModelRef, canonical_json, digest
 from voxdata.label import Distribution, top_label
-from voxdata.malformed import FAULTS, Readers, in_words, name_fault, parse_json
 from voxdata.manifest import Manifest, select
+from voxdata.ports import Samples
 
 LIBRARIES = ("torch", "transformers", "numpy", "voxdata")
 READING_LIBRARIES = ("numpy", "scikit-learn", "voxdata")
@@ -72,49 +78,12 @@ class Outcome:
     checkpoint: Checkpoint
 
 
-def _read_shares(value: Mapping[str, object]) -> Distribution:
-    shares: dict[str, float] = {}
-    for label, share in value.items():
-        shares[str(label)] = float(str(share))
-    return shares
-
-
-INCUMBENT: Readers = {
-    "utterance_id": (str, "text"),
-    "distribution": (_read_shares, "a number for each label"),
-}
-"""The fields of an answer of the model to beat."""
-
-
-def read_incumbent(path: Path) -> dict[str, Distribution]:
-    """The answers of the model to beat, by utterance id.
-
-    Raises:
-        TrainingError: Missing, or malformed in the line named.
-    """
-    try:
-        lines = path.read_text(encoding="utf-8").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise TrainingError(f"{path}: cannot be read ({error})") from error
-    answers: dict[str, Distribution] = {}
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        row = None
-        try:
-            row = parse_json(line)
-            answers[str(row["utterance_id"])] = _read_shares(row["distribution"])
-        except FAULTS as error:
-            why = in_words(error) if row is None else name_fault(row, INCUMBENT, error)
-            raise TrainingError(f"{path}: line {number} is malformed: {why}") from error
-    return answers
-
-
 def run_training(
     config: TrainingConfig,
     manifest: Manifest,
-    incumbent: Mapping[str, Distribution],
+    incumbent: Answers,
     *,
+    cold_start: Answers | None = None,
     cache_dir: Path,
     compute: Compute = ON_CPU,
     encoder: Backbone | None = None,
@@ -127,6 +96,7 @@ def run_training(
 
     Args:
         incumbent: The answers of the model to beat for every test example.
+        cold_start: Those of the cold start; None when nobody asked it.
         cache_dir: Folder of cached features.
         compute: Where the encoder runs, unless it is loaded, and the head learns.
         encoder: Already loaded; None: `config.encoder`.
@@ -140,7 +110,7 @@ def run_training(
         ConfigError: This machine has no such device.
     """
     tell = say or _say_nothing
-    lesson = _prepare(config, manifest, incumbent)
+    lesson = _prepare(config, manifest, incumbent, cold_start or {})
     watch = _Stopwatch()
     sound = reading = None
     if config.audio.enabled:
@@ -160,7 +130,7 @@ def run_training(
     trained = _weigh(lesson, sound, reading, say=tell)
     watch.lap("train")
     answers = _answer(trained, Split.TEST)
-    verdict = _judge(lesson, answers)
+    verdict = _judge(lesson, trained, answers)
     watch.lap("judge")
 
     seconds = _add_up(watch, trained)
@@ -180,13 +150,23 @@ class _Sound:
     fit: Fit
 
 
+def _no_answers() -> Floats:
+    return np.zeros((0, 0))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Trained:
-    """The heads of a model, and how their answers are joined when there are two."""
+    """The heads of a model, and how their answers are joined when there are two.
+
+    Attributes:
+        on_validation: (num_examples, num_labels) probabilities of the validation clips, by heads
+            that had not learnt from them.
+    """
 
     sound: _Sound | None
     reading: Reading | None
     join: Join | None = None
+    on_validation: Floats = field(default_factory=_no_answers)
 
     @property
     def note(self) -> str:
@@ -207,7 +187,8 @@ class _Lesson:
     manifest: Manifest
     labels: tuple[str, ...]
     parts: Mapping[Split, list[Example]]
-    incumbent: Mapping[str, Distribution]
+    incumbent: Answers
+    cold_start: Answers
 
 
 class _Stopwatch:
@@ -225,7 +206,7 @@ class _Stopwatch:
 
 
 def _prepare(
-    config: TrainingConfig, manifest: Manifest, incumbent: Mapping[str, Distribution]
+    config: TrainingConfig, manifest: Manifest, incumbent: Answers, cold_start: Answers
 ) -> _Lesson:
     lesson = _Lesson(
         config=config,
@@ -233,6 +214,7 @@ def _prepare(
         labels=_find_labels(config, manifest),
         parts={split: list(select(manifest, split, scheme=config.scheme)) for split in Split},
         incumbent=incumbent,
+        cold_start=cold_start,
     )
     check_splits(list(chain.from_iterable(lesson.parts.values())))
     _check_labels(lesson)
@@ -303,6 +285,12 @@ def _check_incumbent(lesson: _Lesson) -> None:
         raise TrainingError(
             f"the incumbent file has no answer for {len(missing)} test examples, "
             f"the first is {missing[0]}"
+        )
+    unasked = [utterance_id for utterance_id in tested if utterance_id not in lesson.cold_start]
+    if lesson.cold_start and unasked:
+        raise TrainingError(
+            f"the incumbent file has no answer of the cold start for {len(unasked)} test examples, "
+            f"the first is {unasked[0]}"
         )
 
 
@@ -391,13 +379,18 @@ def _weigh(lesson: _Lesson, sound: _Sound | None, reading: Reading | None, *, sa
     """Join the heads as the validation voices would have it, where these can tell."""
     trained = _Trained(sound=sound, reading=reading)
     if reading is None or reading.head is None:
-        return trained
+        return _answer_validation(trained)
     say(f"text: {reading.count}")
     if sound is not None:
         join = _choose_join(lesson, sound, reading)
         say(f"join: audio ** {join.audio:.2f} * text ** {join.text:.2f}")
         trained = replace(trained, join=join)
+    trained = _answer_validation(trained)
     return replace(trained, reading=learn_from_validation(reading, lesson.config))
+
+
+def _answer_validation(trained: _Trained) -> _Trained:
+    return replace(trained, on_validation=_answer(trained, Split.VALIDATION))
 
 
 def _choose_join(lesson: _Lesson, sound: _Sound, reading: Reading) -> Join:
@@ -435,26 +428,70 @@ def _targets(lesson: _Lesson, split: Split) -> Floats:
     return rows
 
 
-def _judge(lesson: _Lesson, answers: Floats) -> Verdict:
-    """The verdict on the test set.
+def _judge(lesson: _Lesson, trained: _Trained, answers: Floats) -> Verdict:
+    """The verdict on the test set, and what stands beside it.
 
     Args:
         answers: (num_examples, num_labels) probabilities of the new model.
     """
-    scheme, labels = lesson.config.scheme, lesson.labels
-    gold: list[int] = []
-    before: list[list[float]] = []
-    for example in lesson.parts[Split.TEST]:
-        gold.append(labels.index(example.gold[scheme].label))
-        before.append(_in_order(lesson.incumbent[example.utterance_id], labels))
-    return reach_verdict(
-        np.array(gold, dtype=np.int64),
+    labels, tested = lesson.labels, lesson.parts[Split.TEST]
+    before = [_in_order(lesson.incumbent[example.utterance_id], labels) for example in tested]
+    gate = lesson.config.gate
+    gold = _gold(lesson, Split.TEST)
+    verdict = reach_verdict(
+        gold,
         before=np.array(before),
         after=answers,
-        voices=[example.voice for example in lesson.parts[Split.TEST]],
+        voices=[example.voice for example in tested],
+        languages=[example.language for example in tested],
         labels=labels,
-        min_gain=lesson.config.gate.min_gain,
+        rules=Rules(
+            min_gain=gate.min_gain,
+            max_group_loss=gate.max_group_loss,
+            max_ece_rise=gate.max_ece_rise,
+        ),
     )
+    return replace(
+        verdict,
+        baselines=measure_baselines(_lesson_of_baselines(lesson, trained)),
+        calibration=calibrate(
+            validation_gold=_gold(lesson, Split.VALIDATION),
+            validation=trained.on_validation,
+            gold=gold,
+            answers=answers,
+        ),
+    )
+
+
+def _gold(lesson: _Lesson, split: Split) -> Ints:
+    """(num_examples,) label indices."""
+    scheme, labels = lesson.config.scheme, lesson.labels
+    indices = [labels.index(example.gold[scheme].label) for example in lesson.parts[split]]
+    return np.array(indices, dtype=np.int64)
+
+
+def _lesson_of_baselines(lesson: _Lesson, trained: _Trained) -> BaselineLesson:
+    features = None if trained.sound is None else trained.sound.features
+    return BaselineLesson(
+        scheme=lesson.config.scheme,
+        labels=lesson.labels,
+        train=lesson.parts[Split.TRAIN],
+        test=lesson.parts[Split.TEST],
+        train_features=None if features is None else features[Split.TRAIN].rows,
+        test_features=None if features is None else features[Split.TEST].rows,
+        train_gold=_gold(lesson, Split.TRAIN),
+        gold=_gold(lesson, Split.TEST),
+        cold_start=lesson.cold_start,
+        read=partial(
+            _read_example,
+            audio_root=lesson.manifest.audio_root,
+            guard=AudioGuard(lesson.manifest.audio),
+        ),
+    )
+
+
+def _read_example(example: Example, *, audio_root: Path, guard: AudioGuard) -> Samples:
+    return read_samples(example, audio_root, guard)
 
 
 def _in_order(distribution: Distribution, labels: Sequence[str]) -> list[float]:

@@ -17,7 +17,7 @@ import pytest
 import soundfile
 
 import flows.prelabel.flow
-from flows.models import build_models, labeler_specs
+from flows.models import build_models, model_specs
 from flows.place import FILE_NAME
 from flows.prelabel.flow import prelabel_pending
 from flows.prelabel.plan import plan_prelabel, plan_rows
@@ -92,7 +92,7 @@ def reopen(
 
 def planned(workspace: Workspace) -> dict[tuple[str, str], tuple[int, str]]:
     """(stage, standing) -> (recordings, why)."""
-    plan = plan_prelabel(workspace, build_models(workspace, labeler_specs(workspace)))
+    plan = plan_prelabel(workspace, build_models(workspace, model_specs(workspace)))
     rows = plan_rows(plan)
     by_stage = {}
     for row in rows:
