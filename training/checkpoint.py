@@ -34,6 +34,8 @@ class Checkpoint:
         version_id: The dataset version it was trained on.
         versions: Library name -> version at training time.
         shape: (num_layers, dim) of its input.
+        feature_dtype: To whose digits the features were rounded that it learnt from; "float32" for
+            those of earlier releases, which were not rounded.
     """
 
     head: Head
@@ -44,6 +46,7 @@ class Checkpoint:
     version_id: str
     versions: Mapping[str, str]
     shape: tuple[int, int]
+    feature_dtype: str
 
 
 def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> ModelRef:
@@ -64,6 +67,7 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> ModelRef:
         "seed": checkpoint.config.seed,
         "versions": dict(checkpoint.versions),
         "shape": list(checkpoint.shape),
+        "feature_dtype": checkpoint.feature_dtype,
     }
     card["revision"] = _revision(weights, card)
     content = json.dumps(card, ensure_ascii=False, indent=2) + "\n"
@@ -124,6 +128,7 @@ def _decode(card: Mapping[str, Any], weights: bytes, *, origin: str) -> Checkpoi
         version_id=card["version_id"],
         versions=card["versions"],
         shape=(num_layers, dim),
+        feature_dtype=str(card.get("feature_dtype", "float32")),
     )
 
 

@@ -11,6 +11,7 @@ from training.checkpoint import load_checkpoint
 from training.compute import ON_CPU, Compute
 from training.encoder import load_encoder
 from training.feature_files import PADDING_POLICY
+from training.feature_store import DTYPE, round_features
 from training.loop import predict
 from training.models.backbone import Backbone
 from training.models.pool import Features
@@ -71,6 +72,8 @@ class TrainedLabeler:
         for clip in clips:
             rows += encoder.extract([clip.samples], pooling=pooling)
         features = np.stack(rows)
+        if self._checkpoint.feature_dtype == DTYPE:
+            features = round_features(features)
         answers = predict(self._checkpoint.head, features)
         return [dict(zip(self.labels, row, strict=True)) for row in answers.tolist()]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -12,14 +12,15 @@ import torch
 from torch.nn import functional
 
 from training.config import TrainingConfig
+from training.feature_store import Rows
 from training.metrics import Floats, average_recall, confusion_matrix
 from training.models.head import Head
-from training.models.pool import Features
 from training.result import Epoch
 from training.state import State, StateKeeper
 from voxdata.identity import digest
 
 MAX_GRADIENT_NORM = 1.0
+BLOCK_CLIPS = 1024
 CPU = torch.device("cpu")
 
 
@@ -45,12 +46,23 @@ class _Clips:
     """Clips to learn from or to validate on.
 
     Attributes:
-        features: (num_clips, num_layers, dim) float32.
-        targets: (num_clips, num_labels) float32; rows add up to 1.
+        features: (num_clips, num_layers, dim) float32, read a batch at a time.
+        targets: (num_clips, num_labels) float32 on the device; rows add up to 1.
     """
 
-    features: torch.Tensor
+    features: Rows
     targets: torch.Tensor
+
+    def read(self, indices: torch.Tensor) -> torch.Tensor:
+        """(len(indices), num_layers, dim) float32 on the device."""
+        rows = self.features[indices.numpy()]
+        return torch.from_numpy(rows).to(self.targets.device)
+
+    def blocks(self) -> Iterator[torch.Tensor]:
+        """All features, in their order, some at a time."""
+        everything = torch.arange(self.features.shape[0])
+        for indices in torch.split(everything, BLOCK_CLIPS):
+            yield self.read(indices)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,10 +84,10 @@ class _Best:
 
 
 def fit_head(
-    features: Features,
+    features: Rows,
     targets: Floats,
     *,
-    validation_features: Features,
+    validation_features: Rows,
     validation_targets: Floats,
     config: TrainingConfig,
     device: torch.device = CPU,
@@ -85,7 +97,7 @@ def fit_head(
     """Train a head; the same inputs, seed and device give the same weights.
 
     Args:
-        features: (num_clips, num_layers, dim) float32.
+        features: (num_clips, num_layers, dim) float32, which need not be in memory.
         targets: (num_clips, num_labels); rows add up to 1.
         validation_features: As `features`, of other voices; may be empty.
         validation_targets: As `targets`.
@@ -95,10 +107,10 @@ def fit_head(
         progress: Told of each epoch, and how many there are at most.
     """
     schedule = _plan_epochs(validation_targets, config)
-    clips = _as_tensors(features, targets, device)
+    clips = _as_clips(features, targets, device)
     validation = None
     if schedule.validated:
-        validation = _as_tensors(validation_features, validation_targets, device)
+        validation = _as_clips(validation_features, validation_targets, device)
 
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(config.seed)
@@ -139,8 +151,8 @@ class _Trainer:
             dim=dim,
             num_labels=clips.targets.shape[1],
             config=config,
-        ).to(clips.features.device)
-        self._head.fit_standardiser(clips.features)
+        ).to(clips.targets.device)
+        self._head.fit_standardiser(clips.blocks())
         self._clips = clips
         self._validation = validation
         self._config = config
@@ -181,8 +193,8 @@ class _Trainer:
         self._num_batches = state["num_batches"]
         self._total_loss = state["total_loss"]
         torch.set_rng_state(state["generator"])
-        if self._clips.features.is_cuda:
-            torch.cuda.set_rng_state(state["cuda_generator"], self._clips.features.device)
+        if self._clips.targets.is_cuda:
+            torch.cuda.set_rng_state(state["cuda_generator"], self._clips.targets.device)
 
     def run_epoch(self) -> Epoch:
         """See every clip once, or those that are left of the epoch, then validate."""
@@ -218,7 +230,7 @@ class _Trainer:
         generator = torch.Generator()
         seed = digest("order", self._config.seed, epoch)
         generator.manual_seed(int(seed[:15], 16))
-        return torch.randperm(len(self._clips.features), generator=generator)
+        return torch.randperm(len(self._clips.targets), generator=generator)
 
     def _state(self) -> State:
         """All that the rest of the fit depends on."""
@@ -232,8 +244,8 @@ class _Trainer:
             "total_loss": self._total_loss,
             "generator": torch.get_rng_state(),
         }
-        if self._clips.features.is_cuda:
-            state["cuda_generator"] = torch.cuda.get_rng_state(self._clips.features.device)
+        if self._clips.targets.is_cuda:
+            state["cuda_generator"] = torch.cuda.get_rng_state(self._clips.targets.device)
         return state
 
     def _snapshot(self, *, epoch: int, rank: tuple[float, float]) -> _Best:
@@ -250,7 +262,7 @@ class _Trainer:
             validation_uar = _uar(logits, self._validation.targets)
         return Epoch(
             epoch=epoch,
-            train_loss=self._total_loss / len(self._clips.features),
+            train_loss=self._total_loss / len(self._clips.targets),
             validation_loss=validation_loss,
             validation_uar=validation_uar,
             learning_rate=float(self._learning_rate.get_last_lr()[0]),
@@ -259,7 +271,7 @@ class _Trainer:
     def _step(self, rows: torch.Tensor) -> float:
         """One step on a batch; returns its loss."""
         self._optimizer.zero_grad()
-        logits = self._head(self._clips.features[rows])
+        logits = self._head(self._clips.read(rows))
         loss = self._loss(logits, self._clips.targets[rows])
         torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(self._head.parameters(), MAX_GRADIENT_NORM)
@@ -272,8 +284,8 @@ class _Trainer:
 
     @torch.no_grad()
     def _score(self, clips: _Clips) -> torch.Tensor:
-        logits: torch.Tensor = self._head.eval()(clips.features)
-        return logits
+        self._head.eval()
+        return torch.cat([self._head(block) for block in clips.blocks()])
 
 
 def learning_rate_factor(step: int, steps: int, warmup_share: float) -> float:
@@ -304,9 +316,9 @@ def _plan_epochs(validation_targets: Floats, config: TrainingConfig) -> _Schedul
     )
 
 
-def _as_tensors(features: Features, targets: Floats, device: torch.device) -> _Clips:
+def _as_clips(features: Rows, targets: Floats, device: torch.device) -> _Clips:
     return _Clips(
-        features=torch.from_numpy(features).to(device),
+        features=features,
         targets=torch.from_numpy(targets.astype(np.float32)).to(device),
     )
 
@@ -347,15 +359,17 @@ def _uar(logits: torch.Tensor, targets: torch.Tensor) -> float:
 
 
 @torch.inference_mode()
-def predict(head: Head, features: Features) -> Floats:
+def predict(head: Head, features: Rows) -> Floats:
     """(num_clips, num_layers, dim) float32 -> (num_clips, num_labels) probabilities.
 
     One clip at a time, so that an answer does not depend, not even in its last bit, on the clips
     beside it.
     """
     head.eval()
-    answers = np.zeros((len(features), head.out.out_features))
-    for row, clip in zip(answers, features, strict=True):
-        logits = head(torch.from_numpy(clip[None]))
-        row[:] = logits.double().softmax(dim=1)[0].numpy()
+    num_clips = features.shape[0]
+    answers = np.zeros((num_clips, head.out.out_features))
+    for number in range(num_clips):
+        clip = features[np.array([number])]
+        logits = head(torch.from_numpy(clip))
+        answers[number] = logits.double().softmax(dim=1)[0].numpy()
     return answers

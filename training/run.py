@@ -22,6 +22,7 @@ from training.config import TrainingConfig, encode_config
 from training.device import open_device
 from training.encoder import load_encoder
 from training.feature_files import PADDING_POLICY
+from training.feature_store import DTYPE
 from training.features import FeatureSet, load_features, read_samples
 from training.judge.answers import Answers
 from training.judge.baselines import Lesson as BaselineLesson
@@ -115,7 +116,7 @@ def run_training(
         keeper = StateKeeper(state_dir, identity=identity, every_s=state_every_s, say=tell)
     fit = _fit(lesson, features, device=open_device(compute), keeper=keeper, say=tell)
     watch.lap("train")
-    answers = predict(fit.head, features[Split.TEST].values)
+    answers = predict(fit.head, features[Split.TEST].rows)
     verdict = _judge(lesson, fit, features, answers)
     watch.lap("judge")
 
@@ -266,9 +267,9 @@ def _encode_parts(
 
 
 def _no_features(*, like: FeatureSet) -> FeatureSet:
-    clip_shape = like.values.shape[1:]
+    clip_shape = like.rows.shape[1:]
     return FeatureSet(
-        values=np.zeros((0, *clip_shape), np.float32),
+        rows=np.zeros((0, *clip_shape), np.float32),
         computed_seconds=0.0,
         num_cached=0,
     )
@@ -313,9 +314,9 @@ def _fit(
         say(f"epoch {row.epoch}/{num_epochs}: loss {row.train_loss:.4f}{validation}")
 
     return fit_head(
-        features[Split.TRAIN].values,
+        features[Split.TRAIN].rows,
         _targets(lesson, Split.TRAIN),
-        validation_features=features[Split.VALIDATION].values,
+        validation_features=features[Split.VALIDATION].rows,
         validation_targets=_targets(lesson, Split.VALIDATION),
         config=lesson.config,
         device=device,
@@ -370,7 +371,7 @@ def _judge(
         baselines=measure_baselines(_lesson_of_baselines(lesson, features)),
         calibration=calibrate(
             validation_gold=_gold(lesson, Split.VALIDATION),
-            validation=predict(fit.head, features[Split.VALIDATION].values),
+            validation=predict(fit.head, features[Split.VALIDATION].rows),
             gold=gold,
             answers=answers,
         ),
@@ -390,8 +391,8 @@ def _lesson_of_baselines(lesson: _Lesson, features: Mapping[Split, FeatureSet]) 
         labels=lesson.labels,
         train=lesson.parts[Split.TRAIN],
         test=lesson.parts[Split.TEST],
-        train_features=features[Split.TRAIN].values,
-        test_features=features[Split.TEST].values,
+        train_features=features[Split.TRAIN].rows,
+        test_features=features[Split.TEST].rows,
         train_gold=_gold(lesson, Split.TRAIN),
         gold=_gold(lesson, Split.TEST),
         cold_start=lesson.cold_start,
@@ -462,7 +463,7 @@ def _name_answers(lesson: _Lesson, answers: Floats) -> dict[str, dict[str, float
 def _make_checkpoint(
     lesson: _Lesson, encoder: Backbone, fit: Fit, features: FeatureSet
 ) -> Checkpoint:
-    _, num_layers, dim = features.values.shape
+    _, num_layers, dim = features.rows.shape
     return Checkpoint(
         head=fit.head,
         config=lesson.config,
@@ -472,6 +473,7 @@ def _make_checkpoint(
         version_id=lesson.manifest.version_id,
         versions={name: version(name) for name in LIBRARIES},
         shape=(num_layers, dim),
+        feature_dtype=DTYPE,
     )
 
 

@@ -162,7 +162,7 @@ def embed_utterances(
         TrainingError: A recording of which no digest is on record is missing or damaged.
     """
     encoder = _load_encoder(workspace)
-    for utterance in _list_uncached(workspace, encoder, utterances):
+    for utterance in _find_uncached(workspace, encoder, utterances):
         with suppress(AudioError):
             path = workspace.audio_dir / audio_files[utterance.recording_id]
             guard.admit(path, utterance.recording_id)
@@ -188,7 +188,7 @@ def read_embeddings(
     if not _cache_dir(workspace).is_dir():
         return None
     encoder = _load_encoder(workspace)
-    if _list_uncached(workspace, encoder, utterances):
+    if _find_uncached(workspace, encoder, utterances):
         return None
     return _load_embeddings(workspace, encoder, utterances, audio_files, guard=guard, say=say)
 
@@ -213,18 +213,18 @@ def _load_encoder(workspace: Workspace) -> Backbone:
     return load_encoder(_recipe(workspace).encoder, compute=compute)
 
 
-def _list_uncached(
+def _find_uncached(
     workspace: Workspace, encoder: Backbone, utterances: Sequence[Utterance]
 ) -> list[Utterance]:
-    from training.features import cached_file
+    from training.features import find_uncached
 
-    cache_dir, pooling = _cache_dir(workspace), _recipe(workspace).audio.pooling
-    uncached: list[Utterance] = []
-    for utterance in utterances:
-        path = cached_file(encoder, cache_dir, utterance.utterance_id, pooling=pooling)
-        if not path.exists():
-            uncached.append(utterance)
-    return uncached
+    uncached = find_uncached(
+        encoder,
+        _cache_dir(workspace),
+        [utterance.utterance_id for utterance in utterances],
+        pooling=_recipe(workspace).audio.pooling,
+    )
+    return [utterance for utterance in utterances if utterance.utterance_id in uncached]
 
 
 def _load_embeddings(

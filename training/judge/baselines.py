@@ -9,9 +9,10 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from training.judge.acoustics import acoustic_statistics
 from training.judge.people import measure_agreement
@@ -19,6 +20,12 @@ from training.metrics import Floats, Interval, Ints, score
 from voxdata.dataset import Example
 from voxdata.label import Distribution
 from voxdata.ports import Samples
+
+if TYPE_CHECKING:
+    from training.feature_store import Rows
+
+Described = npt.NDArray[np.floating]
+"""(num_clips, width)."""
 
 MAX_LEARNT = 2_000
 """Training clips that a baseline learns from."""
@@ -69,8 +76,8 @@ class Lesson:
     labels: tuple[str, ...]
     train: Sequence[Example]
     test: Sequence[Example]
-    train_features: Any
-    test_features: Any
+    train_features: Rows
+    test_features: Rows
     train_gold: Ints
     gold: Ints
     cold_start: Mapping[str, Distribution]
@@ -149,7 +156,7 @@ def _measure_people(lesson: Lesson) -> Baseline:
 def _measure_learnt(
     lesson: Lesson,
     name: str,
-    describe: Callable[[Lesson, Ints], tuple[Floats, Floats]],
+    describe: Callable[[Lesson, Ints], tuple[Described, Described]],
     make: Callable[[], Any],
 ) -> Baseline:
     """Fit a classifier on descriptions of the training clips, and judge it.
@@ -171,7 +178,7 @@ def _measure_learnt(
     return _judge(lesson, name, _one_hot(model.predict(test), lesson))
 
 
-def _describe_acoustics(lesson: Lesson, learnt: Ints) -> tuple[Floats, Floats]:
+def _describe_acoustics(lesson: Lesson, learnt: Ints) -> tuple[Described, Described]:
     heard = [lesson.train[place] for place in learnt]
     return _read_acoustics(lesson, heard), _read_acoustics(lesson, lesson.test)
 
@@ -180,9 +187,9 @@ def _read_acoustics(lesson: Lesson, examples: Sequence[Example]) -> Floats:
     return np.stack([acoustic_statistics(lesson.read(example)) for example in examples])
 
 
-def _describe_features(lesson: Lesson, learnt: Ints) -> tuple[Floats, Floats]:
-    train = np.asarray(lesson.train_features[learnt], dtype=float)
-    test = np.asarray(lesson.test_features, dtype=float)
+def _describe_features(lesson: Lesson, learnt: Ints) -> tuple[Described, Described]:
+    train = lesson.train_features[learnt]
+    test = lesson.test_features[np.arange(len(lesson.gold))]
     return train.reshape(len(train), -1), test.reshape(len(test), -1)
 
 
