@@ -18,6 +18,7 @@ NAMES = (
     "emotion",
     "judge",
     "shuffled_labels",
+    "text_branch",
     "duplicates",
     "splits",
     "consensus",

@@ -90,7 +90,8 @@ def run_folds(
     """
     import numpy as np
 
-    encoder, answers = load_encoder(config.encoder), {}
+    encoder = load_encoder(config.encoder) if config.audio.enabled else None
+    answers = {}
     for number, (test, validation) in enumerate(folds, start=1):
         split = [
             replace(
@@ -124,7 +125,7 @@ def run_folds(
             answers[key] = np.array([shares[label] for label in labels])
         print(
             f"fold {number}: {len(outcome.predictions)} test clips of {len(test)} voices, "
-            f"best epoch {outcome.fit.best_epoch}",
+            f"best epoch {outcome.result.best_epoch}",
             flush=True,
         )
     return answers

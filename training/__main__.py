@@ -20,6 +20,7 @@ from training.launcher import WRONG_USAGE
 from training.result import TrainingResult
 from training.run import run_training, write_outcome
 from training.state import SAVE_EVERY_S
+from training.text.heard import read_machine_texts
 from voxdata.durable import remove, writing
 from voxdata.errors import ConfigError, ManifestError, TrainingError, VoxdataError
 from voxdata.machine import EXIT_CODE, find_fault
@@ -68,7 +69,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--manifest",
         type=Path,
         required=True,
-        help="the dataset version, JSON lines",
+        help="the dataset version, JSON lines; context.jsonl beside it is read where it is there",
     )
     parser.add_argument(
         "--incumbent",
@@ -121,6 +122,7 @@ def _run(chosen: argparse.Namespace) -> TrainingResult:
     )
     config = read_config(chosen.config)
     manifest = read_manifest(chosen.manifest)
+    machine_texts = read_machine_texts(chosen.manifest) if config.text.enabled else None
     opponents = read_opponents(chosen.incumbent)
     with writing(chosen.output):
         chosen.output.mkdir(parents=True, exist_ok=True)
@@ -132,6 +134,7 @@ def _run(chosen: argparse.Namespace) -> TrainingResult:
         cold_start=opponents.cold_start,
         cache_dir=chosen.cache or chosen.output / "features",
         compute=compute,
+        machine_texts=machine_texts,
         state_dir=chosen.output,
         state_every_s=chosen.state_seconds,
         say=_say,

@@ -298,16 +298,21 @@ def learning_rate_factor(step: int, steps: int, warmup_share: float) -> float:
     return 0.5 * (1 + math.cos(angle))
 
 
+def can_validate(targets: Floats) -> bool:
+    """Whether clips have two labels, and so can tell how good a model is."""
+    gold = targets.argmax(axis=1)
+    return len(set(gold.tolist())) >= 2
+
+
 def _plan_epochs(validation_targets: Floats, config: TrainingConfig) -> _Schedule:
     """Stop early where validation clips of two labels can tell; else train a fixed time."""
-    gold = validation_targets.argmax(axis=1)
-    if len(set(gold.tolist())) >= 2:
+    if can_validate(validation_targets):
         return _Schedule(
             num_epochs=config.fit.max_epochs,
             validated=True,
             note="",
         )
-    state = "empty" if len(gold) == 0 else "of one label only"
+    state = "empty" if len(validation_targets) == 0 else "of one label only"
     return _Schedule(
         num_epochs=config.fit.fixed_epochs,
         validated=False,

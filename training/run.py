@@ -6,7 +6,7 @@ import csv
 import io
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from importlib.metadata import version
 from itertools import chain
@@ -16,7 +16,7 @@ from time import monotonic
 import numpy as np
 import torch
 
-from training.checkpoint import Checkpoint, save_checkpoint
+from training.checkpoint import AudioPart, Checkpoint, TextPart, save_checkpoint
 from training.compute import ON_CPU, Compute
 from training.config import TrainingConfig, encode_config
 from training.device import open_device
@@ -30,7 +30,7 @@ from training.judge.baselines import measure_baselines
 from training.judge.calibration import calibrate
 from training.judge.gate import Rules
 from training.judge.verdict import Verdict, reach_verdict
-from training.loop import Fit, fit_head, predict
+from training.loop import Fit, can_validate, fit_head, predict
 from training.metrics import Floats, Ints
 from training.models.backbone import Backbone
 from training.result import (
@@ -42,6 +42,11 @@ from training.result import (
     model_card,
 )
 from training.state import SAVE_EVERY_S, StateKeeper, remove_state
+from training.text.heard import MachineTexts
+from training.text.join import Join, choose_join, default_join, join_parts
+from training.text.normal import TEXT_POLICY
+from training.text.reading import Reading, learn_from_validation, learn_to_read, read_split
+from training.text.vectors import sentence_model
 from voxdata.audio_digest import AudioGuard
 from voxdata.dataset import Example, Split
 from voxdata.durable import write_file, writing
@@ -52,7 +57,8 @@ from voxdata.manifest import Manifest, select
 from voxdata.ports import Samples
 
 LIBRARIES = ("torch", "transformers", "numpy", "voxdata")
-"""Their versions are kept with a checkpoint."""
+READING_LIBRARIES = ("numpy", "scikit-learn", "voxdata")
+"""Their versions are kept with a checkpoint that listens, and with one that reads."""
 
 Say = Callable[[str], None]
 
@@ -63,13 +69,11 @@ class Outcome:
 
     Attributes:
         result: The content of result.json, but for the identity of the model.
-        fit: The head and its curves.
         predictions: Test utterance id -> distribution.
         checkpoint: Ready to be saved.
     """
 
     result: TrainingResult
-    fit: Fit
     predictions: dict[str, dict[str, float]]
     checkpoint: Checkpoint
 
@@ -83,6 +87,7 @@ def run_training(
     cache_dir: Path,
     compute: Compute = ON_CPU,
     encoder: Backbone | None = None,
+    machine_texts: MachineTexts | None = None,
     state_dir: Path | None = None,
     state_every_s: float = SAVE_EVERY_S,
     say: Say | None = None,
@@ -95,38 +100,83 @@ def run_training(
         cache_dir: Folder of cached features.
         compute: Where the encoder runs, unless it is loaded, and the head learns.
         encoder: Already loaded; None: `config.encoder`.
+        machine_texts: What the transcriber heard; None: the text of the manifest is read instead.
         state_dir: The folder of the run, in which it keeps how far it has come; None keeps nothing.
         state_every_s: Seconds between two writes of that; 0 writes after each batch.
 
     Raises:
-        TrainingError: Unknown scheme, leaking split, too few labels, missing audio or missing
-            answers.
+        TrainingError: Unknown scheme, leaking split, too few labels, missing audio, missing
+            answers, or nothing to read.
         ConfigError: This machine has no such device.
     """
     tell = say or _say_nothing
     lesson = _prepare(config, manifest, incumbent, cold_start or {})
     watch = _Stopwatch()
-    encoder = encoder or load_encoder(config.encoder, compute=compute)
-    watch.lap("load")
-    features = _encode_parts(lesson, encoder, cache_dir=cache_dir, say=tell)
-    watch.lap("features")
-    keeper = None
-    if state_dir is not None:
-        identity = _identify_fit(lesson, encoder, compute)
-        keeper = StateKeeper(state_dir, identity=identity, every_s=state_every_s, say=tell)
-    fit = _fit(lesson, features, device=open_device(compute), keeper=keeper, say=tell)
+    sound = reading = None
+    if config.audio.enabled:
+        encoder = encoder or load_encoder(config.encoder, compute=compute)
+        watch.lap("load")
+        features = _encode_parts(lesson, encoder, cache_dir=cache_dir, say=tell)
+        watch.lap("features")
+        keeper = None
+        if state_dir is not None:
+            identity = _identify_fit(lesson, encoder, compute)
+            keeper = StateKeeper(state_dir, identity=identity, every_s=state_every_s, say=tell)
+        fit = _fit(lesson, features, device=open_device(compute), keeper=keeper, say=tell)
+        sound = _Sound(encoder=encoder, features=features, fit=fit)
+    if config.text.enabled:
+        targets = {split: _targets(lesson, split) for split in Split}
+        reading = learn_to_read(lesson.parts, targets, machine_texts, config)
+    trained = _weigh(lesson, sound, reading, say=tell)
     watch.lap("train")
-    answers = predict(fit.head, features[Split.TEST].rows)
-    verdict = _judge(lesson, fit, features, answers)
+    answers = _answer(trained, Split.TEST)
+    verdict = _judge(lesson, trained, answers)
     watch.lap("judge")
 
-    seconds = _add_up(watch, features)
+    seconds = _add_up(watch, trained)
     return Outcome(
-        result=_make_result(lesson, encoder, fit, verdict, seconds),
-        fit=fit,
+        result=_make_result(lesson, trained, verdict, seconds),
         predictions=_name_answers(lesson, answers),
-        checkpoint=_make_checkpoint(lesson, encoder, fit, features[Split.TRAIN]),
+        checkpoint=_make_checkpoint(lesson, trained),
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Sound:
+    """What was learnt from the sound."""
+
+    encoder: Backbone
+    features: Mapping[Split, FeatureSet]
+    fit: Fit
+
+
+def _no_answers() -> Floats:
+    return np.zeros((0, 0))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Trained:
+    """The heads of a model, and how their answers are joined when there are two.
+
+    Attributes:
+        on_validation: (num_examples, num_labels) probabilities of the validation clips, by heads
+            that had not learnt from them.
+    """
+
+    sound: _Sound | None
+    reading: Reading | None
+    join: Join | None = None
+    on_validation: Floats = field(default_factory=_no_answers)
+
+    @property
+    def note(self) -> str:
+        """What the reader must know; "" when there is nothing."""
+        notes: list[str] = []
+        if self.sound is not None:
+            notes.append(self.sound.fit.note)
+        if self.reading is not None:
+            notes.append(self.reading.note)
+        return "; ".join(filter(None, notes))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -325,6 +375,43 @@ def _fit(
     )
 
 
+def _weigh(lesson: _Lesson, sound: _Sound | None, reading: Reading | None, *, say: Say) -> _Trained:
+    """Join the heads as the validation voices would have it, where these can tell."""
+    trained = _Trained(sound=sound, reading=reading)
+    if reading is None or reading.head is None:
+        return _answer_validation(trained)
+    say(f"text: {reading.count}")
+    if sound is not None:
+        join = _choose_join(lesson, sound, reading)
+        say(f"join: audio ** {join.audio:.2f} * text ** {join.text:.2f}")
+        trained = replace(trained, join=join)
+    trained = _answer_validation(trained)
+    return replace(trained, reading=learn_from_validation(reading, lesson.config))
+
+
+def _answer_validation(trained: _Trained) -> _Trained:
+    return replace(trained, on_validation=_answer(trained, Split.VALIDATION))
+
+
+def _choose_join(lesson: _Lesson, sound: _Sound, reading: Reading) -> Join:
+    targets = reading.targets[Split.VALIDATION]
+    read = read_split(reading, Split.VALIDATION)
+    if read is None or not can_validate(targets):
+        return default_join(lesson.config.text)
+    return choose_join(_listen(sound, Split.VALIDATION), read, targets)
+
+
+def _answer(trained: _Trained, split: Split) -> Floats:
+    """(num_examples, num_labels) probabilities."""
+    heard = None if trained.sound is None else _listen(trained.sound, split)
+    read = None if trained.reading is None else read_split(trained.reading, split)
+    return join_parts(trained.join, heard, read)
+
+
+def _listen(sound: _Sound, split: Split) -> Floats:
+    return predict(sound.fit.head, sound.features[split].rows)
+
+
 def _targets(lesson: _Lesson, split: Split) -> Floats:
     """(num_examples, num_labels): the shares of the votes, or one-hot."""
     config, labels = lesson.config, lesson.labels
@@ -341,9 +428,7 @@ def _targets(lesson: _Lesson, split: Split) -> Floats:
     return rows
 
 
-def _judge(
-    lesson: _Lesson, fit: Fit, features: Mapping[Split, FeatureSet], answers: Floats
-) -> Verdict:
+def _judge(lesson: _Lesson, trained: _Trained, answers: Floats) -> Verdict:
     """The verdict on the test set, and what stands beside it.
 
     Args:
@@ -368,10 +453,10 @@ def _judge(
     )
     return replace(
         verdict,
-        baselines=measure_baselines(_lesson_of_baselines(lesson, features)),
+        baselines=measure_baselines(_lesson_of_baselines(lesson, trained)),
         calibration=calibrate(
             validation_gold=_gold(lesson, Split.VALIDATION),
-            validation=predict(fit.head, features[Split.VALIDATION].rows),
+            validation=trained.on_validation,
             gold=gold,
             answers=answers,
         ),
@@ -385,14 +470,15 @@ def _gold(lesson: _Lesson, split: Split) -> Ints:
     return np.array(indices, dtype=np.int64)
 
 
-def _lesson_of_baselines(lesson: _Lesson, features: Mapping[Split, FeatureSet]) -> BaselineLesson:
+def _lesson_of_baselines(lesson: _Lesson, trained: _Trained) -> BaselineLesson:
+    features = None if trained.sound is None else trained.sound.features
     return BaselineLesson(
         scheme=lesson.config.scheme,
         labels=lesson.labels,
         train=lesson.parts[Split.TRAIN],
         test=lesson.parts[Split.TEST],
-        train_features=features[Split.TRAIN].rows,
-        test_features=features[Split.TEST].rows,
+        train_features=None if features is None else features[Split.TRAIN].rows,
+        test_features=None if features is None else features[Split.TEST].rows,
         train_gold=_gold(lesson, Split.TRAIN),
         gold=_gold(lesson, Split.TEST),
         cold_start=lesson.cold_start,
@@ -413,10 +499,11 @@ def _in_order(distribution: Distribution, labels: Sequence[str]) -> list[float]:
     return [float(distribution.get(label, 0.0)) for label in labels]
 
 
-def _add_up(watch: _Stopwatch, features: Mapping[Split, FeatureSet]) -> Seconds:
+def _add_up(watch: _Stopwatch, trained: _Trained) -> Seconds:
+    features = {} if trained.sound is None else trained.sound.features
     return Seconds(
-        load=watch.laps["load"],
-        features=watch.laps["features"],
+        load=watch.laps.get("load", 0.0),
+        features=watch.laps.get("features", 0.0),
         train=watch.laps["train"],
         judge=watch.laps["judge"],
         audio_encoded=sum(part.computed_seconds for part in features.values()),
@@ -424,8 +511,9 @@ def _add_up(watch: _Stopwatch, features: Mapping[Split, FeatureSet]) -> Seconds:
 
 
 def _make_result(
-    lesson: _Lesson, encoder: Backbone, fit: Fit, verdict: Verdict, seconds: Seconds
+    lesson: _Lesson, trained: _Trained, verdict: Verdict, seconds: Seconds
 ) -> TrainingResult:
+    sound = trained.sound
     counts: dict[str, int] = {}
     voices: dict[str, int] = {}
     for split, examples in lesson.parts.items():
@@ -439,15 +527,23 @@ def _make_result(
         counts=counts,
         voices=voices,
         verdict=verdict,
-        curves=fit.curves,
-        best_epoch=fit.best_epoch,
-        note=fit.note,
-        encoder=EncoderCard(
-            name=encoder.name,
-            revision=encoder.revision,
-            padding_policy=PADDING_POLICY,
-        ),
+        curves=() if sound is None else sound.fit.curves,
+        best_epoch=0 if sound is None else sound.fit.best_epoch,
+        note=trained.note,
+        encoder=NO_ENCODER if sound is None else _describe(sound.encoder),
         seconds=seconds,
+    )
+
+
+NO_ENCODER = EncoderCard(name="", revision="", padding_policy="")
+"""Of a model that only reads."""
+
+
+def _describe(encoder: Backbone) -> EncoderCard:
+    return EncoderCard(
+        name=encoder.name,
+        revision=encoder.revision,
+        padding_policy=PADDING_POLICY,
     )
 
 
@@ -460,27 +556,50 @@ def _name_answers(lesson: _Lesson, answers: Floats) -> dict[str, dict[str, float
     return named
 
 
-def _make_checkpoint(
-    lesson: _Lesson, encoder: Backbone, fit: Fit, features: FeatureSet
-) -> Checkpoint:
-    _, num_layers, dim = features.rows.shape
+def _make_checkpoint(lesson: _Lesson, trained: _Trained) -> Checkpoint:
+    audio = None if trained.sound is None else _audio_part(trained.sound)
+    text = None if trained.reading is None else _text_part(trained.reading)
+    libraries = {
+        *(LIBRARIES if audio is not None else ()),
+        *(READING_LIBRARIES if text is not None else ()),
+    }
     return Checkpoint(
-        head=fit.head,
         config=lesson.config,
         labels=lesson.labels,
-        encoder_revision=encoder.revision,
-        padding_policy=PADDING_POLICY,
         version_id=lesson.manifest.version_id,
-        versions={name: version(name) for name in LIBRARIES},
+        versions={name: version(name) for name in sorted(libraries)},
+        audio=audio,
+        text=text,
+        join=trained.join,
+    )
+
+
+def _audio_part(sound: _Sound) -> AudioPart:
+    _, num_layers, dim = sound.features[Split.TRAIN].rows.shape
+    return AudioPart(
+        head=sound.fit.head,
+        encoder_revision=sound.encoder.revision,
+        padding_policy=PADDING_POLICY,
         shape=(num_layers, dim),
         feature_dtype=DTYPE,
+    )
+
+
+def _text_part(reading: Reading) -> TextPart | None:
+    head = reading.head
+    if head is None:
+        return None
+    return TextPart(
+        head=head,
+        policy=TEXT_POLICY,
+        sentence_model=sentence_model(head.config),
     )
 
 
 def write_outcome(output: Path, outcome: Outcome) -> ModelRef:
     """Write checkpoint/, predictions.jsonl, curves.csv, TensorBoard events and, last, result.json.
 
-    The state that the run has kept goes then.
+    A model that only reads has no curves. The state that the run has kept goes then.
 
     Raises:
         MachineError: They cannot be written.
@@ -488,8 +607,9 @@ def write_outcome(output: Path, outcome: Outcome) -> ModelRef:
     with writing(output):
         model = save_checkpoint(output / "checkpoint", outcome.checkpoint)
         _write_predictions(output / "predictions.jsonl", outcome.predictions)
-        _write_curves(output / "curves.csv", outcome.fit.curves)
-        _write_events(output / "tensorboard", outcome.fit.curves)
+        if outcome.result.curves:
+            _write_curves(output / "curves.csv", outcome.result.curves)
+            _write_events(output / "tensorboard", outcome.result.curves)
         result = replace(outcome.result, model=model_card(model))
         row = encode_result(result)
         content = json.dumps(row, ensure_ascii=False, indent=2) + "\n"

@@ -29,6 +29,7 @@ from training.config import TrainingConfig, load_recipe, write_config
 from training.enough import find_shortage
 from training.launcher import LocalLauncher
 from training.result import Incumbent, TrainingResult, decode_result, encode_result
+from training.text.heard import machine_text, read_machine_texts
 from voxdata.audio_digest import AudioGuard
 from voxdata.canonical import open_canonical
 from voxdata.counted import counted
@@ -329,7 +330,7 @@ def _launch(
         incumbent=output / "incumbent.jsonl",
         output=output,
     )
-    tested = [example for example in lesson.examples if example.split is Split.TEST]
+    tested = _as_heard(lesson.examples, manifest)
     answers = answer_examples(workspace, lesson.incumbent, tested, guard)
     cold_start = answers
     if not lesson.incumbent.model.weak:
@@ -345,6 +346,16 @@ def _launch(
         timeout_minutes=settings.timeout_minutes,
     )
     return decode_result(launcher.launch(job), origin=str(output / "result.json"))
+
+
+def _as_heard(examples: Sequence[Example], manifest: Path) -> list[Example]:
+    """The test examples with the text that a model would have in use: the machine's."""
+    machine_texts = read_machine_texts(manifest)
+    tested: list[Example] = []
+    for example in examples:
+        if example.split is Split.TEST:
+            tested.append(replace(example, text=machine_text(example, machine_texts)))
+    return tested
 
 
 def _write_answers(

@@ -16,6 +16,7 @@ from training.config import (
     AudioConfig,
     FitConfig,
     HeadConfig,
+    TextConfig,
     TrainingConfig,
     encode_config,
     load_recipe,
@@ -56,15 +57,24 @@ seed = 0
 """A config.toml as the first release wrote it beside a run."""
 
 
+NO_TEXT = {"enabled": False}
+"""The first release did not read."""
+
+
 @pytest.mark.parametrize(
     ("scheme", "overrides", "stored"),
     [
         ("emotion", {"min_gain": 0.0}, "8cacbf621896395a3c1ac4e68d8f1afa"),
-        ("intent", {"min_gain": 0.0}, "02f38b383fd4416e5fc2fde3205d982e"),
-        ("mood", {}, "2263e00ee28a596aec163a104b4eaff2"),
+        ("intent", {"min_gain": 0.0, "text": NO_TEXT}, "02f38b383fd4416e5fc2fde3205d982e"),
+        ("mood", {"text": NO_TEXT}, "2263e00ee28a596aec163a104b4eaff2"),
         (
             "intent",
-            {"min_gain": 0.02, "encoder": "whisper-tiny.en", "max_epochs": 20},
+            {
+                "min_gain": 0.02,
+                "encoder": "whisper-tiny.en",
+                "max_epochs": 20,
+                "text": NO_TEXT,
+            },
             "9b7a065a108daa49d9eb574d8e883c3d",
         ),
         (
@@ -94,6 +104,9 @@ def test_key_changes_with_every_value() -> None:
         replace(config, audio=AudioConfig(layers=(2, 4))),
         replace(config, audio=AudioConfig(pooling="mean")),
         replace(config, head=replace(config.head, hidden_units=8)),
+        replace(config, text=TextConfig(enabled=True)),
+        replace(config, text=TextConfig(enabled=True, penalty=0.1)),
+        replace(config, text=TextConfig(enabled=True), audio=AudioConfig(enabled=False)),
     ]
     assert len({config.key, *(other.key for other in others)}) == len(others) + 1
 
@@ -124,7 +137,16 @@ def test_defaults_of_the_schema_stay_as_they_are_numbered() -> None:
         "scheme": "",
         "encoder": "whisper-base",
         "seed": 0,
-        "audio": {"layers": "all", "pooling": "mean+deviation"},
+        "audio": {"enabled": True, "layers": "all", "pooling": "mean+deviation"},
+        "text": {
+            "enabled": False,
+            "shortest": 1,
+            "longest": 4,
+            "num_columns": 65_536,
+            "penalty": 0.01,
+            "sentence_model": True,
+            "share": 0.5,
+        },
         "head": {"hidden_units": 0, "dropout": 0.3},
         "fit": {
             "learning_rate": 1e-3,
@@ -189,6 +211,12 @@ def test_read_config_reads_the_flat_form(tmp_path: Path) -> None:
         ({"audio": {"layers": []}}, r"audio.layers is \(\); use"),
         ({"layers": "last"}, "audio.layers is 'last'; use"),
         ({"audio": {"pooling": "max"}}, "audio.pooling is 'max'; use one of"),
+        ({"audio": {"enabled": False}}, "audio.enabled and text.enabled are both false"),
+        ({"text": {"shortest": 3, "longest": 2}}, "text.shortest is 3 and text.longest 2"),
+        ({"text": {"shortest": 0}}, "an n-gram has at least 1 character"),
+        ({"text": {"num_columns": 1}}, "text.num_columns must be at least 2"),
+        ({"text": {"penalty": 0}}, "text.penalty must be positive"),
+        ({"text": {"share": 1.5}}, "text.share is 1.5; it must be in"),
         ({"audio": "all"}, r"audio is 'all'; it is a table, \[audio\]"),
         ({"schema": 3}, "schema is 3; this release reads 1 to 2"),
         ({"batch_size": 0}, "fit.batch_size must be at least 1"),

@@ -156,7 +156,7 @@ def test_run_training_does_not_promote_when_test_is_empty(
     assert verdict.after is None
     assert verdict.decision.promote is False
     assert "empty" in verdict.decision.reason
-    assert len(outcome.fit.curves) == config.fit.fixed_epochs
+    assert len(outcome.result.curves) == config.fit.fixed_epochs
     assert "validation split is empty" in outcome.result.note
 
 

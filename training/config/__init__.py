@@ -15,6 +15,7 @@ from training.config.schema import (
     FitConfig,
     GateConfig,
     HeadConfig,
+    TextConfig,
     TrainingConfig,
 )
 
@@ -24,6 +25,7 @@ __all__ = [
     "FitConfig",
     "GateConfig",
     "HeadConfig",
+    "TextConfig",
     "TrainingConfig",
     "encode_config",
     "load_recipe",

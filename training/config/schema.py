@@ -26,11 +26,13 @@ class AudioConfig:
     """How what the encoder hears reaches the head.
 
     Attributes:
+        enabled: Whether the sound is listened to at all.
         layers: "all" (side by side), "weighted" (all, with one learned weight each), or the layers
             to take, side by side; 0 is the input embedding.
         pooling: What is kept of each layer over time: "mean+deviation" or "mean".
     """
 
+    enabled: bool = True
     layers: str | tuple[int, ...] = "all"
     pooling: str = "mean+deviation"
 
@@ -48,6 +50,43 @@ class AudioConfig:
             raise TrainingError(
                 f"training configuration: audio.pooling is {self.pooling!r}; "
                 f"use one of {', '.join(POOLINGS)}"
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextConfig:
+    """How the machine's transcript is read, by a linear head of its own.
+
+    Attributes:
+        enabled: Whether the text is read at all.
+        shortest, longest: Characters of an n-gram; none crosses the edge of a word.
+        num_columns: The n-grams are hashed into so many columns.
+        penalty: L2 penalty on the head's weights; a smaller one follows the training texts closer.
+        sentence_model: Read the packaged sentence model's vector too, where the text is English.
+        share: How much the text counts beside the audio, 0..1, where no validation voices can tell.
+    """
+
+    enabled: bool = False
+    shortest: int = 1
+    longest: int = 4
+    num_columns: int = 65_536
+    penalty: float = 0.01
+    sentence_model: bool = True
+    share: float = 0.5
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.shortest <= self.longest:
+            raise TrainingError(
+                f"training configuration: text.shortest is {self.shortest} and text.longest "
+                f"{self.longest}; an n-gram has at least 1 character"
+            )
+        if self.num_columns < 2:
+            raise TrainingError("training configuration: text.num_columns must be at least 2")
+        if not self.penalty > 0:
+            raise TrainingError("training configuration: text.penalty must be positive")
+        if not 0 <= self.share <= 1:
+            raise TrainingError(
+                f"training configuration: text.share is {self.share}; it must be in [0, 1]"
             )
 
 
@@ -142,9 +181,17 @@ class TrainingConfig:
     encoder: str = "whisper-base"
     seed: int = 0
     audio: AudioConfig = field(default_factory=AudioConfig)
+    text: TextConfig = field(default_factory=TextConfig)
     head: HeadConfig = field(default_factory=HeadConfig)
     fit: FitConfig = field(default_factory=FitConfig)
     gate: GateConfig = field(default_factory=GateConfig)
+
+    def __post_init__(self) -> None:
+        if not self.audio.enabled and not self.text.enabled:
+            raise TrainingError(
+                "training configuration: audio.enabled and text.enabled are both false; "
+                "a model needs one of them"
+            )
 
     @property
     def key(self) -> str:

@@ -9,10 +9,9 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from training.judge.acoustics import acoustic_statistics
 from training.judge.people import measure_agreement
@@ -20,12 +19,6 @@ from training.metrics import Floats, Interval, Ints, score
 from voxdata.dataset import Example
 from voxdata.label import Distribution
 from voxdata.ports import Samples
-
-if TYPE_CHECKING:
-    from training.feature_store import Rows
-
-Described = npt.NDArray[np.floating]
-"""(num_clips, width)."""
 
 MAX_LEARNT = 2_000
 """Training clips that a baseline learns from."""
@@ -64,7 +57,8 @@ class Lesson:
     Attributes:
         train: Examples, in the order of `train_features` and `train_gold`.
         test: Examples, in the order of `test_features` and `gold`.
-        train_features: (num_train, num_layers, width) of the frozen encoder.
+        train_features: (num_train, num_layers, width) of the frozen encoder; None for a model
+            that does not listen.
         test_features: As `train_features`.
         train_gold: (num_train,) label indices.
         gold: (num_test,) label indices.
@@ -76,8 +70,8 @@ class Lesson:
     labels: tuple[str, ...]
     train: Sequence[Example]
     test: Sequence[Example]
-    train_features: Rows
-    test_features: Rows
+    train_features: Any
+    test_features: Any
     train_gold: Ints
     gold: Ints
     cold_start: Mapping[str, Distribution]
@@ -92,7 +86,7 @@ def measure_baselines(lesson: Lesson) -> tuple[Baseline, ...]:
         _judge(lesson, MAJORITY, _answer_majority(lesson)),
         _measure_cold_start(lesson),
         _measure_learnt(lesson, ACOUSTICS, _describe_acoustics, _make_svm),
-        _measure_learnt(lesson, PROBE, _describe_features, _make_probe),
+        _measure_probe(lesson),
         _measure_people(lesson),
     )
 
@@ -139,6 +133,12 @@ def _measure_cold_start(lesson: Lesson) -> Baseline:
     return _judge(lesson, COLD_START, answers)
 
 
+def _measure_probe(lesson: Lesson) -> Baseline:
+    if lesson.train_features is None:
+        return _without_figure(PROBE, "the model does not listen")
+    return _measure_learnt(lesson, PROBE, _describe_features, _make_probe)
+
+
 def _measure_people(lesson: Lesson) -> Baseline:
     golds = [example.gold[lesson.scheme] for example in lesson.test]
     agreement = measure_agreement(golds, labels=lesson.labels)
@@ -156,7 +156,7 @@ def _measure_people(lesson: Lesson) -> Baseline:
 def _measure_learnt(
     lesson: Lesson,
     name: str,
-    describe: Callable[[Lesson, Ints], tuple[Described, Described]],
+    describe: Callable[[Lesson, Ints], tuple[Floats, Floats]],
     make: Callable[[], Any],
 ) -> Baseline:
     """Fit a classifier on descriptions of the training clips, and judge it.
@@ -178,7 +178,7 @@ def _measure_learnt(
     return _judge(lesson, name, _one_hot(model.predict(test), lesson))
 
 
-def _describe_acoustics(lesson: Lesson, learnt: Ints) -> tuple[Described, Described]:
+def _describe_acoustics(lesson: Lesson, learnt: Ints) -> tuple[Floats, Floats]:
     heard = [lesson.train[place] for place in learnt]
     return _read_acoustics(lesson, heard), _read_acoustics(lesson, lesson.test)
 
@@ -187,9 +187,10 @@ def _read_acoustics(lesson: Lesson, examples: Sequence[Example]) -> Floats:
     return np.stack([acoustic_statistics(lesson.read(example)) for example in examples])
 
 
-def _describe_features(lesson: Lesson, learnt: Ints) -> tuple[Described, Described]:
-    train = lesson.train_features[learnt]
-    test = lesson.test_features[np.arange(len(lesson.gold))]
+def _describe_features(lesson: Lesson, learnt: Ints) -> tuple[Floats, Floats]:
+    train = np.asarray(lesson.train_features[learnt], dtype=float)
+    tested = np.arange(len(lesson.test))
+    test = np.asarray(lesson.test_features[tested], dtype=float)
     return train.reshape(len(train), -1), test.reshape(len(test), -1)
 
 

@@ -52,7 +52,7 @@ class SimilarityLabeler:
         self._phrases = phrases
         self._scheme = scheme
         self._temperature = temperature
-        self._sentences: _SentenceModel | None = None
+        self._sentences: SentenceModel | None = None
         self._examples: list[Floats] = []
 
     @property
@@ -61,7 +61,7 @@ class SimilarityLabeler:
         phrases = {label.name: list(label.examples) for label in self._scheme.labels}
         return ModelRef(
             name=f"cold-start/similarity-{self._scheme.name}",
-            revision=revision("minilm.onnx", "minilm.onnx_data", "minilm.tokenizer"),
+            revision=sentence_revision(),
             params={
                 "examples": digest(canonical_json(phrases)),
                 "temperature": self._temperature,
@@ -87,9 +87,9 @@ class SimilarityLabeler:
         shares = weights / weights.sum()
         return dict(zip(names, map(float, shares), strict=True))
 
-    def _load(self) -> _SentenceModel:
+    def _load(self) -> SentenceModel:
         if self._sentences is None:
-            sentences = _SentenceModel()
+            sentences = SentenceModel()
             self._examples = [sentences.embed(phrases) for phrases in self._phrases]
             self._sentences = sentences
         return self._sentences
@@ -105,8 +105,13 @@ def _closeness(examples: Floats, vector: Floats) -> np.float32:
     return np.float32(cosines[-NEAREST:].mean())
 
 
-class _SentenceModel:
-    """Texts to unit vectors."""
+def sentence_revision() -> str:
+    """Changes with the weights of the sentence model."""
+    return revision("minilm.onnx", "minilm.onnx_data", "minilm.tokenizer")
+
+
+class SentenceModel:
+    """Texts to unit vectors; it reads English."""
 
     def __init__(self) -> None:
         import onnxruntime  # type: ignore[import-untyped]
