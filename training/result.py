@@ -198,6 +198,8 @@ def encode_evidence(verdict: Verdict) -> dict[str, object]:
         row["baselines"] = [_encode_baseline(baseline) for baseline in verdict.baselines]
     if verdict.calibration is not None:
         row["calibration"] = asdict(verdict.calibration)
+    if verdict.num_folds:
+        row["num_folds"] = verdict.num_folds
     if verdict.groups:
         row["groups"] = [_encode_group(group) for group in verdict.groups]
     return row
@@ -229,6 +231,7 @@ def _decode_verdict(row: Mapping[str, Any]) -> Verdict:
         groups=tuple(map(_decode_group, row.get("groups", ()))),
         baselines=tuple(map(_decode_baseline, row.get("baselines", ()))),
         calibration=_decode_calibration(row.get("calibration")),
+        num_folds=int(row.get("num_folds", 0)),
     )
 
 

@@ -28,6 +28,7 @@ from training.judge.answers import Answers
 from training.judge.baselines import Lesson as BaselineLesson
 from training.judge.baselines import measure_baselines
 from training.judge.calibration import calibrate
+from training.judge.folds import deal_folds, split_folds, wants_folds
 from training.judge.gate import Rules
 from training.judge.verdict import Verdict, reach_verdict
 from training.loop import Fit, can_validate, fit_head, predict
@@ -69,7 +70,7 @@ class Outcome:
 
     Attributes:
         result: The content of result.json, but for the identity of the model.
-        predictions: Test utterance id -> distribution.
+        predictions: Utterance id -> distribution, of the clips that were judged.
         checkpoint: Ready to be saved.
     """
 
@@ -95,7 +96,8 @@ def run_training(
     """Features, training, judgement.
 
     Args:
-        incumbent: The answers of the model to beat for every test example.
+        incumbent: The answers of the model to beat for every test example; for every example where
+            folds may be judged.
         cold_start: Those of the cold start; None when nobody asked it.
         cache_dir: Folder of cached features.
         compute: Where the encoder runs, unless it is loaded, and the head learns.
@@ -109,35 +111,140 @@ def run_training(
             answers, or nothing to read.
         ConfigError: This machine has no such device.
     """
-    tell = say or _say_nothing
     lesson = _prepare(config, manifest, incumbent, cold_start or {})
     watch = _Stopwatch()
-    sound = reading = None
     if config.audio.enabled:
         encoder = encoder or load_encoder(config.encoder, compute=compute)
         watch.lap("load")
-        features = _encode_parts(lesson, encoder, cache_dir=cache_dir, say=tell)
+    means = _Means(
+        encoder=encoder if config.audio.enabled else None,
+        cache_dir=cache_dir,
+        compute=compute,
+        machine_texts=machine_texts,
+        say=say or _say_nothing,
+    )
+    features = means.encode(lesson)
+    if features is not None:
         watch.lap("features")
-        keeper = None
-        if state_dir is not None:
-            identity = _identify_fit(lesson, encoder, compute)
-            keeper = StateKeeper(state_dir, identity=identity, every_s=state_every_s, say=tell)
-        fit = _fit(lesson, features, device=open_device(compute), keeper=keeper, say=tell)
-        sound = _Sound(encoder=encoder, features=features, fit=fit)
-    if config.text.enabled:
-        targets = {split: _targets(lesson, split) for split in Split}
-        reading = learn_to_read(lesson.parts, targets, machine_texts, config)
-    trained = _weigh(lesson, sound, reading, say=tell)
+    keeper = None
+    if state_dir is not None and means.encoder is not None:
+        identity = _identify_fit(lesson, means.encoder, compute)
+        keeper = StateKeeper(state_dir, identity=identity, every_s=state_every_s, say=means.say)
+    trained = _learn(lesson, means, features, keeper=keeper)
     watch.lap("train")
-    answers = _answer(trained, Split.TEST)
-    verdict = _judge(lesson, trained, answers)
+    folds = _plan_folds(lesson)
+    if folds:
+        examined = _examine_in_folds(lesson, folds, means)
+    else:
+        examined = _examine(lesson, trained)
+    verdict = _judge(lesson, trained, examined)
     watch.lap("judge")
 
     seconds = _add_up(watch, trained)
     return Outcome(
         result=_make_result(lesson, trained, verdict, seconds),
-        predictions=_name_answers(lesson, answers),
+        predictions=_name_answers(lesson, examined),
         checkpoint=_make_checkpoint(lesson, trained),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Means:
+    """What a run learns with."""
+
+    encoder: Backbone | None
+    cache_dir: Path
+    compute: Compute
+    machine_texts: MachineTexts | None
+    say: Say
+
+    def encode(self, lesson: _Lesson) -> dict[Split, FeatureSet] | None:
+        """The features of a lesson; None where nothing is listened to."""
+        if self.encoder is None:
+            return None
+        return _encode_parts(lesson, self.encoder, cache_dir=self.cache_dir, say=self.say)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Examined:
+    """Answers to clips of voices that were not heard in training.
+
+    Attributes:
+        tested: The clips that the verdict is about.
+        answers: (num_tested, num_labels) probabilities.
+        validated: Other clips, by which answers are calibrated.
+        on_validation: (num_validated, num_labels) probabilities.
+        num_folds: 0 for the test split.
+    """
+
+    tested: Sequence[Example]
+    answers: Floats
+    validated: Sequence[Example]
+    on_validation: Floats
+    num_folds: int = 0
+
+
+def _learn(
+    lesson: _Lesson,
+    means: _Means,
+    features: Mapping[Split, FeatureSet] | None,
+    *,
+    keeper: StateKeeper | None = None,
+) -> _Trained:
+    sound = reading = None
+    if means.encoder is not None and features is not None:
+        device = open_device(means.compute)
+        fit = _fit(lesson, features, device=device, keeper=keeper, say=means.say)
+        sound = _Sound(encoder=means.encoder, features=features, fit=fit)
+    if lesson.config.text.enabled:
+        targets = {split: _targets(lesson, split) for split in Split}
+        reading = learn_to_read(lesson.parts, targets, means.machine_texts, lesson.config)
+    return _weigh(lesson, sound, reading, say=means.say)
+
+
+def _examine(lesson: _Lesson, trained: _Trained) -> _Examined:
+    return _Examined(
+        tested=lesson.parts[Split.TEST],
+        answers=_answer(trained, Split.TEST),
+        validated=lesson.parts[Split.VALIDATION],
+        on_validation=trained.on_validation,
+    )
+
+
+def _plan_folds(lesson: _Lesson) -> list[dict[Split, list[Example]]]:
+    """The parts of each fold, where the test set is too small, the model to beat was asked about
+    all examples, and every fold leaves two labels to learn; otherwise none.
+    """
+    num_folds = lesson.config.gate.folds
+    examples = list(chain.from_iterable(lesson.parts.values()))
+    asked = all(example.utterance_id in lesson.incumbent for example in examples)
+    if not asked or not wants_folds(examples, num_folds=num_folds):
+        return []
+    folds = split_folds(deal_folds(examples, num_folds=num_folds))
+    for parts in folds:
+        learnt = {example.gold[lesson.config.scheme].label for example in parts[Split.TRAIN]}
+        if len(learnt) < 2:
+            return []
+    return folds
+
+
+def _examine_in_folds(
+    lesson: _Lesson, folds: Sequence[Mapping[Split, list[Example]]], means: _Means
+) -> _Examined:
+    """Have each clip of a version answered by a model that heard none of its voices."""
+    means.say(f"judge: the test set is too small, so {len(folds)} folds are judged")
+    quiet = replace(means, say=_say_nothing)
+    examined: list[_Examined] = []
+    for number, parts in enumerate(folds, start=1):
+        fold = replace(lesson, parts=parts)
+        examined.append(_examine(fold, _learn(fold, quiet, quiet.encode(fold))))
+        means.say(f"judge: fold {number}/{len(folds)}")
+    return _Examined(
+        tested=list(chain.from_iterable(fold.tested for fold in examined)),
+        answers=np.concatenate([fold.answers for fold in examined]),
+        validated=list(chain.from_iterable(fold.validated for fold in examined)),
+        on_validation=np.concatenate([fold.on_validation for fold in examined]),
+        num_folds=len(folds),
     )
 
 
@@ -428,20 +535,16 @@ def _targets(lesson: _Lesson, split: Split) -> Floats:
     return rows
 
 
-def _judge(lesson: _Lesson, trained: _Trained, answers: Floats) -> Verdict:
-    """The verdict on the test set, and what stands beside it.
-
-    Args:
-        answers: (num_examples, num_labels) probabilities of the new model.
-    """
-    labels, tested = lesson.labels, lesson.parts[Split.TEST]
+def _judge(lesson: _Lesson, trained: _Trained, examined: _Examined) -> Verdict:
+    """The verdict on what was examined, and what stands beside it."""
+    labels, tested = lesson.labels, examined.tested
     before = [_in_order(lesson.incumbent[example.utterance_id], labels) for example in tested]
     gate = lesson.config.gate
-    gold = _gold(lesson, Split.TEST)
+    gold = _gold(lesson, tested)
     verdict = reach_verdict(
         gold,
         before=np.array(before),
-        after=answers,
+        after=examined.answers,
         voices=[example.voice for example in tested],
         languages=[example.language for example in tested],
         labels=labels,
@@ -450,43 +553,46 @@ def _judge(lesson: _Lesson, trained: _Trained, answers: Floats) -> Verdict:
             max_group_loss=gate.max_group_loss,
             max_ece_rise=gate.max_ece_rise,
         ),
+        num_folds=examined.num_folds,
     )
     return replace(
         verdict,
-        baselines=measure_baselines(_lesson_of_baselines(lesson, trained)),
+        baselines=measure_baselines(_lesson_of_baselines(lesson, trained, examined)),
         calibration=calibrate(
-            validation_gold=_gold(lesson, Split.VALIDATION),
-            validation=trained.on_validation,
+            validation_gold=_gold(lesson, examined.validated),
+            validation=examined.on_validation,
             gold=gold,
-            answers=answers,
+            answers=examined.answers,
         ),
     )
 
 
-def _gold(lesson: _Lesson, split: Split) -> Ints:
+def _gold(lesson: _Lesson, examples: Sequence[Example]) -> Ints:
     """(num_examples,) label indices."""
     scheme, labels = lesson.config.scheme, lesson.labels
-    indices = [labels.index(example.gold[scheme].label) for example in lesson.parts[split]]
+    indices = [labels.index(example.gold[scheme].label) for example in examples]
     return np.array(indices, dtype=np.int64)
 
 
-def _lesson_of_baselines(lesson: _Lesson, trained: _Trained) -> BaselineLesson:
+def _lesson_of_baselines(lesson: _Lesson, trained: _Trained, examined: _Examined) -> BaselineLesson:
     features = None if trained.sound is None else trained.sound.features
+    learnt = lesson.parts[Split.TRAIN]
     return BaselineLesson(
         scheme=lesson.config.scheme,
         labels=lesson.labels,
-        train=lesson.parts[Split.TRAIN],
-        test=lesson.parts[Split.TEST],
+        train=learnt,
+        test=examined.tested,
         train_features=None if features is None else features[Split.TRAIN].rows,
         test_features=None if features is None else features[Split.TEST].rows,
-        train_gold=_gold(lesson, Split.TRAIN),
-        gold=_gold(lesson, Split.TEST),
+        train_gold=_gold(lesson, learnt),
+        gold=_gold(lesson, examined.tested),
         cold_start=lesson.cold_start,
         read=partial(
             _read_example,
             audio_root=lesson.manifest.audio_root,
             guard=AudioGuard(lesson.manifest.audio),
         ),
+        in_folds=examined.num_folds > 0,
     )
 
 
@@ -547,11 +653,10 @@ def _describe(encoder: Backbone) -> EncoderCard:
     )
 
 
-def _name_answers(lesson: _Lesson, answers: Floats) -> dict[str, dict[str, float]]:
-    """Utterance id -> label -> probability, for the test examples."""
+def _name_answers(lesson: _Lesson, examined: _Examined) -> dict[str, dict[str, float]]:
+    """Utterance id -> label -> probability, for what was examined."""
     named: dict[str, dict[str, float]] = {}
-    examples = lesson.parts[Split.TEST]
-    for example, row in zip(examples, answers.tolist(), strict=True):
+    for example, row in zip(examined.tested, examined.answers.tolist(), strict=True):
         named[example.utterance_id] = dict(zip(lesson.labels, row, strict=True))
     return named
 

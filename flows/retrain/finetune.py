@@ -27,6 +27,8 @@ from flows.stored_audio import find_bad, note_bad, open_guard
 from flows.workspace import Say, Workspace, open_workspace
 from training.config import TrainingConfig, load_recipe, write_config
 from training.enough import find_shortage
+from training.judge.answers import Answers, read_opponents
+from training.judge.folds import wants_folds
 from training.launcher import LocalLauncher
 from training.result import Incumbent, TrainingResult, decode_result, encode_result
 from training.text.heard import machine_text, read_machine_texts
@@ -44,7 +46,7 @@ from voxdata.role import label_role
 from voxdata.scheme import find_scheme
 from voxdata.utterance import Utterance
 from warehouse.exchange.handoff import write_handoff
-from warehouse.promotions import add_judged_run
+from warehouse.promotions import add_judged_run, promoted_run
 from warehouse.runs import TrainingRun, add_training_run, list_training_runs
 from warehouse.versions import DatasetVersion, find_version, load_examples
 
@@ -127,6 +129,7 @@ def train_scheme(
         scheme=scheme,
         min_examples=settings.min_examples,
         min_voices=settings.min_voices,
+        num_folds=config.gate.folds,
     )
     if shortage:
         return _skip(workspace, scheme, version, config.key, shortage=shortage, say=say)
@@ -330,12 +333,14 @@ def _launch(
         incumbent=output / "incumbent.jsonl",
         output=output,
     )
-    tested = _as_heard(lesson.examples, manifest)
-    answers = answer_examples(workspace, lesson.incumbent, tested, guard)
-    cold_start = answers
+    judged, recalled = choose_judged(workspace, lesson.examples, lesson.config)
+    judged = _as_heard(judged, manifest)
+    asked = [example for example in judged if example.utterance_id not in recalled]
+    answers = {**recalled, **answer_examples(workspace, lesson.incumbent, asked, guard)}
+    cold_start: Answers = answers
     if not lesson.incumbent.model.weak:
         starter = build_cold_start(workspace, lesson.config.scheme)
-        cold_start = answer_examples(workspace, starter, tested, guard)
+        cold_start = answer_examples(workspace, starter, judged, guard)
     _write_answers(job.incumbent, answers, cold_start)
     write_config(job.config, lesson.config)
     settings = workspace.settings.training
@@ -349,13 +354,48 @@ def _launch(
 
 
 def _as_heard(examples: Sequence[Example], manifest: Path) -> list[Example]:
-    """The test examples with the text that a model would have in use: the machine's."""
+    """Examples with the text that a model would have in use: the machine's."""
     machine_texts = read_machine_texts(manifest)
-    tested: list[Example] = []
+    heard: list[Example] = []
     for example in examples:
-        if example.split is Split.TEST:
-            tested.append(replace(example, text=machine_text(example, machine_texts)))
-    return tested
+        heard.append(replace(example, text=machine_text(example, machine_texts)))
+    return heard
+
+
+def choose_judged(
+    workspace: Workspace, examples: Sequence[Example], config: TrainingConfig
+) -> tuple[Sequence[Example], Answers]:
+    """The examples that a model may be judged on.
+
+    They are those of the test split. Where it is too small they are all, for folds over voices, if
+    the model to beat has an honest answer to each: to a clip that it has learnt from, that is the
+    one it gave before, when it was judged in folds itself.
+
+    Returns:
+        The examples, and the answers of the model to beat to those that it has learnt from.
+    """
+    tested = [example for example in examples if example.split is Split.TEST]
+    if not wants_folds(examples, num_folds=config.gate.folds):
+        return tested, {}
+    learnt, given = _recall_incumbent(workspace, config.scheme)
+    needed = learnt & {example.utterance_id for example in examples}
+    if needed - given.keys():
+        return tested, {}
+    return examples, {utterance_id: given[utterance_id] for utterance_id in needed}
+
+
+def _recall_incumbent(workspace: Workspace, scheme: str) -> tuple[set[str], Answers]:
+    """What the model to beat has learnt from, and what it answered when it was judged."""
+    with workspace.warehouse() as con:
+        run = promoted_run(con, label_role(scheme))
+        if run is None:
+            return set(), {}
+        examples = list(load_examples(con, run.version_id))
+    learnt = {example.utterance_id for example in examples if example.split is not Split.TEST}
+    answered = (workspace.root / run.checkpoint_dir).with_name("predictions.jsonl")
+    if not answered.is_file():
+        return learnt, {}
+    return learnt, read_opponents(answered).incumbent
 
 
 def _write_answers(

@@ -159,7 +159,7 @@ def test_defaults_of_the_schema_stay_as_they_are_numbered() -> None:
             "soft_targets": True,
             "class_weights": True,
         },
-        "gate": {"min_gain": 0.0, "max_group_loss": 0.1, "max_ece_rise": 0.1},
+        "gate": {"min_gain": 0.0, "max_group_loss": 0.1, "max_ece_rise": 0.1, "folds": 5},
     }
     values = encode_config(TrainingConfig(scheme=""))
     pinned = {name: values[name] for name in expected}

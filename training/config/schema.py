@@ -152,13 +152,22 @@ class GateConfig:
         max_group_loss: Right answers, as a share, by which no voice and no language may surely have
             become worse.
         max_ece_rise: By which its expected calibration error may be larger.
+        folds: Where the test set is too small to decide, the voices of the whole version are dealt
+            into so many folds, and each is judged by a model that heard none of it; at least 3, or
+            0 for never.
     """
 
     min_gain: float = 0.0
     max_group_loss: float = 0.1
     max_ece_rise: float = 0.1
+    folds: int = 5
 
     def __post_init__(self) -> None:
+        if self.folds != 0 and self.folds < 3:
+            raise TrainingError(
+                f"training configuration: gate.folds is {self.folds}; it must be at least 3, "
+                "or 0 for never"
+            )
         _check_not_negative(
             "gate",
             min_gain=self.min_gain,

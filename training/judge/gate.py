@@ -78,6 +78,7 @@ def decide(
     *,
     groups: Sequence[GroupChange] = (),
     rules: Rules | None = None,
+    num_folds: int = 0,
 ) -> Decision:
     """Promote when the gain is certain and nobody loses by it.
 
@@ -86,6 +87,7 @@ def decide(
         after: The new model on the same clips.
         difference: After minus before, paired.
         groups: What changed for each group of clips.
+        num_folds: In which the clips were judged; 0 for a test set.
     """
     if before is None or after is None or difference is None:
         return _refuse(
@@ -98,6 +100,8 @@ def decide(
         )
     rules = rules or Rules()
     found = _show_gain(before, after, difference)
+    if num_folds:
+        found = f"{found}, in {num_folds} folds over voices"
     size = _check_size(after)
     gain = _check_gain(difference, rules)
     losses = (

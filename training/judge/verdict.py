@@ -32,6 +32,8 @@ class Verdict:
         groups: What changed for each group of test clips, worst first.
         baselines: What simpler things, and people, score on the same clips.
         calibration: Of the new model; None without validation clips.
+        num_folds: In which all clips of the version were judged, since its test set is too small;
+            0 for a test set.
     """
 
     before: Scores | None
@@ -43,6 +45,7 @@ class Verdict:
     groups: tuple[GroupChange, ...] = ()
     baselines: tuple[Baseline, ...] = ()
     calibration: Calibration | None = None
+    num_folds: int = 0
 
 
 def reach_verdict(
@@ -54,6 +57,7 @@ def reach_verdict(
     labels: Sequence[str],
     languages: Sequence[str] = (),
     rules: Rules | None = None,
+    num_folds: int = 0,
 ) -> Verdict:
     """Score both models on the test set, and decide.
 
@@ -63,6 +67,7 @@ def reach_verdict(
         after: As `before`, of the new model.
         voices: The speaker of each clip.
         languages: Of each clip; empty when nobody knows.
+        num_folds: See `Verdict`.
     """
     scores_before = scores_after = difference = None
     groups: tuple[GroupChange, ...] = ()
@@ -76,10 +81,18 @@ def reach_verdict(
         before=scores_before,
         after=scores_after,
         difference=difference,
-        decision=decide(scores_before, scores_after, difference, groups=groups, rules=rules),
+        decision=decide(
+            scores_before,
+            scores_after,
+            difference,
+            groups=groups,
+            rules=rules,
+            num_folds=num_folds,
+        ),
         small_sample=bool(warning),
         warning=warning,
         groups=groups,
+        num_folds=num_folds,
     )
 
 
