@@ -47,10 +47,12 @@ from flows.services.supervisor import choose_port, ensure_running, stop_all
 from flows.workspace import Workspace, open_workspace
 from voxdata.backends.privacy.spoken_forms import digits_view
 from voxdata.backends.transcription.whisper import WhisperTranscriber
+from voxdata.context import CONTEXT_FILE
 from voxdata.ports import SpeechRequest
 from voxdata.segment import Segment
 from voxdata.sound import ArraySound, duration_ms
 from voxdata.testing.annotation_queue import FakeQueue
+from warehouse.exchange.handoff import MANIFEST_FILE
 from warehouse.exchange.write import export_bundle
 
 SETTINGS = """
@@ -332,7 +334,7 @@ def read_places(
     exports = export_all(workspace)
     state = workspace.state_dir
     models = [path for path in workspace.models_dir.rglob("*") if path.is_file()]
-    handed = [path for path in models if path.name == "manifest.jsonl"]
+    handed = [path for path in models if path.name in (MANIFEST_FILE, CONTEXT_FILE)]
     cards = [path for path in models if path.name == "model.json"]
     predictions = [path for path in models if path.name == "predictions.jsonl"]
     rest = [path for path in sorted(state.iterdir()) if path.name not in SEARCHED_APART]

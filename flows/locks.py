@@ -10,6 +10,7 @@ from pathlib import Path
 
 from flows.workspace import Say, Workspace
 from voxdata.errors import ServiceError
+from voxdata.progress import Progress
 
 FORGET = "forget"
 PUSH = "push"
@@ -43,7 +44,7 @@ def hold_lock(
                         f"another process has been {doing} for {timeout_s:.0f} s ({path}); stop it"
                     ) from None
                 if not told:
-                    say(f"another process is {doing}; waiting for it")
+                    say(Progress(f"another process is {doing}; waiting for it"))
                     told = True
                 time.sleep(0.2)
         yield

@@ -32,18 +32,25 @@ def build_transcriber(workspace: Workspace) -> Transcriber:
 
 
 def _build(workspace: Workspace, port: str, settings: BackendSettings) -> Any:
+    return _load(workspace, port, settings.backend, **settings.options)
+
+
+def _load(workspace: Workspace, port: str, name: str, **options: Any) -> Any:
+    """A backend with the cache folder and the keys of this workspace, where it asks for them."""
     secrets = workspace.secrets
     offers: dict[str, object] = {"cache_dir": str(secrets.cache_dir), "hf_token": secrets.hf_token}
     if port == "transcriber":
         offers["api_key"] = secrets.transcriber_key
-    return load_backend(port, settings.backend, offers=offers, **settings.options)
+    return load_backend(port, name, offers=offers, **options)
 
 
 def build_cold_start(workspace: Workspace, scheme_name: str) -> Labeler:
     """The stand-in that labels a scheme until a model is trained."""
     for settings in workspace.settings.schemes:
         if settings.name == scheme_name:
-            labeler: Labeler = load_backend("labeler", settings.cold_start, scheme=settings.scheme)
+            labeler: Labeler = _load(
+                workspace, "labeler", settings.cold_start, scheme=settings.scheme
+            )
             return labeler
     raise ConfigError(f"voxdata.toml defines no scheme {scheme_name!r}")
 
@@ -107,8 +114,8 @@ def build_models(workspace: Workspace, specs: Mapping[str, LabelerSpec]) -> Mode
         transcriber=build_transcriber(workspace),
         second_transcriber=None if second is None else _build(workspace, "transcriber", second),
         agreement=None if second is None else error_rate,
-        scanner=load_backend("privacy_scanner", privacy) if privacy else None,
-        mos=load_backend("mos_predictor", mos) if mos else None,
+        scanner=_load(workspace, "privacy_scanner", privacy) if privacy else None,
+        mos=_load(workspace, "mos_predictor", mos) if mos else None,
         labelers={name: build_labeler(workspace, spec) for name, spec in specs.items()},
         cutting={"pause_ms": cutting.pause_ms, "min_ms": cutting.min_ms, "max_ms": cutting.max_ms},
         chinese=None if chinese == "as heard" else load_script(chinese),

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import atexit
 import os
+import sys
 from functools import cache
+from typing import NoReturn
 
 CHILD = "PREFECT__FLOW_RUN_ID"
 """Prefect's worker says by this variable which run a process was started for."""
+
+LOST_OUTPUT = 120
+"""The exit code of Python when what it prints at the end cannot be written."""
 
 
 @cache
@@ -20,7 +25,20 @@ def quiet_exit() -> None:
     never freed then. The switch for this report is not in reach of Python. The lines say nothing to
     a user. Call this first: handlers run in reverse order, so this one runs after every other.
     """
-    atexit.register(_close_stderr)
+    atexit.register(_end)
+
+
+def end_process(code: int) -> NoReturn:
+    """Leave with an exit code, after every other handler: what the interpreter would still tidy up
+    takes half a second of CPU time after a flow run, and nobody misses it.
+
+    Needs `quiet_exit` before.
+    """
+    _codes.append(code)
+    sys.exit(code)
+
+
+_codes: list[int] = []
 
 
 def quiet_child() -> None:
@@ -34,5 +52,17 @@ def quiet_child() -> None:
         quiet_exit()
 
 
-def _close_stderr() -> None:
+def _end() -> None:
+    if _codes:
+        os._exit(_flush_output(_codes[-1]))
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+
+
+def _flush_output(code: int) -> int:
+    """Write what waits in the buffers; the exit code is that of Python when stdout is gone."""
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except OSError:
+        return LOST_OUTPUT
+    return code

@@ -7,6 +7,7 @@ refuses costs a command its record and a few seconds, never its result.
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import signal
@@ -18,12 +19,15 @@ from copy import copy
 from functools import wraps
 from importlib import import_module
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
+from flows.quiet_exit import end_process
+from flows.say import MANNER
 from flows.services.prefect_api import prefect_answers
 from flows.services.start import prefect_access, prefect_home
 from flows.workspace import Say, Workspace
 from voxdata.errors import ServiceError, VoxdataError
+from voxdata.progress import Progress
 from voxdata.visible import visible
 
 if TYPE_CHECKING:
@@ -93,23 +97,42 @@ def run_flow(workspace: Workspace, name: str, *args: Any, say: Say) -> Any:
     flow: Flow[Any, Any] = _load_flow(name)
     if answers:
         return _run_recorded(flow, str(workspace.root), *args, say=say)
-    why = "does not answer (`voxdata doctor`)" if connected else "is not up (`voxdata up`)"
-    say(f"{name}: Prefect {why}, so this run is not recorded there")
+    unrecorded = "so this run is not recorded there"
+    if connected:
+        say(f"{name}: Prefect does not answer (`voxdata doctor`), {unrecorded}")
+    else:
+        say(Progress(f"{name}: Prefect is not up (`voxdata up`), {unrecorded}"))
     return flow.fn(str(workspace.root), *args)
 
 
 def _load_flow(name: str) -> Flow[Any, Any]:
-    flow: Flow[Any, Any] = getattr(import_module(FLOWS[name]), name)
+    with _no_collection():
+        flow: Flow[Any, Any] = getattr(import_module(FLOWS[name]), name)
     return flow
 
 
-def leave(code: int) -> None:
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Look for no garbage among what is made meanwhile, nor later: what an import makes stays, and
+    to look through it again and again takes a seventh of the time that importing Prefect does.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        if was_enabled:
+            gc.enable()
+
+
+def leave(code: int) -> NoReturn:
     """End the process; when Prefect was lost, without waiting for what it still wants to send."""
     if _lost.is_set():
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
-    sys.exit(code)
+    end_process(code)
 
 
 _lost = threading.Event()
@@ -188,16 +211,20 @@ def _deadline() -> Iterator[_Deadline]:
         signal.signal(WAKE_SIGNAL, before)
 
 
-def _keep_traces_off_the_terminal() -> None:
-    """An error of ours is told in a line at the end; its trace goes to Prefect's page alone."""
-    from prefect.logging.configuration import setup_logging
+def _tidy_terminal() -> None:
+    """An error of ours is told in a line at the end; its trace goes to Prefect's page alone, and so
+    does what Prefect says of a run, unless somebody wants to know.
+    """
+    from prefect.logging.configuration import ensure_logging_setup
 
-    setup_logging()
+    ensure_logging_setup()
     for name in ("", "prefect", "prefect.flow_runs", "prefect.task_runs"):
         for handler in logging.getLogger(name).handlers:
             if isinstance(handler, logging.StreamHandler):
                 handler.addFilter(_is_no_trace_of_ours)
                 handler.addFilter(_make_visible)
+                handler.addFilter(_is_wanted)
+    MANNER.owns_terminal = not MANNER.verbose
     # At the end it would say only that it still sends, after the command has said what came of it.
     logging.getLogger("EventsWorker").setLevel(logging.ERROR)
 
@@ -207,6 +234,16 @@ def _is_no_trace_of_ours(record: logging.LogRecord) -> bool:
     return not isinstance(error, VoxdataError)
 
 
+def _is_wanted(record: logging.LogRecord) -> bool:
+    """Whether a line of Prefect's is for the terminal: with -v all are; else what it warns of, and
+    not what it says of a run, whose outcome the command tells.
+    """
+    if MANNER.verbose or not record.name.startswith("prefect"):
+        return True
+    is_of_run = record.name.startswith(("prefect.flow_runs", "prefect.task_runs"))
+    return record.levelno >= logging.WARNING and not is_of_run
+
+
 def _make_visible(record: logging.LogRecord) -> bool:
     """Let the terminal act on nothing that a message quotes."""
     record.msg, record.args = visible(record.getMessage()), None
@@ -214,7 +251,7 @@ def _make_visible(record: logging.LogRecord) -> bool:
 
 
 def _run_recorded(flow: Flow[Any, Any], *args: Any, say: Say) -> Any:
-    _keep_traces_off_the_terminal()
+    _tidy_terminal()
     with _deadline() as deadline:
         body = _Body(flow.fn, deadline)
         recorded = copy(flow)

@@ -16,6 +16,7 @@ from voxdata.audio_digest import AudioDigest, AudioGuard, check_whole, read_dige
 from voxdata.canonical import check_samples, open_canonical
 from voxdata.counted import counted
 from voxdata.errors import AudioError, ConfigError
+from voxdata.progress import Progress
 from voxdata.recording import Recording
 from voxdata.sound import MODEL_RATE_HZ
 from warehouse.audio_digests import StoredAudio, add_audio_digests, list_audio, list_audio_digests
@@ -137,7 +138,8 @@ def verify_audio(
         if len(waiting) >= STORED_AT_ONCE:
             _store(workspace, waiting)
         if number % 1_000 == 0:
-            say(f"verify: {number}/{len(chosen)} recordings read, {len(bad)} bad")
+            line = f"verify: {number}/{len(chosen)} recordings read, {len(bad)} bad"
+            say(Progress(line, done=number, total=len(chosen)))
     _store(workspace, waiting)
     note_bad(workspace, bad, stage="verify")
     return AudioReport(files=len(chosen), size_bytes=size_bytes, adopted=tuple(adopted), bad=bad)

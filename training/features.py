@@ -21,6 +21,7 @@ from voxdata.durable import write_file
 from voxdata.errors import AudioError, TrainingError
 from voxdata.identity import digest
 from voxdata.ports import MODEL_RATE_HZ, Samples
+from voxdata.progress import read_progress
 
 Progress = Callable[[str], None]
 PROGRESS_EVERY = 100
@@ -76,10 +77,11 @@ def load_features(
             num_cached += 1
         rows.append(row)
         if progress and (number % PROGRESS_EVERY == 0 or number == len(examples)):
-            progress(
+            line = (
                 f"features: {number}/{len(examples)} clips, "
                 f"{computed_seconds:.0f} s of audio encoded, {num_cached} from the cache"
             )
+            progress(read_progress(line))
     return FeatureSet(
         values=np.stack(rows),
         computed_seconds=computed_seconds,

@@ -23,6 +23,7 @@ from voxdata.errors import (
 )
 from voxdata.machine import AGAIN, EXIT_CODE, ended_from_outside
 from voxdata.ports import TrainingJob
+from voxdata.progress import read_progress
 
 LAST_LINES = 20
 WRONG_USAGE = 2
@@ -34,7 +35,7 @@ class LocalLauncher:
 
     Args:
         cache_dir: Where features are kept between runs; None: in the job's own output.
-        progress: Receives every line the run prints.
+        progress: Receives every line the run prints; `Progress` where one counts.
         compute: Where the run computes.
         timeout_minutes: A run that takes longer is stopped; 0 waits for any.
     """
@@ -95,7 +96,7 @@ class LocalLauncher:
                 for line in child.stdout or ():
                     last_lines.append(line.rstrip("\n"))
                     if self._progress:
-                        self._progress(last_lines[-1])
+                        self._progress(read_progress(last_lines[-1]))
             except BaseException:
                 child.kill()
                 raise

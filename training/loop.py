@@ -77,7 +77,7 @@ def fit_head(
     validation_targets: Floats,
     config: TrainingConfig,
     device: torch.device = CPU,
-    progress: Callable[[Epoch], None] | None = None,
+    progress: Callable[[Epoch, int], None] | None = None,
 ) -> Fit:
     """Train a head; the same inputs, seed and device give the same weights.
 
@@ -87,6 +87,7 @@ def fit_head(
         validation_features: As `features`, of other voices; may be empty.
         validation_targets: As `targets`.
         device: Where it learns; it comes back on the CPU.
+        progress: Told of each epoch, and how many there are at most.
     """
     schedule = _plan_epochs(validation_targets, config)
     clips = _as_tensors(features, targets, device)
@@ -105,7 +106,7 @@ def fit_head(
             if rank > best.rank:
                 best = trainer.snapshot(epoch=epoch, rank=rank)
             if progress:
-                progress(curves[-1])
+                progress(curves[-1], schedule.num_epochs)
             if epoch - best.epoch >= config.fit.patience:
                 break
 

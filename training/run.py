@@ -339,11 +339,11 @@ def _say_of(split: Split, say: Say) -> Say:
 def _fit(
     lesson: _Lesson, features: Mapping[Split, FeatureSet], *, device: torch.device, say: Say
 ) -> Fit:
-    def say_epoch(row: Epoch) -> None:
+    def say_epoch(row: Epoch, num_epochs: int) -> None:
         validation = ""
         if row.validation_uar is not None:
             validation = f", validation UAR {row.validation_uar:.3f}"
-        say(f"epoch {row.epoch}: loss {row.train_loss:.4f}{validation}")
+        say(f"epoch {row.epoch}/{num_epochs}: loss {row.train_loss:.4f}{validation}")
 
     return fit_head(
         features[Split.TRAIN].values,

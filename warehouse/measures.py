@@ -101,9 +101,9 @@ def count_removed(con: DuckDBPyConnection, limits: Mapping[str, float]) -> list[
         )
         select case when grouping(language) = 1 then 'all' else language end as language,
           coalesce(source, '') as source, count(*) as utterances,
-          round(coalesce(sum(minutes), 0), 3) as minutes,
+          coalesce(sum(minutes), 0) as minutes,
           count(*) filter (goes) as utterances_removed,
-          round(coalesce(sum(minutes) filter (goes), 0), 3) as minutes_removed
+          coalesce(sum(minutes) filter (goes), 0) as minutes_removed
         from judged
         group by grouping sets ((language, source), ())
         order by grouping(language), 1, 2""",

@@ -45,7 +45,9 @@ def read_frame(con: DuckDBPyConnection, sql: str, parameters: Parameters = ()) -
 
     reader = con.sql(sql, params=parameters or None).to_arrow_reader(_ROWS_AT_ONCE)
     parts = [pl.DataFrame(batch) for batch in reader]
-    return pl.concat(parts) if parts else pl.DataFrame(reader.schema.empty_table())
+    # What is left to read is a table without rows, of the right types; pyarrow's own way to make
+    # one imports pandas.
+    return pl.concat(parts) if parts else pl.DataFrame(reader.read_all())
 
 
 def make_lookup(

@@ -19,6 +19,7 @@ from voxdata.audit.findings import Finding, Severity, limit_evidence
 from voxdata.audit.sound_checks import find_bad_sound, find_shared_voices
 from voxdata.counted import counted
 from voxdata.errors import BackendError, ConfigError
+from voxdata.progress import Progress
 
 Say = Callable[[str], None]
 
@@ -51,9 +52,10 @@ def check_audio(corpus: Corpus, *, audio_root: Path, max_clips: int, say: Say) -
     frame, nameless = corpus.frame, corpus.lacks("speaker")
     chosen, limit = _choose(corpus, max_clips)
     heard = _listen(frame, chosen, audio_root=audio_root, with_voices=nameless, say=say)
-    say(f"audit: compares {counted(len(heard.clips), 'clip')}")
+    say(Progress(f"audit: compares {counted(len(heard.clips), 'clip')}"))
     copies = search_copies(frame, corpus.files, heard.clips, heard.bad, audio_root=audio_root)
-    say("audit: asks whether the channel gives anything away, and which labels look wrong")
+    question = "whether the channel gives anything away, and which labels look wrong"
+    say(Progress(f"audit: asks {question}"))
     groups = [str(frame["speaker"][clip.at] or frame["audio"][clip.at]) for clip in heard.clips]
     return [
         CheckResult(limit=limit),

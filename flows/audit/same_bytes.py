@@ -14,6 +14,8 @@ from pathlib import Path
 
 import polars as pl
 
+from voxdata.progress import Progress
+
 TELL_EVERY = 5_000
 
 
@@ -50,7 +52,7 @@ def hash_files(
             by_size[_file_size(audio_root / audio)].append(audio)
         except (OSError, ValueError) as error:
             files.problems[audio] = str(error)
-    done = 0
+    done, total = 0, sum(len(alike) for alike in by_size.values() if len(alike) > 1)
     for size, alike in sorted(by_size.items()):
         if len(alike) == 1:
             files.contents[alike[0]] = f"alone {alike[0]}"
@@ -65,7 +67,8 @@ def hash_files(
                 files.problems[audio] = str(error)
             done += 1
             if done % TELL_EVERY == 0:
-                say(f"audit: compared the bytes of {done} files")
+                line = f"audit: compared the bytes of {done} files"
+                say(Progress(line, done=done, total=total))
     return files
 
 

@@ -14,6 +14,7 @@ from flows.audit.table_checks import TABLE_CHECKS, Corpus
 from voxdata.audit.audit_table import AuditTable
 from voxdata.audit.findings import Audit, Finding, Statistic, sort_findings
 from voxdata.dataset import Split
+from voxdata.progress import Progress
 
 MAX_CLIPS = 2_000
 MAX_PICTURED = 30
@@ -52,7 +53,7 @@ def audit_table(
         ConfigError: Audio is to be heard and none of it can be read.
     """
     frame = table.frame
-    say(f"audit: {frame.height} rows of {table.name}")
+    say(Progress(f"audit: {frame.height} rows of {table.name}"))
     files = CorpusFiles()
     if with_audio:
         audio = frame["audio"].unique(maintain_order=True).to_list()

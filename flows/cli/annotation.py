@@ -79,7 +79,8 @@ def history(
     from flows.labelling.history import revision_rows
 
     rows = revision_rows(open_here(ctx), utterance)
-    show_result(f"history of {utterance}", rows, as_json=as_json)
+    then = "nobody has answered; `voxdata push`, then `voxdata pull`"
+    show_result(f"history of {utterance}", rows, as_json=as_json, then=then)
 
 
 @annotation_app.command()
@@ -102,9 +103,8 @@ def adjudicate(
     rows = [asdict(case) for case in cases]
     if cases and not plan:
         push_cases(workspace, cases, say=tell)
-    show_result(
-        "contested clips", rows, as_json=as_json, then="people agree, or too few have answered"
-    )
+    then = "people agree, or too few have answered; `voxdata pull` brings answers"
+    show_result("contested clips", rows, as_json=as_json, then=then)
 
 
 @annotation_app.command()
@@ -138,10 +138,9 @@ def doubts(
             for d in doubtful
         ]
         push_cases(workspace, cases, say=tell)
-    elif not doubtful:
-        tell("doubts: models of other voices would have given every label that they could judge")
     rows = [asdict(doubt) for doubt in doubtful]
-    show_result(f"doubtful labels of {scheme}", rows, as_json=as_json)
+    then = "models of other voices would have given every label that they could judge"
+    show_result(f"doubtful labels of {scheme}", rows, as_json=as_json, then=then)
 
 
 @annotation_app.command()
@@ -222,6 +221,7 @@ def _skill_row(scheme: str, skill: Skill) -> dict[str, object]:
         "clips": skill.clips,
         "right": skill.right,
         "share": skill.right / skill.clips,
-        "95 %": f"{skill.low:.2f} to {skill.high:.2f}",
+        "low": skill.low,
+        "high": skill.high,
         "weak": "yes" if skill.weak else "",
     }

@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -21,6 +21,7 @@ from typer.core import TyperGroup
 
 from flows.pages.shown import shown_number
 from flows.place import DEMO_DIR, find_workspace
+from flows.say import end_progress
 from flows.say import tell as tell
 from voxdata.visible import visible, visible_json
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from flows.workspace import Workspace
 
 Row = dict[str, object]
+NOTHING_NEXT: Mapping[str, str] = MappingProxyType({})
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 AudioRoot = Annotated[
     Path | None,
@@ -83,35 +85,46 @@ def run_named(workspace: Workspace, name: str, *args: Any) -> Any:
     return run_flow(workspace, name, *args, say=tell)
 
 
-def show_result(title: str, data: Sequence[Row] | Row, *, as_json: bool, then: str = "") -> None:
+def show_result(
+    title: str,
+    data: Sequence[Row] | Row,
+    *,
+    as_json: bool,
+    then: str = "",
+    exact: object = None,
+) -> None:
     """What a command found: a table for people, or all of it for programs.
 
     Args:
         data: Rows; or one row, such as a summary.
         then: What to do next when there are no rows.
+        exact: What programs get; by default the rows.
     """
     if as_json:
-        show_json(data)
+        show_json(data if exact is None else exact)
         return
-    rows = [data] if isinstance(data, dict) else list(data)
-    if rows:
-        show_rows(title, rows)
-    else:
-        tell(f"{title}: none" + (f"; {then}" if then else ""))
+    show_rows(title, [data] if isinstance(data, dict) else data, then=then)
 
 
-def show_tables(tables: Mapping[str, Sequence[Row]], *, exact: object, as_json: bool) -> None:
+def show_tables(
+    tables: Mapping[str, Sequence[Row]],
+    *,
+    exact: object,
+    as_json: bool,
+    then: Mapping[str, str] = NOTHING_NEXT,
+) -> None:
     """What a command found: several tables for people, or all of it for programs.
 
     Args:
         tables: Title -> rows.
         exact: What programs get.
+        then: Title -> what to do next when there are no rows.
     """
     if as_json:
         show_json(exact)
         return
     for title, rows in tables.items():
-        show_rows(title, rows)
+        show_rows(title, rows, then=then.get(title, ""))
 
 
 def field_rows(fields: Mapping[str, object]) -> list[Row]:
@@ -121,11 +134,13 @@ def field_rows(fields: Mapping[str, object]) -> list[Row]:
 
 def show_json(value: object) -> None:
     """Data for programs: exact, whatever it holds."""
+    end_progress()
     typer.echo(visible_json(json.dumps(value, ensure_ascii=False, indent=2, default=str)))
 
 
 def show_line(value: object) -> None:
     """One line of data for people."""
+    end_progress()
     typer.echo(visible(str(value)))
 
 
@@ -133,6 +148,7 @@ def show_file(content: str) -> None:
     """What would be a file's content: exact where it goes into a file or a program, with escapes on
     a terminal.
     """
+    end_progress()
     typer.echo(visible(content) if sys.stdout.isatty() else content, nl=False)
 
 
@@ -188,14 +204,22 @@ def _visible_errors() -> Iterator[None]:
         raise
 
 
-def show_rows(title: str, rows: Sequence[Row]) -> None:
-    """Data for people."""
+def show_rows(title: str, rows: Sequence[Row], *, then: str = "") -> None:
+    """Data for people, rounded; of no data a line.
+
+    Args:
+        then: What to do next when there are no rows.
+    """
+    end_progress()
+    if not rows:
+        tell(f"{title}: none" + (f"; {then}" if then else ""))
+        return
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     table = Table(title=Text(visible(title), style="table.title"), title_justify="left")
-    for name in rows[0] if rows else ["nothing"]:
+    for name in rows[0]:
         table.add_column(Text(visible(str(name))), overflow="fold")
     for row in rows:
         # As text: a file name or a transcript may look like markup.
@@ -206,4 +230,8 @@ def show_rows(title: str, rows: Sequence[Row]) -> None:
 def _cell(value: object) -> str:
     if value is None:
         return ""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{visible(str(name))} {_cell(part)}" for name, part in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(_cell(part) for part in value)
     return shown_number(value) if isinstance(value, float) else visible(str(value))

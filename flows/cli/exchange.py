@@ -23,6 +23,7 @@ from flows.cli.console import (
 from voxdata.counted import counted
 from voxdata.durable import scratch_folder
 from voxdata.errors import AudioError, ConfigError
+from warehouse.exchange.formats import BUILT_IN, TABLES
 
 if TYPE_CHECKING:
     from flows.workspace import Workspace
@@ -42,8 +43,8 @@ OutputOption = Annotated[
     typer.Option(
         "--format",
         metavar="FORMAT",
-        help="A table: parquet, jsonl, csv. A folder with clips: huggingface, webdataset, "
-        "shar, kaldi, audformat, or a format of another package.",
+        help=f"A table: {', '.join(TABLES)}. A folder with clips: {', '.join(BUILT_IN)}, "
+        "or a format of another package.",
     ),
 ]
 PathOption = Annotated[
@@ -127,7 +128,6 @@ def _write(
     absolute_paths: bool,
 ) -> str:
     """Write a version where the user wants it. Returns where that is."""
-    from warehouse.exchange.formats import TABLES
     from warehouse.exchange.write import export_bundle, publish_bundle
 
     if not bundle.terms.licence:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flows.cli.console import Json, open_here, show_json, show_result, show_rows, tell
+from flows.cli.receipts import NOBODY, tell_receipt
 from voxdata.counted import counted
 from voxdata.errors import ConfigError
 
@@ -141,7 +142,7 @@ def _list_receipts(workspace: Workspace, *, as_json: bool) -> None:
 
     with workspace.warehouse(read_only=True) as con:
         rows = [_receipt_row(receipt) for receipt in list_receipts(con)]
-    show_result("receipts", rows, as_json=as_json, then="nobody was forgotten")
+    show_result("receipts", rows, as_json=as_json, then=NOBODY)
 
 
 def _renew(workspace: Workspace, receipt: str, *, reason: str) -> None:
@@ -194,7 +195,6 @@ def _confirm() -> None:
 
 def _tell_outcome(workspace: Workspace, done: Sequence[Forgotten]) -> None:
     """Say what stays, then what each receipt proves; what is not gone is an error."""
-    from flows.cli.receipts import tell_receipt
     from flows.forget.flow import require_finished, require_gone
     from flows.forget.receipt import issue_receipt
 
@@ -248,10 +248,12 @@ def _show_result(found: Forgotten) -> None:
     show_rows(
         "versions that lost examples; they still verify",
         [{"version": v, "examples": n} for v, n in found.plan.versions.items()],
+        then="no version held any",
     )
     show_rows(
         "models that heard them; train them again",
         [{"run": run[:12], "promoted": on} for run, on in found.plan.models.items()],
+        then="no model needs to be trained again",
     )
     outcome = (
         "proven"
@@ -309,7 +311,7 @@ def _show_preview(preview: Preview, *, whole: bool) -> None:
         if preview.sources
         else []
     )
-    show_rows("would go", rows)
+    show_rows("would go", rows, then="nothing of it is here")
     if whole:
         files = [(doomed.kind, str(doomed.path)) for doomed in preview.files] + [
             ("source", str(path)) for path in preview.sources

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 from pathlib import Path
 from typing import Annotated
 
@@ -30,7 +31,8 @@ from flows.cli.console import SafeGroup, show_crash, show_line, tell
 from flows.cli.receipts import receipts_app
 from flows.cli.voices import voices_app
 from flows.folders.private_files import keep_files_private
-from flows.quiet_exit import quiet_exit
+from flows.quiet_exit import end_process, quiet_exit
+from flows.say import MANNER, end_progress
 from voxdata.errors import ConfigError, VoxdataError
 from voxdata.machine import find_fault, machine_error
 
@@ -114,6 +116,18 @@ def _root(
             help="The workspace: the folder that holds voxdata.toml.",
         ),
     ] = None,
+    quiet: Annotated[
+        bool,
+        typer.Option(
+            "--quiet", "-q", help="Print results, warnings and errors, and not how the work goes."
+        ),
+    ] = False,
+    verbose: Annotated[
+        bool,
+        typer.Option(
+            "--verbose", "-v", help="Print also what Prefect says, and where an error comes from."
+        ),
+    ] = False,
     _version: Annotated[
         bool,
         typer.Option(
@@ -121,6 +135,9 @@ def _root(
         ),
     ] = False,
 ) -> None:
+    if quiet and verbose:
+        raise ConfigError("--quiet and --verbose contradict each other: give one of the two")
+    MANNER.quiet, MANNER.verbose = quiet, verbose
     ctx.obj = directory
 
 
@@ -138,7 +155,7 @@ def main() -> None:
     run = sys.modules.get("flows.run")
     if run is not None:
         run.leave(code)
-    sys.exit(code)
+    end_process(code)
 
 
 def run_command() -> int:
@@ -152,10 +169,10 @@ def run_command() -> int:
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
     except ConfigError as error:
-        tell(f"voxdata: {error}")
+        _tell_error(error)
         return 2
     except VoxdataError as error:
-        tell(f"voxdata: {error}")
+        _tell_error(error)
         return 1
     except (OSError, MemoryError) as error:
         place = getattr(error, "filename", None)
@@ -167,4 +184,14 @@ def run_command() -> int:
     except KeyboardInterrupt:
         tell("voxdata: interrupted; run the command again to go on where it stopped")
         return 130
+    finally:
+        end_progress()
     return 0
+
+
+def _tell_error(error: VoxdataError) -> None:
+    """Tell an error in a line; with --verbose also where it comes from."""
+    end_progress()
+    if MANNER.verbose:
+        tell("".join(traceback.format_exception(error)).rstrip())
+    tell(f"voxdata: {error}")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows.cli.console import Json, open_here, show_json, show_result, tell
+from flows.cli.console import Json, open_here, show_json, show_line, show_result, tell
 from voxdata.counted import counted
 from voxdata.errors import ConfigError
 
@@ -22,6 +22,7 @@ receipts_app = typer.Typer(
         "the others are about the keys that sign."
     ),
 )
+NOBODY = "nobody was forgotten; `voxdata forget --dry-run` shows what would go"
 Files = Annotated[list[Path], typer.Argument(metavar="FILE...", help="Statements or receipts.")]
 KeyFile = Annotated[
     Path,
@@ -59,7 +60,7 @@ def receipts(ctx: typer.Context, as_json: Json = False) -> None:
                 "still in": _waiting(issued),
             }
         )
-    show_result("receipts", rows, as_json=as_json, then="nobody was forgotten")
+    show_result("receipts", rows, as_json=as_json, then=NOBODY)
 
 
 @receipts_app.command()
@@ -85,7 +86,7 @@ def show(
     if as_json:
         show_json({"path": str(path), "signed by": issued.signer, **issued.predicate})
     else:
-        typer.echo(path)
+        show_line(path)
 
 
 @receipts_app.command()
@@ -117,7 +118,7 @@ def new_key(
         f"new-key: {path} signs, and stays where it is; {path.name}.pub goes to the workspace: "
         f"`voxdata receipts trust {path.name}.pub`"
     )
-    typer.echo(key_id(public))
+    show_line(key_id(public))
 
 
 @receipts_app.command()

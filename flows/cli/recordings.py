@@ -140,7 +140,9 @@ def prelabel(
         show_json(plan_rows(prelabelling, list_group_uris(workspace, prelabelling)))
         return
     rows = plan_rows(prelabelling)
-    show_rows("pending", rows)
+    show_rows("pending", rows, then="everything is done")
+    if not rows:
+        return
     total = sum(float(str(row["work_minutes"])) for row in rows)
     tell(f"about {total:.1f} minutes of one core's work; --json names the recordings")
 
@@ -203,13 +205,15 @@ def ledger(
     with open_here(ctx).warehouse(read_only=True) as con:
         if limits:
             rows, title = count_removed(con, limits), f"{describe_limits(limits)} would remove"
+            then = "`voxdata prelabel` measures utterances"
         else:
+            then = "`voxdata ingest` and `voxdata prelabel` write down what they drop"
             rows = [drop_row(row) for row in list_drops(con)]
             remarks = [remark_row(row) for row in list_remarks(con)]
     tables = {title: rows}
     if remarks:
         tables["remarks about recordings that were kept"] = remarks
-    show_tables(tables, exact=[*rows, *remarks], as_json=as_json)
+    show_tables(tables, exact=[*rows, *remarks], as_json=as_json, then={title: then})
 
 
 def _absolute(source: str) -> str:

@@ -26,6 +26,8 @@ from voxdata.counted import counted
 from voxdata.durable import write_file
 from voxdata.errors import ConfigError
 
+NO_SCHEDULE = "[schedule] in voxdata.toml plans runs"
+
 
 def init(
     directory: Annotated[
@@ -103,7 +105,7 @@ def up(ctx: typer.Context, as_json: Json = False) -> None:
         show_json(rows)
         return
     show_rows("services", rows)
-    show_rows("schedules (UTC)", schedule_rows(read_schedules(workspace)))
+    show_rows("schedules (UTC)", schedule_rows(read_schedules(workspace)), then=NO_SCHEDULE)
 
 
 def down(ctx: typer.Context) -> None:
@@ -133,7 +135,12 @@ def status(ctx: typer.Context, as_json: Json = False) -> None:
     if isinstance(waiting, dict):
         tables["waiting"] = [{"for": name, "count": count} for name, count in waiting.items()]
     tables["schedules (UTC)"] = schedules
-    show_tables(tables, exact={**counts, "schedules": schedules}, as_json=as_json)
+    show_tables(
+        tables,
+        exact={**counts, "schedules": schedules},
+        as_json=as_json,
+        then={"schedules (UTC)": NO_SCHEDULE, "waiting": "nothing waits for anybody"},
+    )
     problems = [row for row in standings if row.problem]
     for row in problems:
         tell(f"schedule {row.name}: {row.problem}")

@@ -197,6 +197,8 @@ def diff(
     tables = diff_tables(difference)
     titled = {f"{before.ref} -> {after.ref}: {name}": rows for name, rows in tables.items() if rows}
     show_tables(titled, exact=tables, as_json=as_json)
+    if not titled and not as_json:
+        tell(f"diff: {before.ref} and {after.ref} hold the same examples and labels")
 
 
 def tag(

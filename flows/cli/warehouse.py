@@ -15,6 +15,7 @@ from flows.cli.console import (
     open_here,
     show_file,
     show_line,
+    show_result,
     show_tables,
     tell,
 )
@@ -62,7 +63,9 @@ def query(
         show_file(write_spreadsheet(frame) if for_excel else frame.write_csv())
     else:
         rows = frame.to_dicts()
-        show_tables({counted(len(rows), "row"): rows}, exact=rows, as_json=as_json)
+        title = counted(len(rows), "row") if rows else "rows"
+        then = "`voxdata query 'show tables'` lists what can be asked"
+        show_result(title, rows, as_json=as_json, then=then)
 
 
 def snapshot(

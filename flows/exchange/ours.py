@@ -17,6 +17,7 @@ from voxdata.counted import counted
 from voxdata.dataset import Example
 from voxdata.errors import ManifestError
 from voxdata.ports import MODEL_RATE_HZ, Samples
+from voxdata.progress import Progress
 from warehouse.audio_digests import add_audio_digests, list_audio_digests
 from warehouse.exchange.bundle import canonical_path
 from warehouse.exchange.read import TOLERANCE_MS, Export, check_lengths, export_files
@@ -116,7 +117,8 @@ def _stage(
         write_canonical(place, _compose(examples, clips.read))
         made.append(read_digest(place, key))
         if number % 100 == 0 or number == len(needed):
-            say(f"import: {number}/{len(needed)} recordings")
+            line = f"import: {number}/{len(needed)} recordings"
+            say(Progress(line, done=number, total=len(needed)))
     return made
 
 

@@ -25,6 +25,7 @@ from voxdata.dataset import Example, GoldLabel
 from voxdata.durable import scratch_folder
 from voxdata.errors import DropReason, ManifestError
 from voxdata.identity import digest
+from voxdata.progress import Progress
 from voxdata.recording import Recording
 from voxdata.segment import Segment
 from voxdata.split import group_voices
@@ -230,7 +231,8 @@ def _decode_rows(
             )
         heard = decoded[row.uri]
         if count % 100 == 0 or count == len(rows):
-            say(f"import: {count}/{len(rows)} clips")
+            line = f"import: {count}/{len(rows)} clips"
+            say(Progress(line, done=count, total=len(rows)))
         if isinstance(heard, Refused):
             dropped.append((row.number, _in_their_words(heard.detail, row, source)))
             continue

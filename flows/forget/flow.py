@@ -44,6 +44,7 @@ from flows.workspace import Say, Workspace
 from voxdata.counted import counted
 from voxdata.durable import scratch_folder
 from voxdata.errors import NotFoundError, VoxdataError
+from voxdata.progress import Progress
 from warehouse.erase import (
     ErasurePlan,
     Kind,
@@ -290,7 +291,8 @@ def _search(
     workspace: Workspace, forgotten: Forgotten, done: Done, *, work: Work, say: Say
 ) -> tuple[Forgotten, Done]:
     probes = make_probes(workspace, forgotten.plan)
-    say(f"forget: searching every file of the workspace for {counted(len(probes), 'string')}")
+    strings = counted(len(probes), "string")
+    say(Progress(f"forget: searching every file of the workspace for {strings}"))
     # Once more, so that what stays is named though another process deleted what goes.
     clear_files(workspace, work, forgotten.plan)
     sources = settle_sources(forgotten.plan, delete=work.delete_sources)

@@ -13,6 +13,7 @@ from voxdata.canonical import open_canonical
 from voxdata.counted import counted
 from voxdata.errors import AudioError, BackendError
 from voxdata.fingerprint import Codes, Fingerprinter, NearDuplicate, find_shared, is_heard
+from voxdata.progress import Progress
 from voxdata.sound import MODEL_RATE_HZ
 from warehouse.connection import transaction
 from warehouse.duplicates import (
@@ -66,10 +67,11 @@ def find_duplicates(workspace: Workspace, *, say: Say) -> DuplicateSummary:
         pairs += len(_compare_batch(workspace, fingerprinter, batch))
         compared += len(batch)
         if len(waiting) > BATCH_SIZE:
-            say(
+            line = (
                 f"near-duplicates: {compared}/{len(waiting)} recordings compared, "
                 f"{counted(pairs, 'pair')}"
             )
+            say(Progress(line, done=compared, total=len(waiting)))
     with workspace.warehouse() as con:
         groups = len(set(duplicate_groups(con).values()))
     if pairs:

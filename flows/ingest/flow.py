@@ -54,6 +54,7 @@ from voxdata.errors import (
     VoxdataError,
     WorkerError,
 )
+from voxdata.progress import Progress
 from voxdata.tally import add_up
 from warehouse.attempts import PASSING
 from warehouse.audio_digests import add_audio_digests
@@ -546,11 +547,12 @@ def _pace(num_done: int, *, began: float, num_left: int) -> str:
 
 
 def _tell_progress(total: IngestSummary, num_listed: int, pace: str, *, say: Say) -> None:
-    say(
+    line = (
         f"ingest: {total.listed}/{num_listed} files, "
         f"{counted(total.recordings, 'new recording')}, {total.dropped} dropped, "
         f"{counted(total.remarks, 'remark')}; {pace}"
     )
+    say(Progress(line, done=total.listed, total=num_listed))
 
 
 @flow(

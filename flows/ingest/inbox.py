@@ -13,6 +13,7 @@ from flows.ingest.listing import source_patterns
 from flows.ingest.sources import STILL_S
 from flows.workspace import Say, Workspace
 from voxdata.errors import ConfigError
+from voxdata.progress import Progress
 
 PATIENCE_S = 30.0
 """In an inbox that is never still, what has arrived is taken this often."""
@@ -39,7 +40,7 @@ def watch_inbox(
                 f"{folder}: only folders on this machine can be watched; "
                 "a store is read by the schedule of `voxdata up`"
             )
-    say(f"ingest: watching {', '.join(folders)}; Ctrl-C ends it")
+    say(Progress(f"ingest: watching {', '.join(folders)}; Ctrl-C ends it"))
     logging.getLogger("watchfiles").setLevel(logging.ERROR)
     # Something may have arrived since the folders were last listed.
     waiting, first, last = True, time.monotonic(), time.monotonic()

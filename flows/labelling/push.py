@@ -40,6 +40,7 @@ from voxdata.counted import counted
 from voxdata.errors import DropReason
 from voxdata.label import Annotation
 from voxdata.ports import PushResult, QueueEntry
+from voxdata.progress import Progress
 from voxdata.tally import add_up
 from warehouse.checks import add_checks
 from warehouse.ledger import Drop, record_drops
@@ -106,7 +107,7 @@ def push_clips(
         with workspace.warehouse() as con:
             record_pushes(con, pushed, project_id=project.project_id, run_id=workspace.run_id)
         arrived.extend(ids)
-        say(f"push: {len(arrived)}/{len(clips)} clips")
+        _tell_sent(len(arrived), len(clips), say=say)
 
     entries = [clip.entry for clip in clips]
     result = project.queue.push(entries, recorded=recorded, done=note)
@@ -119,6 +120,10 @@ def push_clips(
         blind=sum(entry.blind for entry in new),
         without_guess=sum(_ticks_nothing(entry) for entry in new),
     )
+
+
+def _tell_sent(num_sent: int, num_clips: int, *, say: Say) -> None:
+    say(Progress(f"push: {num_sent}/{num_clips} clips", done=num_sent, total=num_clips))
 
 
 def _ticks_nothing(entry: QueueEntry) -> bool:
@@ -261,6 +266,7 @@ def _send(
             for batch in batches
         ]
         for batch, cut in zip(batches, cuts, strict=True):
+            _tell_sent(0, len(batch), say=say)
             ready = cut.result()
             part = call(push_clips, project, ready, recorded, say)
             recorded |= {clip.utterance_id for clip in ready}

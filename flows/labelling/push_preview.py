@@ -200,7 +200,7 @@ def _recall(workspace: Workspace, state: PushState, guard: AudioGuard, *, say: S
 
 
 def _minutes(ms: int) -> float:
-    return round(ms / 60_000, 2)
+    return ms / 60_000
 
 
 def _audio_minutes(utterances: Sequence[Utterance]) -> float:

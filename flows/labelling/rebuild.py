@@ -18,6 +18,7 @@ from flows.services.label_studio_server import label_studio_credentials
 from flows.workspace import Say, Workspace
 from voxdata.counted import counted
 from voxdata.label import Annotation
+from voxdata.progress import Progress
 from warehouse.annotations import current_annotations, moved_annotations, record_moves
 from warehouse.pushes import list_projects
 
@@ -77,7 +78,7 @@ def _rebuild(
     absent = [a for a in lost if (a.utterance_id, a.annotator) not in present]
     rest = [a for a in absent if a.utterance_id in recorded]
     if rest:
-        say(f"rebuild: writing {counted(len(rest), 'annotation')} one by one")
+        say(Progress(f"rebuild: writing {counted(len(rest), 'annotation')} one by one"))
         queue.restore(rest)
         pull_changes(workspace, say=say)
     with workspace.warehouse() as con:

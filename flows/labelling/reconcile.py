@@ -10,6 +10,7 @@ from annotation.reconcile import Difference, compare_content, compare_keys
 from flows.labelling.queues import Project, open_projects
 from flows.workspace import Say, Workspace
 from voxdata.label import Annotation
+from voxdata.progress import Progress
 from warehouse.annotations import current_annotations, find_oddities
 from warehouse.chain import check_chain
 from warehouse.checks import list_checks
@@ -83,7 +84,7 @@ def verify_annotations(workspace: Workspace, *, say: Say) -> Proof:
     clips, annotations, differences, oddities = 0, 0, list[Difference](), list[dict[str, object]]()
     for project in open_projects(workspace):
         queue, project_id = project.queue, project.project_id
-        say(f"verify: reading {queue.title!r} in Label Studio")
+        say(Progress(f"verify: reading {queue.title!r} in Label Studio"))
         copies = queue.list_copies()
         pulled = queue.pull(since=None)
         with workspace.warehouse() as con:

@@ -47,6 +47,29 @@ def run_row(run: TrainingRun) -> dict[str, object]:
     }
 
 
+def exact_run_row(run: TrainingRun) -> dict[str, object]:
+    """The same for programs: with figures as numbers, in full.
+
+    Raises:
+        TrainingError: Its stored result is malformed.
+    """
+    verdict = verdict_of(run)
+    return {
+        **run_row(run),
+        "seconds": run.seconds,
+        "before": None if verdict is None else _score_row(verdict.before),
+        "after": None if verdict is None else _score_row(verdict.after),
+    }
+
+
+def _score_row(scores: Scores | None) -> dict[str, object] | None:
+    if scores is None:
+        return None
+    interval = scores.uar_interval
+    low, high = (None, None) if interval is None else (interval.low, interval.high)
+    return {"uar": scores.uar, "low": low, "high": high}
+
+
 def show_score(scores: Scores | None) -> str:
     """ "0.710 [0.600, 0.800]", or "" when there is no figure."""
     if scores is None:

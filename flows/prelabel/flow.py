@@ -59,6 +59,7 @@ from voxdata.increment import (
     pack_units,
 )
 from voxdata.prelabel import Models, RecordingWork
+from voxdata.progress import Progress
 from voxdata.sound import duration_ms
 from voxdata.tally import add_up
 from warehouse.attempts import record_attempt
@@ -114,7 +115,8 @@ def prelabel_pending(workspace: Workspace, *, say: Say) -> PrelabelSummary:
             reused = reuse_results(con, again, run_id=workspace.run_id)
         summary = PrelabelSummary(reused=reused)
     _tell_cut_again(workspace, plan, say=say)
-    progress = _Progress(total_ms=sum(group.duration_ms for group in plan.pending), say=say)
+    progress = _Pace(total_ms=sum(group.duration_ms for group in plan.pending), say=say)
+    progress.tell(summary)
     unreadable: list[Outcome] = []
     held: list[Outcome] = []
     trouble = ""
@@ -398,7 +400,7 @@ def _store(
     return summary
 
 
-class _Progress:
+class _Pace:
     """Tells how far the work is, how fast it goes and how long it will take."""
 
     def __init__(self, *, total_ms: int, say: Say) -> None:
@@ -407,14 +409,22 @@ class _Progress:
     def advance(self, unit: Unit, summary: PrelabelSummary) -> None:
         """A unit is done."""
         self._done_ms += sum(duration_ms(work.sounds[0]) for work in unit.works if work.sounds)
+        self.tell(summary)
+
+    def tell(self, summary: PrelabelSummary) -> None:
+        """Tell it; nothing when there is nothing to do."""
+        if not self._total_ms:
+            return
         seconds = max(time.monotonic() - self._began, 1e-3)
         rate = self._done_ms / 1000 / seconds
         left_s = (self._total_ms - self._done_ms) / 1000 / rate if rate else 0.0
-        self._say(
+        pace = f", {rate:.1f}x real time, {left_s / 60:.1f} min left" if rate else ""
+        line = (
             f"prelabel: {counted(summary.recordings, 'recording')}, "
-            f"{self._done_ms / 60_000:.1f} of {self._total_ms / 60_000:.1f} min of audio, "
-            f"{rate:.1f}x real time, {left_s / 60:.1f} min left, {summary.failed} failed"
+            f"{self._done_ms / 60_000:.1f} of {self._total_ms / 60_000:.1f} min of audio{pace}, "
+            f"{summary.failed} failed"
         )
+        self._say(Progress(line, done=self._done_ms, total=self._total_ms))
 
 
 @flow(

@@ -76,7 +76,7 @@ def voice_rows(workspace: Workspace) -> list[dict[str, object]]:
                 {
                     "voice": voice[:12],
                     "recordings": len({s.speaker[0] for s in speakers}),
-                    "speech_s": round(sum(s.speech_ms for s in speakers) / 1000, 1),
+                    "speech_s": sum(s.speech_ms for s in speakers) / 1000,
                     "nearest": other[:12],
                     "cosine": cosine,
                     "speakers": " ".join(names),

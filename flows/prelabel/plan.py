@@ -321,8 +321,8 @@ def _plan_row(
         "standing": standing,
         "why": why,
         "recordings": sum(group.size for group in groups),
-        "audio_minutes": round(audio_minutes, 2),
-        "work_minutes": round(rate * audio_minutes, 2),
+        "audio_minutes": audio_minutes,
+        "work_minutes": rate * audio_minutes,
     }
     if uris is not None:
         row["subjects"] = sorted(uri for group in groups for uri in uris[group.number])

@@ -29,6 +29,7 @@ from voxdata.draft import LABEL, Draft
 from voxdata.errors import ConfigError, DropReason, NotFoundError, SplitLossError
 from voxdata.losses import describe_losses
 from voxdata.name_slips import find_meant_name
+from voxdata.progress import Progress
 from voxdata.recipe import Recipe
 from warehouse.ledger import Drop, record_drops
 from warehouse.outbox import OutboxEvent, list_outbox, mark_sent
@@ -83,6 +84,7 @@ def cut_draft(
     for _ in range(DRAFTS_FROM_COPIES):
         # Whoever forgets somebody waits until the copy is gone.
         with copying(workspace, say=tell), workspace.copied_warehouse() as copy:
+            tell(Progress(f"release: drafting {name} from the votes", done=0, total=2))
             draft = _draft(copy, workspace, recipe, name=name, accept_losses=accept_losses)
             drafted_at = _read_moment(copy)
         with workspace.warehouse() as con:
@@ -131,6 +133,7 @@ def _cut(
     draft: Draft,
     stored: Mapping[str, object],
 ) -> ReleaseSummary:
+    tell(Progress(f"release: writing a version of {name}", done=1, total=2))
     version, created = create_from_frames(
         con, name, draft.stored(), recipe=stored, run_id=workspace.run_id, places=draft.places
     )

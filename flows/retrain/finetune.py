@@ -37,6 +37,7 @@ from voxdata.errors import AudioError, TrainingError
 from voxdata.identity import digest
 from voxdata.ports import Labeler, TrainingJob
 from voxdata.prelabel import make_clips
+from voxdata.progress import Progress
 from voxdata.scheme import find_scheme
 from voxdata.utterance import Utterance
 from warehouse.exchange.handoff import write_handoff
@@ -155,10 +156,11 @@ def _train(workspace: Workspace, lesson: _Lesson, *, force: bool, say: Say) -> T
     run = _begin(workspace, lesson, force=force)
     guard = _check_audio(workspace, lesson, run)
     output = workspace.models_dir / f"{scheme}-{run.training_id[:12]}"
-    say(
+    line = (
         f"train: {scheme} on {version.ref}, {counted(len(examples), 'example')}, "
         f"against {lesson.incumbent.model.name}"
     )
+    say(Progress(line))
     run = _launch_and_judge(workspace, lesson, run, guard, output=output, say=say)
     run = _record(workspace, lesson, run, output)
     if run.state == "done":

@@ -23,6 +23,7 @@ import psutil
 from flows.locks import hold_lock
 from voxdata.durable import move, remove, write_file
 from voxdata.errors import ServiceError
+from voxdata.progress import Progress
 
 Say = Callable[[str], None]
 
@@ -322,7 +323,7 @@ def _launch(
     try:
         os.fchmod(sink, 0o600)
         log_start = os.fstat(sink).st_size
-        say(f"{spec.name}: starting")
+        say(Progress(f"{spec.name}: starting"))
         child = subprocess.Popen(
             [part.replace("{port}", fill) for part in spec.command],
             env=env,
@@ -370,10 +371,11 @@ def _wait_ready(service: Service, spec: ServiceSpec, *, say: Say) -> None:
                 f"log {service.log}:\n{_tail(service)}"
             )
         if now - told >= 10:
-            say(
+            line = (
                 f"{service.name}: still starting ({now - began:.0f} s of at most "
                 f"{spec.ready_timeout_s:.0f} s)"
             )
+            say(Progress(line))
             told = now
         time.sleep(0.2)
 
@@ -426,7 +428,7 @@ def _stop(
     """End a service and whatever it left behind; True when anything was running."""
     was_alive = known is not None and known.alive
     if known is not None and was_alive:
-        say(f"{name}: stopping")
+        say(Progress(f"{name}: stopping"))
         _signal(psutil.Process(known.pid), "terminate")
         deadline = time.monotonic() + grace_s
         while known.alive and time.monotonic() < deadline:

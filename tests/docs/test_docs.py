@@ -9,19 +9,23 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from typing import get_args
 
 import click
 import pytest
 import typer.main
 from pydantic import BaseModel
 
+from flows.cli.exchange import Source
 from flows.cli.main import app
 from flows.settings import BackendSettings, Settings, parse_settings, template
+from warehouse.exchange.formats import BUILT_IN, TABLES
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
 GROUP_OPTIONS = {"--dir", "-C"}
+NUMBER_WORDS = ("six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 
 
 def shown_commands() -> list[tuple[str, str]]:
@@ -122,6 +126,36 @@ def test_settings_page_lists_every_setting(key: str) -> None:
 @pytest.mark.parametrize("name", ["voxdata.toml", "demo/voxdata.toml"])
 def test_shipped_settings_are_valid(name: str) -> None:
     assert parse_settings(template(name), origin=name).schemes
+
+
+def quoted(text: str) -> list[str]:
+    """What stands between backticks, options left out."""
+    words = re.findall(r"`([^`]+)`", text)
+    return [word for word in words if not word.startswith("--")]
+
+
+def first_cells(page: str, heading: str) -> list[str]:
+    """What the first column of a table names between backticks."""
+    _, _, table = (ROOT / page).read_text(encoding="utf-8").partition(f"{heading}\n")
+    rows = itertools.takewhile(lambda line: line.startswith("|"), table.splitlines())
+    cells: list[str] = []
+    for row in rows:
+        cells += quoted(row.split("|")[1])
+    return cells
+
+
+def test_pages_name_every_export_format_and_no_other() -> None:
+    formats = [*TABLES, *BUILT_IN]
+    (row,) = [row for row in rows_of("export") if "`--format FORMAT`" in row]
+    assert quoted(row.split("|")[2]) == formats
+    assert first_cells("docs/exchange.md", "| format | is read by | clips |") == formats
+    number = NUMBER_WORDS[len(formats) - 6]
+    assert f"[{number} formats](docs/exchange.md)" in (ROOT / "README.md").read_text("utf-8")
+
+
+def test_pages_name_every_format_that_is_imported() -> None:
+    formats = [name for name in get_args(Source) if name != "auto"]
+    assert first_cells("docs/exchange.md", "| `--format` | reads |") == formats
 
 
 def test_every_link_between_pages_leads_somewhere() -> None:

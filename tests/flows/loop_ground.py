@@ -27,7 +27,6 @@ import flows.forget.tables
 import flows.ingest.flow
 import flows.labelling.pull
 import flows.prelabel.flow
-import voxdata.backends
 import voxdata.durable
 import warehouse.compact
 import warehouse.connection
@@ -326,8 +325,6 @@ class Door:
 
 def set_up_fakes(patch: pytest.MonkeyPatch, queue: Any) -> None:
     """Have flows work with a queue in memory, and without worker processes."""
-    # No backend of the settings is looked up among those that were installed, which takes long.
-    patch.setattr(voxdata.backends, "entry_points", lambda **_options: ())
     patch.setattr(flows.ingest.flow, "WorkerPool", PoolHere)
     patch.setattr(flows.prelabel.flow, "WorkerPool", PoolHere)
     patch.setitem(PEOPLE, "queue", queue)

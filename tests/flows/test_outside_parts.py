@@ -5,21 +5,25 @@ nothing here.
 from __future__ import annotations
 
 import importlib
+import importlib.metadata
 import json
 import os
 import subprocess
 import sys
+from importlib.metadata import EntryPoints, entry_points
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from flows.models import build_transcriber
+from flows.models import build_models, build_transcriber, labeler_specs
 from flows.place import FILE_NAME
 from flows.settings import template
 from flows.workspace import Workspace, open_workspace
+from voxdata.backends import load_backend
 from voxdata.canonical import write_canonical
 from voxdata.dataset import Example, GoldLabel, Split
+from voxdata.errors import BackendError
 from voxdata.identity import digest
 from voxdata.recording import canonical_file
 from voxdata.segment import Segment
@@ -37,6 +41,13 @@ class Echo:
         self.cache_dir, self.api_key, self.shout = cache_dir, api_key, shout
 
 
+class Mimic:
+    """Stands for a labeler, a scanner and a predictor."""
+
+    def __init__(self, *, cache_dir, hf_token, scheme=None):
+        self.cache_dir, self.hf_token, self.scheme = cache_dir, hf_token, scheme
+
+
 def write(bundle, folder):
     for split, examples in bundle.splits():
         lines = [json.dumps([e.utterance_id, bundle.labels(e)]) for e in examples]
@@ -47,10 +58,19 @@ LISTS = FolderFormat(write=write, taken=frozenset({"mood"}))
 '''
 RECORDING = digest("recording")
 UTTERANCE = digest(RECORDING, 0, 0, 900)
-ENTRY_POINTS = (
-    "[voxdata.transcriber]\necho = echoes:Echo\n[voxdata.exporter]\nlists = echoes:LISTS\nodd = "
-    "echoes:write\n"
-)
+ENTRY_POINTS = """
+[voxdata.transcriber]
+echo = echoes:Echo
+[voxdata.labeler]
+mimic = echoes:Mimic
+[voxdata.privacy_scanner]
+mimic = echoes:Mimic
+[voxdata.mos_predictor]
+mimic = echoes:Mimic
+[voxdata.exporter]
+lists = echoes:LISTS
+odd = echoes:write
+"""
 
 
 @pytest.fixture
@@ -195,3 +215,45 @@ def test_a_backend_of_another_package_gets_cache_folder_and_key(
     assert vars(echo)["api_key"] == "k-1"
     assert vars(echo)["shout"] is True
     assert Path(vars(echo)["cache_dir"]).name
+
+
+def test_labeler_scanner_and_predictor_of_another_package_get_cache_folder_and_key(
+    site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf-1")
+    settings = template()
+    for ours in ('cold_start = "similarity"', 'scanner = "spoken"', 'mos = "dnsmos"'):
+        assert ours in settings
+        settings = settings.replace(ours, f'{ours.split()[0]} = "mimic"')
+    workspace = build(tmp_path / "w", settings=settings)
+    models = build_models(workspace, labeler_specs(workspace))
+    for part in (models.labelers["intent"], models.scanner, models.mos):
+        assert type(part).__name__ == "Mimic"
+        assert vars(part)["cache_dir"] == str(workspace.secrets.cache_dir)
+        assert vars(part)["hf_token"] == "hf-1"
+    assert vars(models.labelers["intent"])["scheme"].name == "intent"
+
+
+def test_load_backend_reads_the_installed_packages_once(
+    site: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scans: list[str] = []
+
+    def scan(**options: str) -> EntryPoints:
+        scans.append(options["group"])
+        return entry_points(**options)
+
+    monkeypatch.setattr(importlib.metadata, "entry_points", scan)
+    for _ in range(3):
+        load_backend("transcriber", "echo", cache_dir="c")
+        load_backend("transcriber", "echoes:Echo", cache_dir="c")
+    assert scans == ["voxdata.transcriber"]
+
+
+def test_load_backend_sees_what_was_installed_elsewhere_meanwhile(
+    tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    with pytest.raises(BackendError, match="'echo'"):
+        load_backend("transcriber", "echo", cache_dir="c")
+    request.getfixturevalue("site")
+    assert type(load_backend("transcriber", "echo", cache_dir="c")).__name__ == "Echo"

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 import soundfile
 
@@ -204,3 +205,30 @@ def test_a_command_tells_an_error_of_ours_in_a_line(workspace: Workspace, server
     assert "Traceback" not in done.stderr
     assert "hook" not in done.stderr
     assert done.stderr.strip().split("\n")[-1].startswith("voxdata: ")
+
+
+@pytest.mark.slow
+def test_prefect_lines_are_shown_only_with_verbose_and_its_log_has_ours(
+    workspace: Workspace, server: Service
+) -> None:
+    _, told = ingest(workspace).communicate(timeout=200)
+    assert f"ingest: {FILES}/{FILES} files" in told
+    assert "Beginning flow run" not in told
+    assert "INFO" not in told
+    words = [sys.executable, "-m", "flows.cli", "-v", "--dir", str(workspace.root), "ingest"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=200, check=True)
+    assert "Beginning flow run" in done.stderr
+    assert done.stderr.count(f"ingest: {FILES}/{FILES} files") == 1
+    logged = [str(line["message"]) for line in read_logs(workspace)]
+    assert any(line.startswith("ingest: 16/") for line in logged)
+
+
+def read_logs(workspace: Workspace) -> list[dict[str, object]]:
+    """What Prefect's logs of runs hold."""
+    access = prefect_access(workspace)
+    assert access is not None
+    user, _, password = access["PREFECT_API_AUTH_STRING"].partition(":")
+    url = f"{access['PREFECT_API_URL']}/logs/filter"
+    answer = httpx.post(url, json={"limit": 200}, auth=(user, password), timeout=30)
+    lines: list[dict[str, object]] = answer.raise_for_status().json()
+    return lines

@@ -18,6 +18,7 @@ from voxdata.backends.diarization.voice_embedder import load_embedder
 from voxdata.counted import counted
 from voxdata.errors import AudioError, DropReason
 from voxdata.measure import Quality
+from voxdata.progress import Progress
 from voxdata.quality import measure_quality
 from voxdata.sound import MODEL_RATE_HZ, Samples
 
@@ -118,8 +119,9 @@ def listen(
             bad.append(clip)
         else:
             heard.append(_hear(clip, embed))
-        if number % TELL_EVERY == 0:
-            say(f"audit: heard {number} of {len(chosen)} clips, {len(bad)} unreadable")
+        if number % TELL_EVERY == 0 or number == len(chosen):
+            line = f"audit: heard {number} of {len(chosen)} clips, {len(bad)} unreadable"
+            say(Progress(line, done=number, total=len(chosen)))
     heard.sort(key=lambda clip: clip.at)
     bad.sort(key=lambda clip: clip.at)
     return heard, bad

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib import import_module
-from importlib.metadata import entry_points
 from inspect import signature
 from typing import Any
 
 from voxdata.errors import BackendError
+from voxdata.outside import outside_parts
 
 _CHROMAPRINT = "voxdata.backends.chromaprint_fingerprint"
 
@@ -69,9 +69,9 @@ def _find_target(port: str, name: str) -> str:
     built_in = BUILT_IN.get((port, name))
     if built_in is not None:
         return built_in
-    for entry_point in entry_points(group=f"voxdata.{port}"):
-        if entry_point.name == name:
-            return entry_point.value
+    outside = outside_parts(f"voxdata.{port}").get(name)
+    if outside is not None:
+        return outside
     if ":" in name:
         return name
     names = ", ".join(sorted(known for kind, known in BUILT_IN if kind == port))

@@ -5,10 +5,13 @@ door.
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.metadata import entry_points
+from typing import TYPE_CHECKING
 
 from voxdata.errors import ConfigError
-from warehouse.exchange.bundle import FolderFormat
+from voxdata.outside import outside_parts
+
+if TYPE_CHECKING:
+    from warehouse.exchange.bundle import FolderFormat
 
 TABLES = ("parquet", "jsonl", "csv")
 """Formats that are one table; the others are folders with clips."""
@@ -28,8 +31,8 @@ GROUP = "voxdata.exporter"
 
 def format_names() -> list[str]:
     """Every format there is, tables first."""
-    others = {entry.name for entry in entry_points(group=GROUP)}
-    return [*TABLES, *BUILT_IN, *sorted(others - {*TABLES, *BUILT_IN})]
+    others = outside_parts(GROUP).keys() - {*TABLES, *BUILT_IN}
+    return [*TABLES, *BUILT_IN, *sorted(others)]
 
 
 def load_format(name: str) -> FolderFormat:
@@ -39,8 +42,10 @@ def load_format(name: str) -> FolderFormat:
         ConfigError: There is none, or its package cannot be imported; the message says which there
             are.
     """
-    outside = {entry.name: entry.value for entry in entry_points(group=GROUP)}
-    target = BUILT_IN.get(name) or outside.get(name)
+    # Here, since the help of a command names the formats and should import none of them.
+    from warehouse.exchange.bundle import FolderFormat
+
+    target = BUILT_IN.get(name) or outside_parts(GROUP).get(name)
     if target is None:
         raise ConfigError(
             f"no export format is called {name!r}; there are {', '.join(format_names())}"

@@ -48,6 +48,30 @@ def test_commands_that_only_read_import_no_frames_and_no_clients(tmp_path: Path)
         assert imported("--dir", str(tmp_path), command) <= {"duckdb", "numpy", "rich"}
 
 
+UNNEEDED = ("fastapi", "matplotlib", "pandas", "scipy", "sklearn", "torch", "transformers")
+
+
+def imported_by(code: str) -> set[str]:
+    """Which of `UNNEEDED` a piece of code imports."""
+    script = f"import sys\n{code}\nprint(*sorted(set({UNNEEDED}) & set(sys.modules)))"
+    words = [sys.executable, "-c", script]
+    return set(subprocess.run(words, capture_output=True, text=True, check=True).stdout.split())
+
+
+@pytest.mark.parametrize(
+    "flow",
+    ["flows.ingest.flow", "flows.labelling.push", "flows.labelling.pull", "flows.release.flow"],
+)
+def test_flows_import_what_they_may_not_need_where_they_need_it(flow: str) -> None:
+    assert imported_by(f"import {flow}") == set()
+
+
+def test_read_frame_imports_no_pandas_when_there_are_no_rows() -> None:
+    read = "read_frame(duckdb.connect(), 'select 1 as a where false')"
+    code = f"import duckdb\nfrom warehouse.plain import read_frame\nassert {read}.is_empty()"
+    assert imported_by(code) == set()
+
+
 def test_help_lists_the_commands_in_groups() -> None:
     lines = CliRunner().invoke(app, ["--help"]).stdout.splitlines()
     headings = [line for line in lines if line.endswith(":") and not line.startswith(" ")]
