@@ -13,8 +13,10 @@ from torch.nn import functional
 
 from training.config import TrainingConfig
 from training.metrics import Floats, average_recall, confusion_matrix
+from training.models.average import HeadAverage, make_head
 from training.models.head import Head
 from training.models.pool import Features
+from training.regularise import disturb
 from training.result import Epoch
 
 MAX_GRADIENT_NORM = 1.0
@@ -26,13 +28,13 @@ class Fit:
     """A trained head.
 
     Attributes:
-        head: With the weights of `best_epoch`.
+        head: With the weights of `best_epoch`; several seeds are one `HeadAverage`.
         curves: One row per epoch.
         best_epoch: 1-based.
         note: What the reader must know, such as that no validation was possible; otherwise "".
     """
 
-    head: Head
+    head: Head | HeadAverage
     curves: tuple[Epoch, ...]
     best_epoch: int
     note: str
@@ -124,7 +126,7 @@ class _Trainer:
 
     def __init__(self, clips: _Clips, *, num_epochs: int, config: TrainingConfig) -> None:
         num_clips, num_layers, dim = clips.features.shape
-        self.head = Head(
+        self.head = make_head(
             num_layers=num_layers,
             dim=dim,
             num_labels=clips.targets.shape[1],
@@ -132,7 +134,7 @@ class _Trainer:
         ).to(clips.features.device)
         self.head.fit_standardiser(clips.features)
         self._clips = clips
-        self._batch_size = config.fit.batch_size
+        self._fit = config.fit
         self._label_weights = _weigh_labels(clips.targets) if config.fit.class_weights else None
         self._optimizer = _make_optimizer(self.head, config)
         num_steps = math.ceil(num_clips / config.fit.batch_size) * num_epochs
@@ -153,7 +155,7 @@ class _Trainer:
         num_clips = len(self._clips.features)
         order = torch.randperm(num_clips)
         total_loss = 0.0
-        for rows in torch.split(order, self._batch_size):
+        for rows in torch.split(order, self._fit.batch_size):
             total_loss += self._step(rows) * len(rows)
 
         validation_loss = validation_uar = None
@@ -170,15 +172,20 @@ class _Trainer:
         )
 
     def _step(self, rows: torch.Tensor) -> float:
-        """One step on a batch; returns its loss."""
+        """One step of every seed on a batch; returns their mean loss."""
         self._optimizer.zero_grad()
-        logits = self.head(self._clips.features[rows])
-        loss = self._loss(logits, self._clips.targets[rows])
-        torch.autograd.backward(loss)
-        torch.nn.utils.clip_grad_norm_(self.head.parameters(), MAX_GRADIENT_NORM)
+        inputs = self.head.standardise(self._clips.features[rows])
+        targets = self._clips.targets[rows]
+        total_loss = 0.0
+        for member in self.head.members:
+            disturbed, softened = disturb(inputs, targets, self._fit)
+            loss = self._loss(member.classify(disturbed), softened)
+            torch.autograd.backward(loss)
+            torch.nn.utils.clip_grad_norm_(member.parameters(), MAX_GRADIENT_NORM)
+            total_loss += float(loss.detach())
         self._optimizer.step()
         self._learning_rate.step()
-        return float(loss.detach())
+        return total_loss / len(self.head.members)
 
     def _loss(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         return functional.cross_entropy(logits, targets, weight=self._label_weights)
@@ -237,7 +244,7 @@ def _weigh_labels(targets: torch.Tensor) -> torch.Tensor:
     return torch.where(present, mass.sum() / average, 0.0)
 
 
-def _make_optimizer(head: Head, config: TrainingConfig) -> torch.optim.Optimizer:
+def _make_optimizer(head: Head | HeadAverage, config: TrainingConfig) -> torch.optim.Optimizer:
     """AdamW that decays matrices only: neither biases nor layer scores."""
     matrices = [weights for weights in head.parameters() if weights.dim() > 1]
     vectors = [weights for weights in head.parameters() if weights.dim() <= 1]
@@ -265,14 +272,14 @@ def _uar(logits: torch.Tensor, targets: torch.Tensor) -> float:
 
 
 @torch.inference_mode()
-def predict(head: Head, features: Features) -> Floats:
+def predict(head: Head | HeadAverage, features: Features) -> Floats:
     """(num_clips, num_layers, dim) float32 -> (num_clips, num_labels) probabilities.
 
     One clip at a time, so that an answer does not depend, not even in its last bit, on the clips
     beside it.
     """
     head.eval()
-    answers = np.zeros((len(features), head.out.out_features))
+    answers = np.zeros((len(features), head.members[0].out.out_features))
     for row, clip in zip(answers, features, strict=True):
         logits = head(torch.from_numpy(clip[None]))
         row[:] = logits.double().softmax(dim=1)[0].numpy()
