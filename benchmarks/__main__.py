@@ -16,6 +16,8 @@ NAMES = (
     "audio_digests",
     "digits",
     "emotion",
+    "judge",
+    "shuffled_labels",
     "text_branch",
     "duplicates",
     "splits",

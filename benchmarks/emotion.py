@@ -13,75 +13,15 @@ import numpy as np
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
-from transformers.audio_utils import mel_filter_bank
 
 from benchmarks.speech_corpus import OUT, find_corpus, load_corpus, run_folds
 from training.config import load_recipe
-from training.metrics import Floats, score
+from training.judge.acoustics import acoustic_statistics
+from training.metrics import score
 from voxdata.canonical import read_clip
-from voxdata.ports import Samples
 
 TARGET = 0.5
 NUM_FOLDS = 4
-RATE_HZ = 16_000
-FRAME = 640
-HOP = 160
-NUM_POINTS = 1024
-NUM_BANDS = 40
-SHORTEST_LAG = 40
-LONGEST_LAG = 267
-"""In samples: pitches from 60 to 400 Hz."""
-
-
-def acoustic_statistics(samples: Samples) -> Floats:
-    """Mean, deviation, 10th and 90th percentile of 20 MFCCs, energy, zero crossings, centroid,
-    pitch and voicing, and their deltas.
-    """
-    missing = max(0, FRAME - len(samples))
-    padded = np.pad(samples.astype(float), (0, missing))
-    every_frame = np.lib.stride_tricks.sliding_window_view(padded, FRAME)
-    frames = every_frame[::HOP] * np.hanning(FRAME)
-    power = np.abs(np.fft.rfft(frames, NUM_POINTS)) ** 2
-    pitch, voicing = _pitch_and_voicing(frames)
-    energy = np.log((frames**2).mean(axis=1) + 1e-10)
-    frequencies_hz = np.linspace(0, RATE_HZ / 2, power.shape[1])
-    total = power.sum(axis=1) + 1e-9
-    centroid = (power @ frequencies_hz) / total
-    changes_sign = np.diff(np.sign(frames), axis=1) != 0
-    crossings = changes_sign.mean(axis=1)
-
-    tracks = np.column_stack([_mfcc(power), energy, crossings, centroid, pitch, voicing])
-    deltas = np.zeros_like(tracks)
-    if len(tracks) > 1:
-        deltas = np.gradient(tracks, axis=0)
-    both = np.hstack([tracks, deltas])
-    low, high = np.percentile(both, [10, 90], axis=0)
-    return np.concatenate([both.mean(axis=0), both.std(axis=0), low, high])
-
-
-def _mfcc(power: Floats) -> Floats:
-    """(num_frames, 20) from the power spectra (num_frames, num_bins)."""
-    bands = mel_filter_bank(
-        power.shape[1],
-        NUM_BANDS,
-        0.0,
-        RATE_HZ / 2,
-        RATE_HZ,
-    )
-    mel = np.log(power @ bands + 1e-10)
-    grid = np.pi / NUM_BANDS * (np.arange(NUM_BANDS) + 0.5)
-    cosines = np.cos(np.outer(grid, np.arange(20)))
-    return np.asarray(mel @ cosines)
-
-
-def _pitch_and_voicing(frames: Floats) -> tuple[Floats, Floats]:
-    """Log of the pitch in Hz, and the height of its peak, of each frame by autocorrelation."""
-    power = np.abs(np.fft.rfft(frames, 2 * NUM_POINTS)) ** 2
-    correlation = np.fft.irfft(power)
-    energy = correlation[:, :1] + 1e-9
-    lags = correlation[:, SHORTEST_LAG:LONGEST_LAG] / energy
-    best = SHORTEST_LAG + lags.argmax(axis=1)
-    return np.log(RATE_HZ / best), lags.max(axis=1)
 
 
 def main() -> int:

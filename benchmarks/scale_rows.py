@@ -19,7 +19,7 @@ from duckdb import DuckDBPyConnection
 from flows.labelling.outgoing import Outgoing, give_out, prepare
 from flows.labelling.push_state import push_context
 from flows.labelling.reconcile import recorded_keys
-from flows.models import build_models, labeler_specs
+from flows.models import build_models, model_specs
 from flows.workspace import Workspace
 from voxdata.audio import decoder_version
 from voxdata.audio_digest import read_digest
@@ -56,7 +56,7 @@ MADE = "made_up"
 def make_workspace(workspace: Workspace, size: int) -> None:
     """Fill an empty workspace: `size` recordings, utterances and clips, three votes for each."""
     tone = _write_audio(workspace, size)
-    models = build_models(workspace, labeler_specs(workspace))
+    models = build_models(workspace, model_specs(workspace))
     specs = models.specs(scheme_versions=workspace.scheme_versions)
     keys = stage_keys(specs)
     fingerprints = load_backend("fingerprinter", "chromaprint").model.key

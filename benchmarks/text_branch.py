@@ -20,7 +20,7 @@ import numpy as np
 from benchmarks.intent_corpora import TRANSCRIBER, IntentCorpus, load_barista, load_digits
 from benchmarks.speech_corpus import run_folds
 from training.config import TrainingConfig, load_recipe
-from training.metrics import Floats, paired_difference, score
+from training.metrics import Difference, Floats, Interval, Scores, paired_difference, score
 from voxdata.backends.labelling.similarity import SimilarityLabeler
 from voxdata.ports import Clip
 from voxdata.sound import ArraySound
@@ -67,14 +67,14 @@ def _measure(load: Callable[[], IntentCorpus | None]) -> bool:
         f"\n{corpus.name}: {len(corpus.examples)} clips, {len(corpus.voices)} voices, "
         f"{len(corpus.scheme.labels)} labels, {NUM_FOLDS} folds, heard by {TRANSCRIBER}"
     )
-    print(f"  {'':<22}  UAR  95 % over voices   ECE   over the cold start    CPU s")
+    print(f"  {'':<22}    UAR 95 % over voices ECE   over the cold start    CPU s")
     for way in ways:
         print(_row(corpus, way, before=ways[0]))
     if corpus.name != "barista":
         return True
-    shipped = ways[-1]
-    uar, low = _reach(corpus, shipped, before=ways[0])
-    return uar >= TARGET and low > 0
+    scores, gain = _judge(corpus, ways[-1], before=ways[0])
+    low = gain.uar_interval.low if gain.uar_interval else 0.0
+    return scores.uar >= TARGET and low > 0
 
 
 def compare(corpus: IntentCorpus) -> list[Way]:
@@ -135,38 +135,42 @@ def make_folds(voices: Sequence[str]) -> list[tuple[set[str], set[str]]]:
 
 
 def _row(corpus: IntentCorpus, way: Way, *, before: Way) -> str:
-    gold, voices = _truth(corpus)
-    labels = corpus.scheme.label_names
-    scores = score(gold, way.answers, voices, labels=labels)
-    gain = paired_difference(gold, before.answers, way.answers, voices, num_labels=len(labels))
-    return (
-        f"  {way.name:<22} {scores.uar:6.1%} {_in_brackets(scores.uar_interval)}  "
-        f"{scores.ece:5.1%}   {100 * gain.uar:+5.1f} {_in_brackets(gain.uar_interval, sign='+')}"
-        f"  {way.cpu_s:6.1f}"
-    )
+    scores, gain = _judge(corpus, way, before=before)
+    cells = [
+        f"{way.name:<22}",
+        f"{scores.uar:6.1%}",
+        _in_brackets(scores.uar_interval),
+        f"{scores.ece:6.1%}",
+        f"{100 * gain.uar:+7.1f}",
+        _in_brackets(gain.uar_interval, sign="+"),
+        f"{way.cpu_s:7.1f}",
+    ]
+    return "  " + " ".join(cells)
 
 
-def _in_brackets(interval: tuple[float, float] | None, *, sign: str = "") -> str:
+def _in_brackets(interval: Interval | None, *, sign: str = "") -> str:
     if interval is None:
         return "[one voice]"
-    low, high = interval
-    return f"[{100 * low:{sign}.1f}, {100 * high:{sign}.1f}]"
+    low = f"{100 * interval.low:{sign}.1f}"
+    high = f"{100 * interval.high:{sign}.1f}"
+    return f"[{low}, {high}]"
 
 
-def _reach(corpus: IntentCorpus, way: Way, *, before: Way) -> tuple[float, float]:
-    """UAR, and the lower bound of the gain."""
-    gold, voices = _truth(corpus)
+def _judge(corpus: IntentCorpus, way: Way, *, before: Way) -> tuple[Scores, Difference]:
+    """The scores of a way, and what it gains over another."""
     labels = corpus.scheme.label_names
-    scores = score(gold, way.answers, voices, labels=labels)
-    gain = paired_difference(gold, before.answers, way.answers, voices, num_labels=len(labels))
-    return scores.uar, -1.0 if gain.uar_interval is None else gain.uar_interval.low
-
-
-def _truth(corpus: IntentCorpus) -> tuple[np.ndarray, list[str]]:
-    """Label indices and voices of the examples."""
-    labels = list(corpus.scheme.label_names)
-    gold = [labels.index(example.gold["intent"].label) for example in corpus.examples]
-    return np.array(gold, dtype=np.int64), [example.voice for example in corpus.examples]
+    golds = [example.gold["intent"] for example in corpus.examples]
+    truth = np.array([labels.index(gold.label) for gold in golds])
+    voices = [example.voice for example in corpus.examples]
+    scores = score(truth, way.answers, voices, labels=labels)
+    gain = paired_difference(
+        truth,
+        before.answers,
+        way.answers,
+        voices,
+        num_labels=len(labels),
+    )
+    return scores, gain
 
 
 if __name__ == "__main__":

@@ -5,7 +5,8 @@ Workers import this, so it imports little.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,12 @@ from typing import Any
 from flows.settings import BackendSettings
 from flows.workspace import Workspace
 from voxdata.backends import load_backend
-from voxdata.errors import ConfigError
+from voxdata.errors import ConfigError, TrainingError
 from voxdata.ports import Diarizer, Labeler, Transcriber
 from voxdata.prelabel import Models
-from warehouse.runs import promoted_run
+from voxdata.role import TRANSCRIBE, label_role
+from warehouse.promotions import promoted_run
+from warehouse.runs import TrainingRun
 
 
 def build_diarizer(workspace: Workspace) -> Diarizer:
@@ -25,10 +28,40 @@ def build_diarizer(workspace: Workspace) -> Diarizer:
     return diarizer
 
 
-def build_transcriber(workspace: Workspace) -> Transcriber:
-    """The transcriber of [transcriber]."""
+TRANSCRIBER_FORMATS: Mapping[str, Callable[[Path], Transcriber]] = {}
+"""Format of a checkpoint, as its model.json says -> what loads a transcriber from its folder. A
+recipe that trains one adds a line.
+"""
+
+
+def build_transcriber(workspace: Workspace, *, checkpoint: str = "") -> Transcriber:
+    """The promoted transcriber, or the one of [transcriber] while none is.
+
+    Args:
+        checkpoint: Folder of the promoted model; "" when there is none.
+
+    Raises:
+        TrainingError: The checkpoint is of another kind, or cannot be read.
+    """
+    if checkpoint:
+        return _load_transcriber(Path(checkpoint))
     transcriber: Transcriber = _build(workspace, "transcriber", workspace.settings.transcriber)
     return transcriber
+
+
+def _load_transcriber(folder: Path) -> Transcriber:
+    remedy = f"`voxdata demote {TRANSCRIBE}` goes back to the one of [transcriber]"
+    try:
+        card = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+        found = str(card["format"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise TrainingError(f"{folder}: is no readable checkpoint ({error!r}); {remedy}") from error
+    if found not in TRANSCRIBER_FORMATS:
+        raise TrainingError(
+            f"{folder}: its format {found!r} is none of a transcriber that this release reads; "
+            f"{remedy}"
+        )
+    return TRANSCRIBER_FORMATS[found](folder)
 
 
 def _build(workspace: Workspace, port: str, settings: BackendSettings) -> Any:
@@ -67,19 +100,41 @@ class LabelerSpec:
     checkpoint: str = ""
 
 
-def labeler_specs(workspace: Workspace) -> dict[str, LabelerSpec]:
-    """Scheme name -> its promoted model, or its cold start when none is promoted."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelSpecs:
+    """Which models are in use, as a value that a worker can build them from.
+
+    Attributes:
+        labelers: One for each scheme.
+        transcriber: Folder of the promoted model; "" for the one of [transcriber].
+    """
+
+    labelers: tuple[LabelerSpec, ...] = ()
+    transcriber: str = ""
+
+
+def model_specs(workspace: Workspace) -> ModelSpecs:
+    """The promoted models; where none is, the cold start of a scheme, and [transcriber]."""
+    schemes = [scheme.name for scheme in workspace.schemes]
     if workspace.known_warehouse() is None and not workspace.warehouse_path.exists():
-        return {scheme.name: LabelerSpec(scheme=scheme.name) for scheme in workspace.schemes}
+        return ModelSpecs(labelers=tuple(LabelerSpec(scheme=name) for name in schemes))
     with workspace.warehouse() as con:
-        runs = {scheme.name: promoted_run(con, scheme.name) for scheme in workspace.schemes}
-    if any(run is not None for run in runs.values()):
+        runs = {name: promoted_run(con, label_role(name)) for name in schemes}
+        transcriber = promoted_run(con, TRANSCRIBE)
+    if transcriber is not None or any(run is not None for run in runs.values()):
         workspace.require_folders("models")
-    specs: dict[str, LabelerSpec] = {}
+    labelers: list[LabelerSpec] = []
     for name, run in runs.items():
-        checkpoint = "" if run is None else str(workspace.root / run.checkpoint_dir)
-        specs[name] = LabelerSpec(scheme=name, checkpoint=checkpoint)
-    return specs
+        labelers.append(LabelerSpec(scheme=name, checkpoint=_find_checkpoint(workspace, run)))
+    return ModelSpecs(
+        labelers=tuple(labelers),
+        transcriber=_find_checkpoint(workspace, transcriber),
+    )
+
+
+def _find_checkpoint(workspace: Workspace, run: TrainingRun | None) -> str:
+    """The folder of a run's model; "" without a run."""
+    return "" if run is None else str(workspace.root / run.checkpoint_dir)
 
 
 def build_labeler(workspace: Workspace, spec: LabelerSpec) -> Labeler:
@@ -97,10 +152,14 @@ def build_labeler(workspace: Workspace, spec: LabelerSpec) -> Labeler:
 
 def build_labelers(workspace: Workspace) -> dict[str, Labeler]:
     """One labeler for each scheme."""
-    return {name: build_labeler(workspace, spec) for name, spec in labeler_specs(workspace).items()}
+    return _label_with(workspace, model_specs(workspace))
 
 
-def build_models(workspace: Workspace, specs: Mapping[str, LabelerSpec]) -> Models:
+def _label_with(workspace: Workspace, specs: ModelSpecs) -> dict[str, Labeler]:
+    return {spec.scheme: build_labeler(workspace, spec) for spec in specs.labelers}
+
+
+def build_models(workspace: Workspace, specs: ModelSpecs) -> Models:
     """Everything that pre-labelling runs. Weights are loaded at first use."""
     second = workspace.settings.second_transcriber
     privacy, mos = workspace.settings.privacy.scanner, workspace.settings.quality.mos
@@ -111,12 +170,12 @@ def build_models(workspace: Workspace, specs: Mapping[str, LabelerSpec]) -> Mode
         from voxdata.backends.transcription.text_agreement import error_rate
     return Models(
         diarizer=build_diarizer(workspace),
-        transcriber=build_transcriber(workspace),
+        transcriber=build_transcriber(workspace, checkpoint=specs.transcriber),
         second_transcriber=None if second is None else _build(workspace, "transcriber", second),
         agreement=None if second is None else error_rate,
         scanner=_load(workspace, "privacy_scanner", privacy) if privacy else None,
         mos=_load(workspace, "mos_predictor", mos) if mos else None,
-        labelers={name: build_labeler(workspace, spec) for name, spec in specs.items()},
+        labelers=_label_with(workspace, specs),
         cutting={"pause_ms": cutting.pause_ms, "min_ms": cutting.min_ms, "max_ms": cutting.max_ms},
         chinese=None if chinese == "as heard" else load_script(chinese),
     )

@@ -250,7 +250,9 @@ class TrainingSettings(_Table):
     """
 
     schemes: tuple[str, ...] = ("intent", "emotion")
-    min_gain: float = 0.0
+    min_gain: float = Field(default=0.0, ge=0)
+    max_group_loss: float = Field(default=0.1, ge=0)
+    max_ece_rise: float = Field(default=0.1, ge=0)
     min_examples: int = Field(default=5, ge=1)
     min_voices: int = Field(default=2, ge=1)
     recipe: Mapping[str, Any] = {}

@@ -2,6 +2,7 @@
 
 python -m training --config FILE.toml --manifest FILE.jsonl --incumbent FILE.jsonl --output DIR
                    [--cache DIR] [--device cpu] [--precision fp32] [--threads 0]
+                   [--state-seconds 60]
 """
 
 from __future__ import annotations
@@ -14,9 +15,11 @@ from pathlib import Path
 
 from training.compute import ON_CPU, Compute
 from training.config import read_config
+from training.judge.answers import read_opponents
 from training.launcher import WRONG_USAGE
 from training.result import TrainingResult
-from training.run import read_incumbent, run_training, write_outcome
+from training.run import run_training, write_outcome
+from training.state import SAVE_EVERY_S
 from training.text.heard import read_machine_texts
 from voxdata.durable import remove, writing
 from voxdata.errors import ConfigError, ManifestError, TrainingError, VoxdataError
@@ -101,6 +104,13 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         default=ON_CPU.threads,
         help="threads on the CPU (default: 0, torch's choice)",
     )
+    parser.add_argument(
+        "--state-seconds",
+        type=float,
+        default=SAVE_EVERY_S,
+        help="seconds between two writes of how far the run has come, from which it goes on when "
+        f"it was killed; 0 writes after each batch (default: {SAVE_EVERY_S:g})",
+    )
     return parser.parse_args(arguments)
 
 
@@ -113,17 +123,20 @@ def _run(chosen: argparse.Namespace) -> TrainingResult:
     config = read_config(chosen.config)
     manifest = read_manifest(chosen.manifest)
     machine_texts = read_machine_texts(chosen.manifest) if config.text.enabled else None
-    incumbent = read_incumbent(chosen.incumbent)
+    opponents = read_opponents(chosen.incumbent)
     with writing(chosen.output):
         chosen.output.mkdir(parents=True, exist_ok=True)
     remove(chosen.output / "result.json", missing_ok=True)
     outcome = run_training(
         config,
         manifest,
-        incumbent,
+        opponents.incumbent,
+        cold_start=opponents.cold_start,
         cache_dir=chosen.cache or chosen.output / "features",
         compute=compute,
         machine_texts=machine_texts,
+        state_dir=chosen.output,
+        state_every_s=chosen.state_seconds,
         say=_say,
     )
     write_outcome(chosen.output, outcome)

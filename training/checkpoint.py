@@ -17,8 +17,8 @@ import safetensors.numpy
 from safetensors import SafetensorError
 
 from training.config import TrainingConfig, encode_config, parse_config
-from training.text.head import Singles, TextHead, decode_text_head, encode_text_head
 from training.text.join import Join
+from training.text.text_head import Singles, TextHead, decode_text_head, encode_text_head
 from voxdata.durable import write_file
 from voxdata.errors import TrainingError
 from voxdata.identity import ModelRef, canonical_json
@@ -65,12 +65,15 @@ class AudioPart:
         encoder_revision: The weights it was trained on; others are refused.
         padding_policy: How clips became features.
         shape: (num_layers, dim) of its input.
+        feature_dtype: To whose digits the features were rounded that it learnt from; "float32" for
+            those of earlier releases, which were not rounded.
     """
 
     head: Head | HeadAverage
     encoder_revision: str
     padding_policy: str
     shape: tuple[int, int]
+    feature_dtype: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,6 +127,7 @@ def _encode_head(checkpoint: Checkpoint) -> tuple[bytes, dict[str, object]]:
         "seed": checkpoint.config.seed,
         "versions": dict(checkpoint.versions),
         "shape": list(audio.shape),
+        "feature_dtype": audio.feature_dtype,
     }
     return safetensors.torch.save(tensors), card
 
@@ -148,6 +152,7 @@ def _encode_parts(checkpoint: Checkpoint) -> tuple[bytes, dict[str, object]]:
             "encoder_revision": audio.encoder_revision,
             "padding_policy": audio.padding_policy,
             "shape": list(audio.shape),
+            "feature_dtype": audio.feature_dtype,
         }
     if text is not None:
         for name, values in encode_text_head(text.head).items():
@@ -233,6 +238,7 @@ def _decode_audio(
         encoder_revision=card["encoder_revision"],
         padding_policy=card["padding_policy"],
         shape=(num_layers, dim),
+        feature_dtype=str(card.get("feature_dtype", "float32")),
     )
 
 

@@ -1,25 +1,30 @@
-"""Clip features: mean and deviation over time of every encoder layer, cached by content."""
+"""Clip features: the pooled layers of an encoder, from the cache where possible."""
 
 from __future__ import annotations
 
-import io
-import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
-from training.compute import ON_CPU
-from training.feature_files import PADDING_POLICY, feature_file
+from training.feature_files import feature_name
+from training.feature_store import (
+    CLIPS_PER_SHARD,
+    FeatureStore,
+    Indices,
+    Place,
+    Rows,
+    StoredRows,
+    round_features,
+)
 from training.models.backbone import Backbone
 from training.models.pool import MEAN_AND_DEVIATION, Features
 from voxdata.audio_digest import AudioGuard
 from voxdata.canonical import read_clip
 from voxdata.dataset import Example
-from voxdata.durable import write_file
 from voxdata.errors import AudioError, TrainingError
-from voxdata.identity import digest
 from voxdata.ports import MODEL_RATE_HZ, Samples
 from voxdata.progress import read_progress
 
@@ -33,14 +38,20 @@ class FeatureSet:
     """The features of some examples, in their order.
 
     Attributes:
-        values: (num_examples, num_layers + 1, num_features) float32.
+        rows: Read by index; not all at once in memory when they are many.
         computed_seconds: Audio that went through the encoder now.
         num_cached: Clips that were in the cache.
     """
 
-    values: Features
+    rows: Rows
     computed_seconds: float
     num_cached: int
+
+    @property
+    def values(self) -> Features:
+        """All of them, (num_examples, num_layers + 1, num_features) float32."""
+        everything: Indices = np.arange(self.rows.shape[0])
+        return self.rows[everything]
 
 
 def load_features(
@@ -56,40 +67,130 @@ def load_features(
     """Features of the examples, from the cache where possible.
 
     Args:
+        examples: At least one.
         guard: Lets a recording be read when its file is what was stored.
+        pooling: One of `training.config.schema.POOLINGS`.
 
     Raises:
         TrainingError: An example's audio is missing, damaged or another recording's.
         MachineError: The cache cannot be written, or the audio cannot be read though it is there.
     """
-    rows: list[Features] = []
-    computed_seconds = 0.0
-    num_cached = 0
-    for number, example in enumerate(examples, start=1):
-        path = cached_file(encoder, cache_dir, example.utterance_id, pooling=pooling)
-        row = _read(path)
-        if row is None:
-            samples = _read_samples(example, audio_root, guard)
-            (row,) = encoder.extract([samples], pooling=pooling)
-            _write(path, row)
-            computed_seconds += len(samples) / MODEL_RATE_HZ
-        else:
-            num_cached += 1
-        rows.append(row)
-        if progress and (number % PROGRESS_EVERY == 0 or number == len(examples)):
-            line = (
-                f"features: {number}/{len(examples)} clips, "
-                f"{computed_seconds:.0f} s of audio encoded, {num_cached} from the cache"
-            )
-            progress(read_progress(line))
+    store = FeatureStore(cache_dir, encoder, pooling=pooling)
+    places = store.find()
+    names = [feature_name(example.utterance_id) for example in examples]
+    absent: dict[str, Example] = {}
+    for name, example in zip(names, examples, strict=True):
+        if name not in places:
+            absent[name] = example
+    encoding = _Encoding(
+        encoder,
+        audio_root=audio_root,
+        guard=guard,
+        pooling=pooling,
+        num_cached=len(examples) - len(absent),
+        progress=progress,
+    )
+    for part in _split(absent, CLIPS_PER_SHARD):
+        encoding.run(part, store, num_examples=len(examples))
+    if absent:
+        places = store.find()
+    else:
+        encoding.tell(num_examples=len(examples))
     return FeatureSet(
-        values=np.stack(rows),
-        computed_seconds=computed_seconds,
-        num_cached=num_cached,
+        rows=StoredRows([_find_place(places, name) for name in names]),
+        computed_seconds=encoding.seconds,
+        num_cached=encoding.num_cached,
     )
 
 
-def _read_samples(example: Example, audio_root: Path, guard: AudioGuard) -> Samples:
+def find_uncached(
+    encoder: Backbone,
+    cache_dir: Path,
+    utterance_ids: Sequence[str],
+    *,
+    pooling: str = MEAN_AND_DEVIATION,
+) -> set[str]:
+    """Those of some utterances whose features are not cached."""
+    places = FeatureStore(cache_dir, encoder, pooling=pooling).find()
+    return {key for key in utterance_ids if feature_name(key) not in places}
+
+
+def _split(examples: Mapping[str, Example], size: int) -> Iterator[dict[str, Example]]:
+    rest = iter(examples.items())
+    while part := dict(islice(rest, size)):
+        yield part
+
+
+def _find_place(places: Mapping[str, Place], name: str) -> Place:
+    if name not in places:
+        raise TrainingError(
+            "cached features went while they were in use, as when somebody is forgotten; "
+            "train again"
+        )
+    return places[name]
+
+
+class _Encoding:
+    """Encodes clips, and says how far it has come.
+
+    Attributes:
+        seconds: Audio encoded so far.
+        num_cached: Clips that need not be encoded.
+    """
+
+    def __init__(
+        self,
+        encoder: Backbone,
+        *,
+        audio_root: Path,
+        guard: AudioGuard,
+        pooling: str,
+        num_cached: int,
+        progress: Progress | None,
+    ) -> None:
+        self.seconds = 0.0
+        self.num_cached = num_cached
+        self._num_done = num_cached
+        self._encoder = encoder
+        self._audio_root = audio_root
+        self._guard = guard
+        self._pooling = pooling
+        self._progress = progress
+
+    def run(
+        self, examples: Mapping[str, Example], store: FeatureStore, *, num_examples: int
+    ) -> None:
+        """Encode the clips of a shard, and write it: what was encoded before an error, too."""
+        rows: dict[str, Features] = {}
+        try:
+            for name, example in examples.items():
+                samples = read_samples(example, self._audio_root, self._guard)
+                (features,) = self._encoder.extract([samples], pooling=self._pooling)
+                rows[name] = round_features(features)
+                self.seconds += len(samples) / MODEL_RATE_HZ
+                self._num_done += 1
+                if self._num_done % PROGRESS_EVERY == 0 or self._num_done == num_examples:
+                    self.tell(num_examples=num_examples)
+        finally:
+            if rows:
+                store.write(rows)
+
+    def tell(self, *, num_examples: int) -> None:
+        """Say how far it has come."""
+        if self._progress:
+            line = (
+                f"features: {self._num_done}/{num_examples} clips, "
+                f"{self.seconds:.0f} s of audio encoded, {self.num_cached} from the cache"
+            )
+            self._progress(read_progress(line))
+
+
+def read_samples(example: Example, audio_root: Path, guard: AudioGuard) -> Samples:
+    """The samples of an example, at 16 kHz.
+
+    Raises:
+        TrainingError: They cannot be had.
+    """
     path = audio_root / example.audio_file
     try:
         expected = guard.admit(path, example.recording_id)
@@ -101,35 +202,3 @@ def _read_samples(example: Example, audio_root: Path, guard: AudioGuard) -> Samp
         )
     except AudioError as error:
         raise TrainingError(f"example {example.utterance_id}: {error}") from error
-
-
-def cached_file(
-    encoder: Backbone,
-    cache_dir: Path,
-    utterance_id: str,
-    *,
-    pooling: str = MEAN_AND_DEVIATION,
-) -> Path:
-    """Where the features of an utterance are cached."""
-    parts = [encoder.name, encoder.revision, PADDING_POLICY]
-    if pooling != MEAN_AND_DEVIATION:
-        parts.append(pooling)
-    if encoder.arithmetic != ON_CPU.arithmetic:
-        parts.append(encoder.arithmetic)
-    folder = digest(*parts)
-    return cache_dir / folder / feature_file(utterance_id)
-
-
-def _read(path: Path) -> Features | None:
-    """What is cached; None when it is not there or is damaged, and so has to be computed again."""
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            return np.asarray(stored["pooled"], dtype=np.float32)
-    except (FileNotFoundError, zipfile.BadZipFile, ValueError, KeyError, EOFError):
-        return None
-
-
-def _write(path: Path, row: Features) -> None:
-    buffer = io.BytesIO()
-    np.savez(buffer, pooled=row)
-    write_file(path, buffer.getvalue())

@@ -12,9 +12,9 @@ from training.checkpoint import AudioPart, TextPart, load_checkpoint
 from training.compute import ON_CPU, Compute
 from training.feature_files import PADDING_POLICY
 from training.metrics import Floats
-from training.text.head import Heard, TextReader
 from training.text.join import join_parts
 from training.text.normal import TEXT_POLICY
+from training.text.text_head import Heard, TextReader
 from training.text.vectors import sentence_model
 from voxdata.errors import TrainingError
 from voxdata.identity import ModelRef
@@ -81,6 +81,7 @@ class TrainedLabeler:
         return [dict(zip(self.labels, row, strict=True)) for row in answers.tolist()]
 
     def _listen(self, part: AudioPart, clips: Sequence[Clip]) -> Floats:
+        from training.feature_store import DTYPE, round_features
         from training.loop import predict
 
         encoder = self._load(part)
@@ -88,7 +89,10 @@ class TrainedLabeler:
         rows: list[Features] = []
         for clip in clips:
             rows += encoder.extract([clip.samples], pooling=pooling)
-        return predict(part.head, np.stack(rows))
+        features = np.stack(rows)
+        if part.feature_dtype == DTYPE:
+            features = round_features(features)
+        return predict(part.head, features)
 
     def _load(self, part: AudioPart) -> Backbone:
         from training.encoder import load_encoder

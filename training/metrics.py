@@ -54,14 +54,6 @@ class Scores:
     confusion: tuple[tuple[int, ...], ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Difference:
-    """After minus before, paired: both models are judged on the same draws of voices."""
-
-    uar: float
-    uar_interval: Interval | None
-
-
 def confusion_matrix(gold: Ints, predicted: Ints, *, num_labels: int) -> Ints:
     """(num_labels, num_labels) counts; rows are gold."""
     cells = gold * num_labels + predicted
@@ -120,7 +112,7 @@ def score(
     predicted = probabilities.argmax(axis=1)
     confusion = confusion_matrix(gold, predicted, num_labels=len(labels))
     hits = np.diag(confusion)
-    draws = _draw_uars(
+    draws = draw_uars(
         gold,
         [probabilities],
         voices,
@@ -165,37 +157,6 @@ def _score_classes(confusion: Ints, labels: Sequence[str]) -> dict[str, ClassSco
     return scores
 
 
-def paired_difference(
-    gold: Ints,
-    before: Floats,
-    after: Floats,
-    voices: Sequence[str],
-    *,
-    num_labels: int,
-    num_draws: int = 2000,
-) -> Difference:
-    """UAR after minus before on the same clips, with the interval over voices."""
-    draws = _draw_uars(
-        gold,
-        [before, after],
-        voices,
-        num_labels=num_labels,
-        num_draws=num_draws,
-    )
-    uar_before = _uar(gold, before, num_labels=num_labels)
-    uar_after = _uar(gold, after, num_labels=num_labels)
-    interval = None
-    if draws is not None:
-        draws_before, draws_after = draws
-        interval = _interval(draws_after - draws_before)
-    return Difference(uar=uar_after - uar_before, uar_interval=interval)
-
-
-def _uar(gold: Ints, probabilities: Floats, *, num_labels: int) -> float:
-    predicted = probabilities.argmax(axis=1)
-    return float(average_recall(confusion_matrix(gold, predicted, num_labels=num_labels)))
-
-
 def _interval(draws: Floats) -> Interval:
     low, high = np.percentile(draws, [2.5, 97.5])
     return Interval(low=float(low), high=float(high))
@@ -204,7 +165,7 @@ def _interval(draws: Floats) -> Interval:
 ONE_VOICE = "the test set has one voice; an interval over voices needs at least two"
 
 
-def _draw_uars(
+def draw_uars(
     gold: Ints,
     answers: Sequence[Floats],
     voices: Sequence[str],
@@ -228,11 +189,8 @@ def _draw_uars(
     uars: list[Floats] = []
     for probabilities in answers:
         predicted = probabilities.argmax(axis=1)
-        per_voice = np.zeros((num_voices, num_labels, num_labels))
-        for voice in range(num_voices):
-            spoken = voice_of_clip == voice
-            per_voice[voice] = confusion_matrix(
-                gold[spoken], predicted[spoken], num_labels=num_labels
-            )
-        uars.append(average_recall(np.tensordot(weights, per_voice, axes=1)))
+        cells = (voice_of_clip * num_labels + gold) * num_labels + predicted
+        counts = np.bincount(cells, minlength=num_voices * num_labels**2)
+        drawn = weights @ counts.reshape(num_voices, num_labels**2)
+        uars.append(average_recall(drawn.reshape(num_draws, num_labels, num_labels)))
     return uars

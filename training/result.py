@@ -10,8 +10,13 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from training.judge import Decision, Verdict
-from training.metrics import ClassScore, Difference, Interval, Scores
+from training.judge.baselines import Baseline
+from training.judge.calibration import Calibration
+from training.judge.gate import Check, Decision
+from training.judge.groups import GroupChange
+from training.judge.paired import Difference
+from training.judge.verdict import Verdict
+from training.metrics import ClassScore, Interval, Scores
 from voxdata.errors import TrainingError
 from voxdata.identity import ModelRef
 from voxdata.malformed import FAULTS, Readers, as_list, as_mapping, name_fault
@@ -134,7 +139,7 @@ def encode_result(result: TrainingResult) -> dict[str, object]:
         row["model"] = asdict(result.model)
     if result.incumbent is not None:
         row["incumbent"] = asdict(result.incumbent)
-    return row
+    return row | encode_evidence(result.verdict)
 
 
 def decode_result(row: Mapping[str, object], *, origin: str) -> TrainingResult:
@@ -180,10 +185,37 @@ def _encode_verdict(verdict: Verdict) -> dict[str, object]:
         "before": None if before is None else _encode_scores(before),
         "after": None if after is None else _encode_scores(after),
         "difference": None if difference is None else _encode_difference(difference),
-        "decision": asdict(verdict.decision),
+        "decision": _encode_decision(verdict.decision),
         "small_sample": verdict.small_sample,
         "warning": verdict.warning,
     }
+
+
+def encode_evidence(verdict: Verdict) -> dict[str, object]:
+    """What a verdict of the first release had not: no key without a value."""
+    row: dict[str, object] = {}
+    if verdict.baselines:
+        row["baselines"] = [_encode_baseline(baseline) for baseline in verdict.baselines]
+    if verdict.calibration is not None:
+        row["calibration"] = asdict(verdict.calibration)
+    if verdict.groups:
+        row["groups"] = [_encode_group(group) for group in verdict.groups]
+    return row
+
+
+def _encode_decision(decision: Decision) -> dict[str, object]:
+    row: dict[str, object] = {"promote": decision.promote, "reason": decision.reason}
+    if decision.checks:
+        row["checks"] = [asdict(check) for check in decision.checks]
+    return row
+
+
+def _encode_baseline(baseline: Baseline) -> dict[str, object]:
+    return {**asdict(baseline), "uar_interval": _encode_interval(baseline.uar_interval)}
+
+
+def _encode_group(group: GroupChange) -> dict[str, object]:
+    return {**asdict(group), "interval": _encode_interval(group.interval)}
 
 
 def _decode_verdict(row: Mapping[str, Any]) -> Verdict:
@@ -194,6 +226,43 @@ def _decode_verdict(row: Mapping[str, Any]) -> Verdict:
         decision=_decode_decision(row["decision"]),
         small_sample=bool(row["small_sample"]),
         warning=str(row["warning"]),
+        groups=tuple(map(_decode_group, row.get("groups", ()))),
+        baselines=tuple(map(_decode_baseline, row.get("baselines", ()))),
+        calibration=_decode_calibration(row.get("calibration")),
+    )
+
+
+def _decode_group(row: Any) -> GroupChange:
+    low, high = row["interval"]
+    return GroupChange(
+        kind=str(row["kind"]),
+        name=str(row["name"]),
+        num_clips=int(row["num_clips"]),
+        before=float(row["before"]),
+        after=float(row["after"]),
+        interval=Interval(low=float(low), high=float(high)),
+    )
+
+
+def _decode_baseline(row: Any) -> Baseline:
+    return Baseline(
+        name=str(row["name"]),
+        uar=_decode_optional(row["uar"]),
+        macro_f1=_decode_optional(row["macro_f1"]),
+        uar_interval=_decode_interval(row["uar_interval"]),
+        num_clips=int(row["num_clips"]),
+        note=str(row["note"]),
+    )
+
+
+def _decode_calibration(row: Any) -> Calibration | None:
+    if row is None:
+        return None
+    return Calibration(
+        temperature=float(row["temperature"]),
+        num_clips=int(row["num_clips"]),
+        ece=float(row["ece"]),
+        scaled_ece=float(row["scaled_ece"]),
     )
 
 
@@ -297,6 +366,16 @@ def _decode_decision(row: Any) -> Decision:
     return Decision(
         promote=bool(row["promote"]),
         reason=str(row["reason"]),
+        checks=tuple(map(_decode_check, row.get("checks", ()))),
+    )
+
+
+def _decode_check(row: Any) -> Check:
+    return Check(
+        name=str(row["name"]),
+        value=_decode_optional(row["value"]),
+        limit=float(row["limit"]),
+        failure=str(row["failure"]),
     )
 
 

@@ -6,7 +6,8 @@ import csv
 import io
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from importlib.metadata import version
 from itertools import chain
 from pathlib import Path
@@ -21,10 +22,16 @@ from training.config import TrainingConfig, encode_config
 from training.device import open_device
 from training.encoder import load_encoder
 from training.feature_files import PADDING_POLICY
-from training.features import FeatureSet, load_features
-from training.judge import Verdict, reach_verdict
+from training.feature_store import DTYPE
+from training.features import FeatureSet, load_features, read_samples
+from training.judge.answers import Answers
+from training.judge.baselines import Lesson as BaselineLesson
+from training.judge.baselines import measure_baselines
+from training.judge.calibration import calibrate
+from training.judge.gate import Rules
+from training.judge.verdict import Verdict, reach_verdict
 from training.loop import Fit, can_validate, fit_head, predict
-from training.metrics import Floats
+from training.metrics import Floats, Ints
 from training.models.backbone import Backbone
 from training.result import (
     EncoderCard,
@@ -34,6 +41,7 @@ from training.result import (
     encode_result,
     model_card,
 )
+from training.state import SAVE_EVERY_S, StateKeeper, remove_state
 from training.text.heard import MachineTexts
 from training.text.join import Join, choose_join, default_join, join_parts
 from training.text.normal import TEXT_POLICY
@@ -43,10 +51,10 @@ from voxdata.audio_digest import AudioGuard
 from voxdata.dataset import Example, Split
 from voxdata.durable import write_file, writing
 from voxdata.errors import TrainingError
-from voxdata.identity import ModelRef
+from voxdata.identity import ModelRef, canonical_json, digest
 from voxdata.label import Distribution, top_label
-from voxdata.malformed import FAULTS, Readers, in_words, name_fault, parse_json
 from voxdata.manifest import Manifest, select
+from voxdata.ports import Samples
 
 LIBRARIES = ("torch", "transformers", "numpy", "voxdata")
 READING_LIBRARIES = ("numpy", "scikit-learn", "voxdata")
@@ -70,63 +78,31 @@ class Outcome:
     checkpoint: Checkpoint
 
 
-def _read_shares(value: Mapping[str, object]) -> Distribution:
-    shares: dict[str, float] = {}
-    for label, share in value.items():
-        shares[str(label)] = float(str(share))
-    return shares
-
-
-INCUMBENT: Readers = {
-    "utterance_id": (str, "text"),
-    "distribution": (_read_shares, "a number for each label"),
-}
-"""The fields of an answer of the model to beat."""
-
-
-def read_incumbent(path: Path) -> dict[str, Distribution]:
-    """The answers of the model to beat, by utterance id.
-
-    Raises:
-        TrainingError: Missing, or malformed in the line named.
-    """
-    try:
-        lines = path.read_text(encoding="utf-8").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise TrainingError(f"{path}: cannot be read ({error})") from error
-    answers: dict[str, Distribution] = {}
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        row = None
-        try:
-            row = parse_json(line)
-            answers[str(row["utterance_id"])] = _read_shares(row["distribution"])
-        except FAULTS as error:
-            why = in_words(error) if row is None else name_fault(row, INCUMBENT, error)
-            raise TrainingError(f"{path}: line {number} is malformed: {why}") from error
-    return answers
-
-
 def run_training(
     config: TrainingConfig,
     manifest: Manifest,
-    incumbent: Mapping[str, Distribution],
+    incumbent: Answers,
     *,
+    cold_start: Answers | None = None,
     cache_dir: Path,
     compute: Compute = ON_CPU,
     encoder: Backbone | None = None,
     machine_texts: MachineTexts | None = None,
+    state_dir: Path | None = None,
+    state_every_s: float = SAVE_EVERY_S,
     say: Say | None = None,
 ) -> Outcome:
     """Features, training, judgement.
 
     Args:
         incumbent: The answers of the model to beat for every test example.
+        cold_start: Those of the cold start; None when nobody asked it.
         cache_dir: Folder of cached features.
         compute: Where the encoder runs, unless it is loaded, and the head learns.
         encoder: Already loaded; None: `config.encoder`.
         machine_texts: What the transcriber heard; None: the text of the manifest is read instead.
+        state_dir: The folder of the run, in which it keeps how far it has come; None keeps nothing.
+        state_every_s: Seconds between two writes of that; 0 writes after each batch.
 
     Raises:
         TrainingError: Unknown scheme, leaking split, too few labels, missing audio, missing
@@ -134,7 +110,7 @@ def run_training(
         ConfigError: This machine has no such device.
     """
     tell = say or _say_nothing
-    lesson = _prepare(config, manifest, incumbent)
+    lesson = _prepare(config, manifest, incumbent, cold_start or {})
     watch = _Stopwatch()
     sound = reading = None
     if config.audio.enabled:
@@ -142,7 +118,11 @@ def run_training(
         watch.lap("load")
         features = _encode_parts(lesson, encoder, cache_dir=cache_dir, say=tell)
         watch.lap("features")
-        fit = _fit(lesson, features, device=open_device(compute), say=tell)
+        keeper = None
+        if state_dir is not None:
+            identity = _identify_fit(lesson, encoder, compute)
+            keeper = StateKeeper(state_dir, identity=identity, every_s=state_every_s, say=tell)
+        fit = _fit(lesson, features, device=open_device(compute), keeper=keeper, say=tell)
         sound = _Sound(encoder=encoder, features=features, fit=fit)
     if config.text.enabled:
         targets = {split: _targets(lesson, split) for split in Split}
@@ -150,7 +130,7 @@ def run_training(
     trained = _weigh(lesson, sound, reading, say=tell)
     watch.lap("train")
     answers = _answer(trained, Split.TEST)
-    verdict = _judge(lesson, answers)
+    verdict = _judge(lesson, trained, answers)
     watch.lap("judge")
 
     seconds = _add_up(watch, trained)
@@ -170,13 +150,23 @@ class _Sound:
     fit: Fit
 
 
+def _no_answers() -> Floats:
+    return np.zeros((0, 0))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Trained:
-    """The heads of a model, and how their answers are joined when there are two."""
+    """The heads of a model, and how their answers are joined when there are two.
+
+    Attributes:
+        on_validation: (num_examples, num_labels) probabilities of the validation clips, by heads
+            that had not learnt from them.
+    """
 
     sound: _Sound | None
     reading: Reading | None
     join: Join | None = None
+    on_validation: Floats = field(default_factory=_no_answers)
 
     @property
     def note(self) -> str:
@@ -197,7 +187,8 @@ class _Lesson:
     manifest: Manifest
     labels: tuple[str, ...]
     parts: Mapping[Split, list[Example]]
-    incumbent: Mapping[str, Distribution]
+    incumbent: Answers
+    cold_start: Answers
 
 
 class _Stopwatch:
@@ -215,7 +206,7 @@ class _Stopwatch:
 
 
 def _prepare(
-    config: TrainingConfig, manifest: Manifest, incumbent: Mapping[str, Distribution]
+    config: TrainingConfig, manifest: Manifest, incumbent: Answers, cold_start: Answers
 ) -> _Lesson:
     lesson = _Lesson(
         config=config,
@@ -223,6 +214,7 @@ def _prepare(
         labels=_find_labels(config, manifest),
         parts={split: list(select(manifest, split, scheme=config.scheme)) for split in Split},
         incumbent=incumbent,
+        cold_start=cold_start,
     )
     check_splits(list(chain.from_iterable(lesson.parts.values())))
     _check_labels(lesson)
@@ -294,6 +286,12 @@ def _check_incumbent(lesson: _Lesson) -> None:
             f"the incumbent file has no answer for {len(missing)} test examples, "
             f"the first is {missing[0]}"
         )
+    unasked = [utterance_id for utterance_id in tested if utterance_id not in lesson.cold_start]
+    if lesson.cold_start and unasked:
+        raise TrainingError(
+            f"the incumbent file has no answer of the cold start for {len(unasked)} test examples, "
+            f"the first is {unasked[0]}"
+        )
 
 
 def _encode_parts(
@@ -319,9 +317,9 @@ def _encode_parts(
 
 
 def _no_features(*, like: FeatureSet) -> FeatureSet:
-    clip_shape = like.values.shape[1:]
+    clip_shape = like.rows.shape[1:]
     return FeatureSet(
-        values=np.zeros((0, *clip_shape), np.float32),
+        rows=np.zeros((0, *clip_shape), np.float32),
         computed_seconds=0.0,
         num_cached=0,
     )
@@ -336,8 +334,28 @@ def _say_of(split: Split, say: Say) -> Say:
     return say_with_split
 
 
+def _identify_fit(lesson: _Lesson, encoder: Backbone, compute: Compute) -> str:
+    """All that the weights of a head depend on, as a digest."""
+    parts = {
+        "config": encode_config(lesson.config),
+        "labels": lesson.labels,
+        "version": lesson.manifest.version_id,
+        "encoder": encoder.revision,
+        "arithmetic": encoder.arithmetic,
+        "device": compute.device,
+        "padding": PADDING_POLICY,
+        "torch": torch.__version__,
+    }
+    return digest(canonical_json(parts))
+
+
 def _fit(
-    lesson: _Lesson, features: Mapping[Split, FeatureSet], *, device: torch.device, say: Say
+    lesson: _Lesson,
+    features: Mapping[Split, FeatureSet],
+    *,
+    device: torch.device,
+    keeper: StateKeeper | None,
+    say: Say,
 ) -> Fit:
     def say_epoch(row: Epoch, num_epochs: int) -> None:
         validation = ""
@@ -346,12 +364,13 @@ def _fit(
         say(f"epoch {row.epoch}/{num_epochs}: loss {row.train_loss:.4f}{validation}")
 
     return fit_head(
-        features[Split.TRAIN].values,
+        features[Split.TRAIN].rows,
         _targets(lesson, Split.TRAIN),
-        validation_features=features[Split.VALIDATION].values,
+        validation_features=features[Split.VALIDATION].rows,
         validation_targets=_targets(lesson, Split.VALIDATION),
         config=lesson.config,
         device=device,
+        keeper=keeper,
         progress=say_epoch,
     )
 
@@ -360,13 +379,18 @@ def _weigh(lesson: _Lesson, sound: _Sound | None, reading: Reading | None, *, sa
     """Join the heads as the validation voices would have it, where these can tell."""
     trained = _Trained(sound=sound, reading=reading)
     if reading is None or reading.head is None:
-        return trained
+        return _answer_validation(trained)
     say(f"text: {reading.count}")
     if sound is not None:
         join = _choose_join(lesson, sound, reading)
         say(f"join: audio ** {join.audio:.2f} * text ** {join.text:.2f}")
         trained = replace(trained, join=join)
+    trained = _answer_validation(trained)
     return replace(trained, reading=learn_from_validation(reading, lesson.config))
+
+
+def _answer_validation(trained: _Trained) -> _Trained:
+    return replace(trained, on_validation=_answer(trained, Split.VALIDATION))
 
 
 def _choose_join(lesson: _Lesson, sound: _Sound, reading: Reading) -> Join:
@@ -385,7 +409,7 @@ def _answer(trained: _Trained, split: Split) -> Floats:
 
 
 def _listen(sound: _Sound, split: Split) -> Floats:
-    return predict(sound.fit.head, sound.features[split].values)
+    return predict(sound.fit.head, sound.features[split].rows)
 
 
 def _targets(lesson: _Lesson, split: Split) -> Floats:
@@ -404,26 +428,70 @@ def _targets(lesson: _Lesson, split: Split) -> Floats:
     return rows
 
 
-def _judge(lesson: _Lesson, answers: Floats) -> Verdict:
-    """The verdict on the test set.
+def _judge(lesson: _Lesson, trained: _Trained, answers: Floats) -> Verdict:
+    """The verdict on the test set, and what stands beside it.
 
     Args:
         answers: (num_examples, num_labels) probabilities of the new model.
     """
-    scheme, labels = lesson.config.scheme, lesson.labels
-    gold: list[int] = []
-    before: list[list[float]] = []
-    for example in lesson.parts[Split.TEST]:
-        gold.append(labels.index(example.gold[scheme].label))
-        before.append(_in_order(lesson.incumbent[example.utterance_id], labels))
-    return reach_verdict(
-        np.array(gold, dtype=np.int64),
+    labels, tested = lesson.labels, lesson.parts[Split.TEST]
+    before = [_in_order(lesson.incumbent[example.utterance_id], labels) for example in tested]
+    gate = lesson.config.gate
+    gold = _gold(lesson, Split.TEST)
+    verdict = reach_verdict(
+        gold,
         before=np.array(before),
         after=answers,
-        voices=[example.voice for example in lesson.parts[Split.TEST]],
+        voices=[example.voice for example in tested],
+        languages=[example.language for example in tested],
         labels=labels,
-        min_gain=lesson.config.gate.min_gain,
+        rules=Rules(
+            min_gain=gate.min_gain,
+            max_group_loss=gate.max_group_loss,
+            max_ece_rise=gate.max_ece_rise,
+        ),
     )
+    return replace(
+        verdict,
+        baselines=measure_baselines(_lesson_of_baselines(lesson, trained)),
+        calibration=calibrate(
+            validation_gold=_gold(lesson, Split.VALIDATION),
+            validation=trained.on_validation,
+            gold=gold,
+            answers=answers,
+        ),
+    )
+
+
+def _gold(lesson: _Lesson, split: Split) -> Ints:
+    """(num_examples,) label indices."""
+    scheme, labels = lesson.config.scheme, lesson.labels
+    indices = [labels.index(example.gold[scheme].label) for example in lesson.parts[split]]
+    return np.array(indices, dtype=np.int64)
+
+
+def _lesson_of_baselines(lesson: _Lesson, trained: _Trained) -> BaselineLesson:
+    features = None if trained.sound is None else trained.sound.features
+    return BaselineLesson(
+        scheme=lesson.config.scheme,
+        labels=lesson.labels,
+        train=lesson.parts[Split.TRAIN],
+        test=lesson.parts[Split.TEST],
+        train_features=None if features is None else features[Split.TRAIN].rows,
+        test_features=None if features is None else features[Split.TEST].rows,
+        train_gold=_gold(lesson, Split.TRAIN),
+        gold=_gold(lesson, Split.TEST),
+        cold_start=lesson.cold_start,
+        read=partial(
+            _read_example,
+            audio_root=lesson.manifest.audio_root,
+            guard=AudioGuard(lesson.manifest.audio),
+        ),
+    )
+
+
+def _read_example(example: Example, *, audio_root: Path, guard: AudioGuard) -> Samples:
+    return read_samples(example, audio_root, guard)
 
 
 def _in_order(distribution: Distribution, labels: Sequence[str]) -> list[float]:
@@ -507,12 +575,13 @@ def _make_checkpoint(lesson: _Lesson, trained: _Trained) -> Checkpoint:
 
 
 def _audio_part(sound: _Sound) -> AudioPart:
-    _, num_layers, dim = sound.features[Split.TRAIN].values.shape
+    _, num_layers, dim = sound.features[Split.TRAIN].rows.shape
     return AudioPart(
         head=sound.fit.head,
         encoder_revision=sound.encoder.revision,
         padding_policy=PADDING_POLICY,
         shape=(num_layers, dim),
+        feature_dtype=DTYPE,
     )
 
 
@@ -530,7 +599,7 @@ def _text_part(reading: Reading) -> TextPart | None:
 def write_outcome(output: Path, outcome: Outcome) -> ModelRef:
     """Write checkpoint/, predictions.jsonl, curves.csv, TensorBoard events and, last, result.json.
 
-    A model that only reads has no curves.
+    A model that only reads has no curves. The state that the run has kept goes then.
 
     Raises:
         MachineError: They cannot be written.
@@ -545,6 +614,7 @@ def write_outcome(output: Path, outcome: Outcome) -> ModelRef:
         row = encode_result(result)
         content = json.dumps(row, ensure_ascii=False, indent=2) + "\n"
         write_file(output / "result.json", content.encode())
+        remove_state(output)
     return model
 
 

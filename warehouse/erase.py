@@ -59,7 +59,7 @@ class ErasurePlan:
         texts: What was said in them, by the transcriber, the annotators and the annotators'
             remarks: to prove that nothing is left.
         versions: "name@number" -> rows of it that go.
-        models: Ids of training runs on these versions -> whether the model was promoted.
+        models: Ids of training runs on these versions -> whether the model is in use.
         counts: Table -> rows that go.
         contents: Where they came from -> SHA-256 of what was there whenever it gave one of them, as
             far as anybody noted it.
@@ -691,7 +691,9 @@ def _versions(con: DuckDBPyConnection, ids: Sequence[str]) -> dict[str, int]:
 def _models(con: DuckDBPyConnection, ids: Sequence[str]) -> dict[str, bool]:
     rows: list[dict[str, Any]] = read_rows(
         con,
-        """select t.training_id, t.promoted
+        """select t.training_id, t.training_id in (
+            select p.training_id from current_promotion p
+          ) as in_use
         from current_training_run t
         where t.state = 'done'
           and t.version_id in (
@@ -703,7 +705,7 @@ def _models(con: DuckDBPyConnection, ids: Sequence[str]) -> dict[str, bool]:
         order by t.seq""",
         [list(ids)],
     )
-    return {row["training_id"]: row["promoted"] for row in rows}
+    return {row["training_id"]: row["in_use"] for row in rows}
 
 
 def _column(con: DuckDBPyConnection, sql: str, *parameters: Sequence[str]) -> list[str]:

@@ -345,6 +345,16 @@ def _since(con: DuckDBPyConnection, key: str) -> Story:
             having count(*) > 0""",
             key,
         ),
+        "promotions of its role": _table(
+            con,
+            """select p.role, left(p.training_id, 12) as run, p.decided_by, p.reason,
+              p.created_at as at
+            from promotion p
+            join current_training_run t using (role)
+            where t.training_id = $key
+            order by p.seq""",
+            key,
+        ),
     }
 
 

@@ -12,8 +12,9 @@ from duckdb import DuckDBPyConnection
 
 from voxdata.merkle import RootProof, prove_leaves
 from warehouse.erase import Receipt, list_receipts, require_one
+from warehouse.promotions import current_promotions
 from warehouse.rows import read_rows
-from warehouse.runs import TrainingRun, list_training_runs, promoted_run
+from warehouse.runs import TrainingRun, list_training_runs
 from warehouse.versions import DatasetVersion, list_versions, manifest_key
 
 _LEAF_TEXT = "printf('%016x%016x', leaf_high, leaf_low)"
@@ -25,8 +26,8 @@ class Hearer:
 
     Attributes:
         run: The training run that made it.
-        in_use: It is the promoted model of its scheme today.
-        retrained: The newest model of its scheme that was trained since, on a version that holds
+        in_use: It is the model in use for its role today.
+        retrained: The newest model for its role that was trained since, on a version that holds
             none of it; None when there is none.
     """
 
@@ -137,13 +138,16 @@ def find_hearers(con: DuckDBPyConnection, receipt: Receipt) -> list[Hearer]:
     clean = [
         run for run in runs if run.version_id not in held and run.created_at > receipt.created_at
     ]
-    newest_clean = {run.scheme: run for run in clean}
+    newest_clean = {run.role: run for run in clean}
+    in_use = {promotion.training_id for promotion in current_promotions(con).values()}
     hearers = []
     for run in runs:
         if has_heard(run, receipt, held):
-            promoted = promoted_run(con, run.scheme)
-            in_use = promoted is not None and promoted.training_id == run.training_id
-            hearer = Hearer(run=run, in_use=in_use, retrained=newest_clean.get(run.scheme))
+            hearer = Hearer(
+                run=run,
+                in_use=run.training_id in in_use,
+                retrained=newest_clean.get(run.role),
+            )
             hearers.append(hearer)
     return hearers
 

@@ -1,4 +1,4 @@
-"""Training runs and which model each scheme's pre-labels come from."""
+"""Training runs: what was trained on which version, and how it was judged."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from warehouse.rows import insert_new, read_rows, utc_aware
 _FIELDS = (
     "training_id",
     "scheme",
+    "role",
     "version_id",
     "config_key",
     "state",
@@ -37,12 +38,15 @@ class TrainingRun:
     Attributes:
         training_id: Digest of scheme, version_id, config_key and the key of the model it had to
             beat.
+        scheme: Whose labels were learnt; "" for another role than a label's.
+        role: What the model is for: see `voxdata.role`.
         state: "done", "failed" when no model came of it, "skipped" when the version has too little
             to learn from.
         model_key: Identity of the trained model, "" without one.
         checkpoint_dir: Relative to the workspace, "" without a model.
         result: The trainer's result.json; JSON values only.
-        promoted: Whether its model took over.
+        promoted: Whether the judge let its model take over; what is in use is in
+            `warehouse.promotions`.
         reason: Why it was or was not promoted, how it failed, or what the version lacks.
         seconds: Wall time.
         created_at: UTC; the warehouse sets it when the run is added.
@@ -50,6 +54,7 @@ class TrainingRun:
 
     training_id: str
     scheme: str
+    role: str
     version_id: str
     config_key: str
     state: Literal["done", "failed", "skipped"]
@@ -97,26 +102,24 @@ def list_training_runs(con: DuckDBPyConnection, scheme: str | None = None) -> li
     return [_run(row) for row in rows]
 
 
-def find_training_run(con: DuckDBPyConnection, training_id: str) -> TrainingRun:
+def find_training_run(con: DuckDBPyConnection, ref: str) -> TrainingRun:
     """One run.
 
+    Args:
+        ref: Its id, or the first characters of it.
+
     Raises:
-        NotFoundError: There is none of that id.
+        NotFoundError: None, or several, begin so.
     """
-    rows = read_rows(
-        con,
-        f"select {', '.join(_FIELDS)}, created_at from current_training_run where training_id = ?",
-        [training_id],
-    )
-    if not rows:
-        raise NotFoundError(f"no training run {training_id!r}; `voxdata models` lists them")
-    return _run(rows[0])
-
-
-def promoted_run(con: DuckDBPyConnection, scheme: str) -> TrainingRun | None:
-    """The run promoted last under a scheme; None while the cold start still labels."""
-    promoted = [run for run in list_training_runs(con, scheme) if run.promoted]
-    return promoted[-1] if promoted else None
+    runs = list_training_runs(con)
+    found = [run for run in runs if run.training_id == ref]
+    if ref and not found:
+        found = [run for run in runs if run.training_id.startswith(ref)]
+    if not found:
+        raise NotFoundError(f"no training run {ref!r}; `voxdata models` lists them")
+    if len(found) > 1:
+        raise NotFoundError(f"{len(found)} training runs begin with {ref!r}; give more of the id")
+    return found[0]
 
 
 def _run(row: dict[str, Any]) -> TrainingRun:

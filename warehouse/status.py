@@ -27,7 +27,7 @@ class Counts:
         drops: (stage, reason) -> ledger rows.
         remarks: Things to know about recordings that were kept.
         versions: The number of versions of all names.
-        promoted: Scheme -> training_id of the run promoted last.
+        promoted: Role -> training_id of the run whose model is in use.
     """
 
     sources: int
@@ -71,16 +71,15 @@ def count_rows(con: DuckDBPyConnection) -> Counts:
     )
     promoted: list[dict[str, Any]] = read_rows(
         con,
-        """select scheme, arg_max(training_id, seq) as id
-        from current_training_run
-        where promoted
-        group by scheme
-        order by scheme""",
+        """select role, training_id as id
+        from current_promotion
+        where training_id <> ''
+        order by role""",
     )
     return Counts(
         **totals,
         drops={(r["stage"], r["reason"]): r["n"] for r in drops},
-        promoted={r["scheme"]: r["id"] for r in promoted},
+        promoted={r["role"]: r["id"] for r in promoted},
     )
 
 

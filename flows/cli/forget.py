@@ -252,7 +252,7 @@ def _show_result(found: Forgotten) -> None:
     )
     show_rows(
         "models that heard them; train them again",
-        [{"run": run[:12], "promoted": on} for run, on in found.plan.models.items()],
+        [{"run": run[:12], "in use": on} for run, on in found.plan.models.items()],
         then="no model needs to be trained again",
     )
     outcome = (

@@ -75,7 +75,7 @@ COMMANDS = {
         exchange.export,
         exchange.import_,
     ),
-    "Train": (training.train, training.models),
+    "Train": (training.train, training.models, training.promote, training.demote),
     "Care": (forget.forget, warehouse.query, warehouse.snapshot, warehouse.repair),
 }
 """Group in `--help` -> its commands, in the order in which one meets them. A new command is a line

@@ -132,10 +132,10 @@ def prelabel(
         summary = run_named(workspace, "prelabel")
         show_result("prelabel", summary, as_json=as_json)
         return
-    from flows.models import build_models, labeler_specs
+    from flows.models import build_models, model_specs
     from flows.prelabel.plan import list_group_uris, plan_prelabel, plan_rows
 
-    prelabelling = plan_prelabel(workspace, build_models(workspace, labeler_specs(workspace)))
+    prelabelling = plan_prelabel(workspace, build_models(workspace, model_specs(workspace)))
     if as_json:
         show_json(plan_rows(prelabelling, list_group_uris(workspace, prelabelling)))
         return

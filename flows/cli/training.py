@@ -34,17 +34,31 @@ def train(
     show_result("train", rows, as_json=as_json, then=then, exact=exact)
 
 
-def models(ctx: typer.Context, as_json: Json = False) -> None:
-    """List training runs with their figures before and after, and which model is promoted."""
-    from flows.pages.views import exact_run_row, run_row
-    from warehouse.runs import list_training_runs, promoted_run
+Reason = Annotated[str, typer.Option("--reason", help="Why; it stays on record.")]
+
+
+def models(
+    ctx: typer.Context,
+    promotions: Annotated[
+        bool,
+        typer.Option("--promotions", help="List who promoted and demoted what, when and why."),
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """List training runs with their figures before and after, and which model is in use."""
+    from flows.pages.views import exact_run_row, model_rows, promotion_row
+    from warehouse.promotions import list_promotions
+    from warehouse.runs import list_training_runs
 
     workspace = open_here(ctx)
     with workspace.warehouse(read_only=True) as con:
         runs = list_training_runs(con)
-        promoted = [promoted_run(con, scheme.name) for scheme in workspace.schemes]
-    in_use = {run.training_id: "yes" for run in promoted if run is not None}
-    rows = [{**run_row(run), "in use": in_use.get(run.training_id, "")} for run in runs]
+        decisions = list_promotions(con)
+    if promotions:
+        history = [promotion_row(decision) for decision in decisions]
+        show_result("promotions", history, as_json=as_json, then="no model was promoted so far")
+        return
+    rows = model_rows(runs, decisions)
     exact = [{**row, **exact_run_row(run)} for row, run in zip(rows, runs, strict=True)]
     show_result(
         "models",
@@ -56,3 +70,33 @@ def models(ctx: typer.Context, as_json: Json = False) -> None:
             "and a release does by itself while `voxdata up` runs"
         ),
     )
+
+
+def promote(
+    ctx: typer.Context,
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A training run: see `models`.")],
+    reason: Reason,
+    as_json: Json = False,
+) -> None:
+    """Put the model of a training run to use, whatever the judge said."""
+    from flows.pages.views import promotion_row
+    from flows.retrain.promote import promote_run
+
+    promotion = promote_run(open_here(ctx), run, reason=reason, say=tell)
+    show_result("promote", promotion_row(promotion), as_json=as_json)
+
+
+def demote(
+    ctx: typer.Context,
+    role: Annotated[
+        str, typer.Argument(metavar="ROLE", help="A scheme, such as intent, or transcribe.")
+    ],
+    reason: Reason,
+    as_json: Json = False,
+) -> None:
+    """Take the model of a scheme or role out of use: the cold start serves again."""
+    from flows.pages.views import promotion_row
+    from flows.retrain.promote import demote_role
+
+    promotion = demote_role(open_here(ctx), role, reason=reason, say=tell)
+    show_result("demote", promotion_row(promotion), as_json=as_json)

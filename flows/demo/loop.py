@@ -164,7 +164,7 @@ def _wait_for_training(workspace: Workspace, version_id: str) -> list[TrainingRu
         tell(f"train: {run.scheme}: {'promoted' if run.promoted else 'not promoted'}: {run.reason}")
     if not any(run.promoted for run in runs):
         tell(
-            "train: no model was better on voices it had never heard, so none is promoted: "
-            "a minute of labels is too little"
+            "train: no model was shown to be better on voices it had never heard, "
+            "so none is promoted: a minute of labels is too little"
         )
     return runs

@@ -25,6 +25,7 @@ from flows.forget.lines import keep_lines
 from flows.labelling.clip_names import clip_key
 from flows.workspace import Workspace
 from training.feature_files import cached_features
+from training.run_folder import state_file
 from voxdata.context import CONTEXT_FILE
 from voxdata.durable import remove
 from voxdata.errors import MachineError
@@ -191,6 +192,7 @@ def _find_own(workspace: Workspace, plan: ErasurePlan) -> FoundFiles:
         "snapshots": list(walk_files(workspace.snapshots_dir)),
         "merged batches": list(_walk_all(batches)),
         "manifests of failed runs": _failed_manifests(workspace, plan),
+        "states of runs": _find_states(workspace),
     }
     doomed: list[Doomed] = []
     for kind, paths in kinds.items():
@@ -244,6 +246,14 @@ def _failed_manifests(workspace: Workspace, plan: ErasurePlan) -> list[Path]:
     handed = [folder / MANIFEST_FILE for folder in untrained]
     handed += [folder / CONTEXT_FILE for folder in untrained]
     return [path for path in handed if path.is_file() and _mentions(path, plan.recording_ids)]
+
+
+def _find_states(workspace: Workspace) -> list[Path]:
+    """How far runs had come that were killed: weights that may have heard it. A run without its
+    state starts anew.
+    """
+    states = map(state_file, _run_folders(workspace))
+    return [path for path in states if path.exists()]
 
 
 def _mentions(path: Path, names: Collection[str]) -> bool:

@@ -116,6 +116,7 @@ def find_doubts(
             audio_root=workspace.audio_dir,
             cache_dir=workspace.models_dir / "features",
             guard=open_guard(workspace, {e.recording_id for e in examples}),
+            pooling=recipe.audio.pooling,
             progress=say,
         )
     labels = [e.gold[scheme].label for e in examples]

@@ -31,6 +31,7 @@ from voxdata.utterance import Utterance
 from warehouse.annotations import list_lead_times
 
 if TYPE_CHECKING:
+    from training.config import TrainingConfig
     from training.models.backbone import Backbone
 
 Embedding = npt.NDArray[np.float32]
@@ -161,7 +162,7 @@ def embed_utterances(
         TrainingError: A recording of which no digest is on record is missing or damaged.
     """
     encoder = _load_encoder(workspace)
-    for utterance in _list_uncached(workspace, encoder, utterances):
+    for utterance in _find_uncached(workspace, encoder, utterances):
         with suppress(AudioError):
             path = workspace.audio_dir / audio_files[utterance.recording_id]
             guard.admit(path, utterance.recording_id)
@@ -187,7 +188,7 @@ def read_embeddings(
     if not _cache_dir(workspace).is_dir():
         return None
     encoder = _load_encoder(workspace)
-    if _list_uncached(workspace, encoder, utterances):
+    if _find_uncached(workspace, encoder, utterances):
         return None
     return _load_embeddings(workspace, encoder, utterances, audio_files, guard=guard, say=say)
 
@@ -196,23 +197,34 @@ def _cache_dir(workspace: Workspace) -> Path:
     return workspace.models_dir / "features"
 
 
-def _load_encoder(workspace: Workspace) -> Backbone:
+def _recipe(workspace: Workspace) -> TrainingConfig:
+    """The recipe whose encoder and pooling are used: that of the first scheme that is trained."""
     from training.config import load_recipe
-    from training.encoder import load_encoder
 
     training = workspace.settings.training
     scheme = (*training.schemes, workspace.schemes[0].name)[0]
-    recipe = load_recipe(scheme, overrides=training.recipe)
-    return load_encoder(recipe.encoder, compute=training.compute)
+    return load_recipe(scheme, overrides=training.recipe)
 
 
-def _list_uncached(
+def _load_encoder(workspace: Workspace) -> Backbone:
+    from training.encoder import load_encoder
+
+    compute = workspace.settings.training.compute
+    return load_encoder(_recipe(workspace).encoder, compute=compute)
+
+
+def _find_uncached(
     workspace: Workspace, encoder: Backbone, utterances: Sequence[Utterance]
 ) -> list[Utterance]:
-    from training.features import cached_file
+    from training.features import find_uncached
 
-    cache_dir = _cache_dir(workspace)
-    return [u for u in utterances if not cached_file(encoder, cache_dir, u.utterance_id).exists()]
+    uncached = find_uncached(
+        encoder,
+        _cache_dir(workspace),
+        [utterance.utterance_id for utterance in utterances],
+        pooling=_recipe(workspace).audio.pooling,
+    )
+    return [utterance for utterance in utterances if utterance.utterance_id in uncached]
 
 
 def _load_embeddings(
@@ -234,6 +246,7 @@ def _load_embeddings(
         audio_root=workspace.audio_dir,
         cache_dir=_cache_dir(workspace),
         guard=guard,
+        pooling=_recipe(workspace).audio.pooling,
         progress=say,
     )
     rows = features.values.reshape(len(utterances), -1)

@@ -17,13 +17,24 @@ from flows.pages import report_figures as figures
 from flows.pages.page import picture, render_page
 from flows.pages.report_content import MAX_RECORDINGS, ReportContent, read_content
 from flows.pages.shown import shown_duration
-from flows.pages.views import remark_row, run_row, show_score, version_row
+from flows.pages.views import (
+    baseline_rows,
+    check_rows,
+    model_rows,
+    promotion_row,
+    remark_row,
+    show_score,
+    version_row,
+)
 from flows.retrain.results import result_of, verdict_of
 from flows.say import tell
 from flows.workspace import Workspace
-from training.judge import Verdict
-from training.metrics import Difference, Interval, Scores
+from training.judge.calibration import Calibration
+from training.judge.paired import Difference
+from training.judge.verdict import Verdict
+from training.metrics import Interval, Scores
 from training.result import TrainingResult
+from voxdata.counted import counted
 from voxdata.dataset import Split
 from voxdata.identity import ModelRef
 from voxdata.label import Gold
@@ -88,7 +99,8 @@ def render_report(content: ReportContent) -> str:
             "recordings": figures.divided(content.examples, "recording_id"),
         },
         runs=[_run_view(run, number) for number, run in enumerate(runs[:MAX_RUNS])],
-        run_rows=[run_row(run) for run in runs],
+        run_rows=model_rows(runs, content.promotions),
+        promotion_rows=[promotion_row(promotion) for promotion in content.promotions],
         drops=figures.drop_groups(content.drops),
         remarks=[remark_row(row) for row in content.remarks[:MAX_REMARKS]],
         more_remarks=max(0, len(content.remarks) - MAX_REMARKS),
@@ -246,6 +258,9 @@ def _run_view(run: TrainingRun, number: int) -> dict[str, Any]:
         "before": show_score(verdict.before),
         "after": show_score(verdict.after),
         "gain": _show_gain(verdict.difference),
+        "checks": check_rows(verdict),
+        "baselines": baseline_rows(verdict),
+        "calibration": _show_calibration(verdict.calibration),
         "scores": _plot_scores(verdict, number),
         "curves": _plot_curves(result, number),
         "confusions": _plot_confusions(result, number),
@@ -263,6 +278,9 @@ NO_RESULT: Mapping[str, Any] = {
     "before": "",
     "after": "",
     "gain": "",
+    "checks": [],
+    "baselines": [],
+    "calibration": "",
     "scores": "",
     "curves": "",
     "confusions": "",
@@ -288,6 +306,16 @@ def _show_gain(difference: Difference | None) -> str:
     if interval is None:
         return f"{difference.uar:+.3f}"
     return f"{difference.uar:+.3f} [{interval.low:+.3f}, {interval.high:+.3f}]"
+
+
+def _show_calibration(calibration: Calibration | None) -> str:
+    if calibration is None:
+        return ""
+    return (
+        f"Expected calibration error {calibration.ece:.3f}; {calibration.scaled_ece:.3f} with the "
+        f"temperature {calibration.temperature:.2f}, fitted on "
+        f"{counted(calibration.num_clips, 'validation clip')}"
+    )
 
 
 def _plot_scores(verdict: Verdict, number: int) -> str:

@@ -33,6 +33,7 @@ from warehouse.audio_digests import list_audio_digests
 from warehouse.diffs import diff_versions
 from warehouse.labels import list_predictions
 from warehouse.ledger import LedgerRow, list_drops
+from warehouse.promotions import Promotion, list_promotions
 from warehouse.recordings import StoredRecording, list_recordings
 from warehouse.remarks import RemarkRow, list_remarks
 from warehouse.rows import read_rows
@@ -84,6 +85,7 @@ class ReportContent:
         simulated: Login -> error rate of the annotators who are scripts, as their answers say.
         software: Name -> version.
         cut: Recordings that were cut into utterances, also when nobody speaks in them.
+        promotions: Every change of the model in use, oldest first.
     """
 
     name: str
@@ -107,6 +109,7 @@ class ReportContent:
     simulated: Mapping[str, float]
     software: Mapping[str, str]
     cut: frozenset[str] = frozenset()
+    promotions: tuple[Promotion, ...] = ()
 
 
 def read_content(workspace: Workspace, *, created_at: datetime) -> ReportContent:
@@ -154,6 +157,7 @@ def _read_rows(
         simulated=list_simulated(con),
         software=_list_software(),
         cut=frozenset(str(row["recording_id"]) for row in cut),
+        promotions=tuple(list_promotions(con)),
     )
 
 

@@ -7,11 +7,13 @@ from datetime import UTC, datetime
 
 from flows.forget.work import FINISH, list_work
 from flows.workspace import Workspace
+from voxdata.role import label_role
 from warehouse.answers import open_answers
 from warehouse.batches import list_batches
 from warehouse.consent import barred_table
 from warehouse.outbox import list_outbox
-from warehouse.runs import list_training_runs, promoted_run
+from warehouse.promotions import promoted_run
+from warehouse.runs import list_training_runs
 from warehouse.status import count_rows, count_waiting
 from warehouse.versions import list_versions
 
@@ -46,7 +48,9 @@ def read_status(workspace: Workspace) -> dict[str, object]:
         versions = list_versions(con)
         trained = {run.version_id for run in list_training_runs(con)}
         unsent = [row for row in list_outbox(con) if row.sent_at is None]
-        promoted = {scheme.name: promoted_run(con, scheme.name) for scheme in workspace.schemes}
+        promoted = {
+            scheme.name: promoted_run(con, label_role(scheme.name)) for scheme in workspace.schemes
+        }
     is_untrained = bool(versions) and versions[-1].version_id not in trained
     to_scan = waiting.to_scan if workspace.settings.privacy.mask else 0
     return {

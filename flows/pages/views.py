@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import asdict
+
 from duckdb import DuckDBPyConnection
 
 from flows.retrain.results import verdict_of
-from training.metrics import Scores
+from training.judge.gate import Check
+from training.judge.verdict import Verdict
+from training.metrics import Interval, Scores
+from training.result import encode_evidence
 from voxdata.diff import VersionDiff
 from warehouse.duplicates import duplicate_groups
 from warehouse.ledger import LedgerRow
 from warehouse.metadata import list_metadata
+from warehouse.promotions import Promotion
 from warehouse.recordings import list_recordings, list_uris
 from warehouse.remarks import RemarkRow
 from warehouse.runs import TrainingRun
@@ -54,11 +61,16 @@ def exact_run_row(run: TrainingRun) -> dict[str, object]:
         TrainingError: Its stored result is malformed.
     """
     verdict = verdict_of(run)
+    evidence: dict[str, object] = {}
+    if verdict is not None:
+        evidence = encode_evidence(verdict)
+        evidence["checks"] = [_check_row(check) for check in verdict.decision.checks]
     return {
         **run_row(run),
         "seconds": run.seconds,
         "before": None if verdict is None else _score_row(verdict.before),
         "after": None if verdict is None else _score_row(verdict.after),
+        **evidence,
     }
 
 
@@ -70,14 +82,96 @@ def _score_row(scores: Scores | None) -> dict[str, object] | None:
     return {"uar": scores.uar, "low": low, "high": high}
 
 
+def _check_row(check: Check) -> dict[str, object]:
+    return {**asdict(check), "passed": check.passed}
+
+
+def baseline_rows(verdict: Verdict) -> list[dict[str, object]]:
+    """The scores that stand beside a model's, one in a row."""
+    rows: list[dict[str, object]] = []
+    for baseline in verdict.baselines:
+        rows.append(
+            {
+                "beside it": baseline.name,
+                "UAR": _show_figure(baseline.uar, baseline.uar_interval),
+                "macro-F1": "" if baseline.macro_f1 is None else f"{baseline.macro_f1:.3f}",
+                "clips": baseline.num_clips or "",
+                "note": baseline.note,
+            }
+        )
+    return rows
+
+
+def check_rows(verdict: Verdict) -> list[dict[str, object]]:
+    """What the judge looked at, one check in a row."""
+    rows: list[dict[str, object]] = []
+    for check in verdict.decision.checks:
+        rows.append(
+            {
+                "check": check.name,
+                "found": "" if check.value is None else f"{check.value:.3f}",
+                "limit": f"{check.limit:.3f}",
+                "passed": "yes" if check.passed else "no",
+            }
+        )
+    return rows
+
+
+def _show_figure(value: float | None, interval: Interval | None) -> str:
+    if value is None:
+        return ""
+    if interval is None:
+        return f"{value:.3f}"
+    return f"{value:.3f} [{interval.low:.3f}, {interval.high:.3f}]"
+
+
+def model_rows(
+    runs: Sequence[TrainingRun], promotions: Sequence[Promotion]
+) -> list[dict[str, object]]:
+    """Every training run in one row, with what was decided last about its model.
+
+    Args:
+        promotions: All there are, oldest first.
+    """
+    current = {promotion.role: promotion for promotion in promotions}
+    newest = {promotion.training_id: promotion for promotion in promotions}
+    rows: list[dict[str, object]] = []
+    for run in runs:
+        in_use = current.get(run.role)
+        is_in_use = in_use is not None and in_use.training_id == run.training_id
+        decided = newest.get(run.training_id)
+        rows.append(
+            {
+                **run_row(run),
+                "in use": "yes" if is_in_use else "",
+                "put to use by": "" if decided is None else decided.decided_by,
+                "at": "" if decided is None else _moment(decided),
+                "because": "" if decided is None else decided.reason,
+            }
+        )
+    return rows
+
+
+def promotion_row(promotion: Promotion) -> dict[str, object]:
+    """A promotion or demotion in one row."""
+    return {
+        "at": _moment(promotion),
+        "role": promotion.role,
+        "run": promotion.training_id[:12] or "none: back to the start",
+        "by": promotion.decided_by,
+        "why": promotion.reason,
+    }
+
+
+def _moment(promotion: Promotion) -> str:
+    return promotion.created_at.isoformat(timespec="seconds")
+
+
 def show_score(scores: Scores | None) -> str:
     """ "0.710 [0.600, 0.800]", or "" when there is no figure."""
     if scores is None:
         return ""
-    interval = scores.uar_interval
-    if interval is None:
-        return f"{scores.uar:.3f}"
-    return f"{scores.uar:.3f} [{interval.low:.3f}, {interval.high:.3f}]"
+    return _show_figure(scores.uar, scores.uar_interval)
 
 
 def diff_rows(diff: VersionDiff) -> list[dict[str, object]]:

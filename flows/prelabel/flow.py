@@ -12,7 +12,7 @@ from pathlib import Path
 from duckdb import DuckDBPyConnection
 from prefect import flow
 
-from flows.models import LabelerSpec, build_models, labeler_specs
+from flows.models import ModelSpecs, build_models, model_specs
 from flows.prelabel.link_voices import link_voices
 from flows.prelabel.plan import PlannedRecording, PrelabelPlan, list_pending, plan_prelabel
 from flows.prelabel.store import store_outcome
@@ -105,7 +105,7 @@ def prelabel_pending(workspace: Workspace, *, say: Say) -> PrelabelSummary:
 
     Interrupted at any point, the next run goes on where this one stopped.
     """
-    specs = labeler_specs(workspace)
+    specs = model_specs(workspace)
     models = build_models(workspace, specs)
     plan = plan_prelabel(workspace, models)
     pending = list_pending(workspace, plan)
@@ -225,7 +225,7 @@ def make_units(
     plan: PrelabelPlan,
     pending: Mapping[str, PlannedRecording],
     models: Models,
-    specs: Mapping[str, LabelerSpec],
+    specs: ModelSpecs,
     unreadable: list[Outcome],
 ) -> Iterator[Unit]:
     """Pack what is pending into units of about [prelabel] batch_minutes.
@@ -245,7 +245,7 @@ def make_units(
         if works:
             yield Unit(
                 root=str(workspace.root),
-                labelers=tuple(sorted(specs.items())),
+                models=specs,
                 settings_key=settings_key,
                 works=works,
             )

@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from flows.models import build_models, labeler_specs
+from flows.models import build_models, model_specs
 from flows.place import find_workspace
 from flows.settings import default_settings, read_environment
 from flows.workspace import Workspace, open_workspace
@@ -57,7 +57,7 @@ def inspect_file(file: Path, *, output: str, directory: Path, explicit: bool) ->
         AudioError: The file gives no usable audio; the message says why.
     """
     workspace = _find(directory, explicit=explicit)
-    models = build_models(workspace, labeler_specs(workspace))
+    models = build_models(workspace, model_specs(workspace))
     specs = models.specs(scheme_versions=workspace.scheme_versions)
     with scratch_folder(near=workspace.root) as folder:
         target = folder / "canonical.flac"

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 
-from flows.models import LabelerSpec, build_models
+from flows.models import ModelSpecs, build_models
 from flows.workers.pool import count_cores
 from flows.workspace import Workspace, open_workspace
 from voxdata.counted import counted
@@ -48,13 +48,13 @@ class Unit:
 
     Attributes:
         root: The workspace.
-        labelers: Scheme name -> what labels it.
+        models: Which models are in use.
         settings_key: Changes with voxdata.toml, so that a worker which lives on builds its models
             again.
     """
 
     root: str
-    labelers: tuple[tuple[str, LabelerSpec], ...]
+    models: ModelSpecs
     settings_key: str
     works: tuple[RecordingWork, ...]
 
@@ -127,7 +127,7 @@ def run_unit(unit: Unit) -> list[Outcome]:
     Raises:
         MachineError: This machine cannot go on, as when too many files are open.
     """
-    models = _models(unit.root, unit.labelers, unit.settings_key)
+    models = _models(unit.root, unit.models, unit.settings_key)
     untouched = [replace(work) for work in unit.works]
     outcomes = _run(unit.works, models)
     if len(unit.works) > 1 and any(outcome.failure or outcome.shortage for outcome in outcomes):
@@ -197,10 +197,10 @@ def _share(work: RecordingWork, works: Sequence[RecordingWork], stage: str) -> f
 
 
 @lru_cache(maxsize=1)
-def _models(root: str, labelers: tuple[tuple[str, LabelerSpec], ...], settings_key: str) -> Models:
+def _models(root: str, specs: ModelSpecs, settings_key: str) -> Models:
     """Models of this process, loaded once."""
     del settings_key  # part of the cache's key only
-    return build_models(open_workspace(Path(root)), dict(labelers))
+    return build_models(open_workspace(Path(root)), specs)
 
 
 WORKER_BYTES = 3 << 30

@@ -1,1 +1,1 @@
-"""Retrain: a version becomes a model, which is judged and promoted only if better."""
+"""Retrain: a version becomes a model, which is judged and promoted only if surely better."""

@@ -1,4 +1,6 @@
-"""Fine-tune: train a model on a dataset version, and promote it only if it beats the one before."""
+"""Fine-tune: train a model on a dataset version, and promote it only if it surely beats
+the one before.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,7 @@ from typing import Literal
 from duckdb import DuckDBPyConnection
 from prefect import flow
 
-from flows.models import build_labelers
+from flows.models import build_cold_start, build_labelers
 from flows.quiet_exit import quiet_child
 from flows.retrain.late import MEANWHILE, forgotten_meanwhile, throw_away, throw_away_if_forgotten
 from flows.retrain.lineage_events import emit_training
@@ -38,9 +40,11 @@ from voxdata.identity import digest
 from voxdata.ports import Labeler, TrainingJob
 from voxdata.prelabel import make_clips
 from voxdata.progress import Progress
+from voxdata.role import label_role
 from voxdata.scheme import find_scheme
 from voxdata.utterance import Utterance
 from warehouse.exchange.handoff import write_handoff
+from warehouse.promotions import add_judged_run
 from warehouse.runs import TrainingRun, add_training_run, list_training_runs
 from warehouse.versions import DatasetVersion, find_version, load_examples
 
@@ -84,7 +88,17 @@ def _utterance(example: Example) -> Utterance:
 def training_config(workspace: Workspace, scheme: str) -> TrainingConfig:
     """The recipe of a scheme with the overrides of voxdata.toml."""
     settings = workspace.settings.training
-    return load_recipe(scheme, overrides={**settings.recipe, "min_gain": settings.min_gain})
+    rules = {
+        "max_group_loss": settings.max_group_loss,
+        "max_ece_rise": settings.max_ece_rise,
+    }
+    in_recipe = settings.recipe.get("gate", {})
+    overrides = {
+        **settings.recipe,
+        "min_gain": settings.min_gain,
+        "gate": {**in_recipe, **rules} if isinstance(in_recipe, Mapping) else in_recipe,
+    }
+    return load_recipe(scheme, overrides=overrides)
 
 
 @step("train")
@@ -201,6 +215,7 @@ def _run_without_model(
     return TrainingRun(
         training_id=training_id,
         scheme=scheme,
+        role=label_role(scheme),
         version_id=version_id,
         config_key=config_key,
         state=state,
@@ -282,7 +297,7 @@ def _record(workspace: Workspace, lesson: _Lesson, run: TrainingRun, output: Pat
                 promoted=False,
                 reason=MEANWHILE,
             )
-        add_training_run(con, run, run_id=workspace.run_id)
+        add_judged_run(con, run, run_id=workspace.run_id)
     if gone:
         throw_away(workspace, output, gone)
     return run
@@ -317,7 +332,11 @@ def _launch(
     )
     tested = _as_heard(lesson.examples, manifest)
     answers = answer_examples(workspace, lesson.incumbent, tested, guard)
-    _write_answers(job.incumbent, answers)
+    cold_start = answers
+    if not lesson.incumbent.model.weak:
+        starter = build_cold_start(workspace, lesson.config.scheme)
+        cold_start = answer_examples(workspace, starter, tested, guard)
+    _write_answers(job.incumbent, answers, cold_start)
     write_config(job.config, lesson.config)
     settings = workspace.settings.training
     launcher = LocalLauncher(
@@ -339,11 +358,21 @@ def _as_heard(examples: Sequence[Example], manifest: Path) -> list[Example]:
     return tested
 
 
-def _write_answers(path: Path, answers: Mapping[str, Mapping[str, float]]) -> None:
-    """Write the answers of the model to beat as `python -m training` reads them."""
+def _write_answers(
+    path: Path,
+    answers: Mapping[str, Mapping[str, float]],
+    cold_start: Mapping[str, Mapping[str, float]],
+) -> None:
+    """Write the answers of the model to beat, and of the cold start, as `python -m training` reads
+    them.
+    """
     lines: list[str] = []
     for utterance_id, distribution in sorted(answers.items()):
-        row = {"utterance_id": utterance_id, "distribution": distribution}
+        row = {
+            "utterance_id": utterance_id,
+            "distribution": distribution,
+            "cold_start": cold_start[utterance_id],
+        }
         lines.append(json.dumps(row, ensure_ascii=False) + "\n")
     write_file(path, "".join(lines).encode())
 

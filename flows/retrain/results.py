@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from training.judge import Verdict
+from training.judge.verdict import Verdict
 from training.result import TrainingResult, decode_result
 from warehouse.runs import TrainingRun
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from training.judge import Decision, Verdict
-from training.metrics import ClassScore, Difference, Interval, Scores
+from training.judge.gate import Decision
+from training.judge.paired import Difference
+from training.judge.verdict import Verdict
+from training.metrics import ClassScore, Interval, Scores
 from training.result import EncoderCard, Epoch, Incumbent, ModelCard, Seconds, TrainingResult
 
 ENCODER = EncoderCard(

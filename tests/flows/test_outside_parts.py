@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flows.models import build_models, build_transcriber, labeler_specs
+from flows.models import build_models, build_transcriber, model_specs
 from flows.place import FILE_NAME
 from flows.settings import template
 from flows.workspace import Workspace, open_workspace
@@ -226,7 +226,7 @@ def test_labeler_scanner_and_predictor_of_another_package_get_cache_folder_and_k
         assert ours in settings
         settings = settings.replace(ours, f'{ours.split()[0]} = "mimic"')
     workspace = build(tmp_path / "w", settings=settings)
-    models = build_models(workspace, labeler_specs(workspace))
+    models = build_models(workspace, model_specs(workspace))
     for part in (models.labelers["intent"], models.scanner, models.mos):
         assert type(part).__name__ == "Mimic"
         assert vars(part)["cache_dir"] == str(workspace.secrets.cache_dir)

@@ -144,6 +144,7 @@ def test_audit_table_opens_nothing_outside_its_folder(calls: Path) -> None:
         voxdata.audit_table("far.csv")
 
 
+@pytest.mark.slow
 def test_the_names_handed_out_are_typed(tmp_path: Path) -> None:
     snippet = tmp_path / "snippet.py"
     snippet.write_text(

@@ -309,6 +309,7 @@ def healthy(prepared: Path) -> Callable[[str], Healthy]:
     return run_healthy
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("command", "verb"), USED)
 def test_command_tells_a_refusal_and_leaves_nothing_half_written(
     command: str,

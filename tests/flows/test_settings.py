@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from annotation.config import build_config, build_instructions
-from flows.models import build_models
+from flows.models import ModelSpecs, build_models
 from flows.place import DEMO_DIR, FILE_NAME, find_workspace
 from flows.settings import (
     UtteranceSettings,
@@ -118,7 +118,7 @@ def test_min_ms_has_one_default_and_reaches_the_cutting(tmp_path: Path) -> None:
         template().replace("min_ms = 600", "min_ms = 900"),
         encoding="utf-8",
     )
-    models = build_models(open_workspace(tmp_path), {})
+    models = build_models(open_workspace(tmp_path), ModelSpecs())
     assert models.cutting["min_ms"] == 900
 
 

@@ -166,7 +166,7 @@ def test_defaults_of_the_schema_stay_as_they_are_numbered() -> None:
             "label_smoothing": 0.0,
             "feature_noise": 0.0,
         },
-        "gate": {"min_gain": 0.0},
+        "gate": {"min_gain": 0.0, "max_group_loss": 0.1, "max_ece_rise": 0.1},
     }
     values = encode_config(TrainingConfig(scheme=""))
     pinned = {name: values[name] for name in expected}

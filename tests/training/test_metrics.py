@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import balanced_accuracy_score, confusion_matrix, f1_score
 
-from training.judge import judge
-from training.metrics import paired_difference, score
+from training.metrics import score
 
 LABELS = ("a", "b", "c")
 
@@ -40,32 +39,3 @@ def test_score_has_no_interval_when_one_voice() -> None:
     )
     assert scores.uar_interval is None
     assert "one voice" in scores.interval_note
-
-
-def test_paired_difference_is_zero_for_equal_models() -> None:
-    gold, probabilities, voices = _drawn(2)
-    same = paired_difference(gold, probabilities, probabilities, voices, num_labels=3)
-    assert same.uar == 0.0
-    assert same.uar_interval == (0.0, 0.0)
-
-
-def test_judge_promotes_only_when_better() -> None:
-    gold, probabilities, voices = _drawn(3)
-    before = score(gold, probabilities, voices, labels=LABELS)
-    perfect = score(
-        gold,
-        np.eye(3)[gold],
-        voices,
-        labels=LABELS,
-    )
-    assert judge(before, perfect).promote
-    assert not judge(before, before).promote
-    assert not judge(before, perfect, min_gain=0.99).promote
-    assert not judge(None, None).promote
-    one = score(
-        gold[:5] * 0,
-        np.eye(3)[gold[:5] * 0],
-        voices[:5],
-        labels=LABELS,
-    )
-    assert "one label" in judge(one, one).reason

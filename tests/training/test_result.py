@@ -9,7 +9,12 @@ import pytest
 
 from tests.flows.results import make_result, make_scores
 from training.config import TrainingConfig
-from training.metrics import Difference, Interval
+from training.judge.baselines import Baseline
+from training.judge.calibration import Calibration
+from training.judge.gate import Check, Decision
+from training.judge.groups import GroupChange
+from training.judge.paired import Difference
+from training.metrics import Interval
 from training.result import (
     Epoch,
     Incumbent,
@@ -41,6 +46,48 @@ WHOLE = make_result(
     model=ModelCard(name="head", revision="r", params={"scheme": "s"}, key="k"),
     incumbent=Incumbent(name="words", key="w", weak=True),
 )
+JUDGED = replace(
+    WHOLE,
+    verdict=replace(
+        WHOLE.verdict,
+        decision=Decision(
+            promote=False,
+            reason="not shown to be better",
+            checks=(
+                Check(name="gain", value=-0.1, limit=0.0, failure="too low"),
+                Check(name="groups", value=None, limit=-0.1),
+            ),
+        ),
+        baselines=(
+            Baseline(
+                name="majority class",
+                uar=0.5,
+                macro_f1=0.25,
+                uar_interval=Interval(low=0.4, high=0.6),
+                num_clips=6,
+            ),
+            Baseline(
+                name="cold start",
+                uar=None,
+                macro_f1=None,
+                uar_interval=None,
+                num_clips=0,
+                note="it was not asked",
+            ),
+        ),
+        calibration=Calibration(temperature=2.0, num_clips=6, ece=0.2, scaled_ece=0.1),
+        groups=(
+            GroupChange(
+                kind="language",
+                name="en",
+                num_clips=12,
+                before=0.5,
+                after=0.25,
+                interval=Interval(low=-0.5, high=0.0),
+            ),
+        ),
+    ),
+)
 KEYS = [
     "task",
     "labels",
@@ -64,7 +111,7 @@ KEYS = [
 """The order in which the first release wrote them."""
 
 
-@pytest.mark.parametrize("result", [WHOLE, make_result(), make_result(after=SCORES)])
+@pytest.mark.parametrize("result", [WHOLE, JUDGED, make_result(), make_result(after=SCORES)])
 def test_decode_result_gives_back_what_was_encoded(result: TrainingResult) -> None:
     row = json.loads(json.dumps(encode_result(result)))
     assert decode_result(row, origin="x") == result
@@ -81,7 +128,7 @@ def test_write_outcome_leaves_the_file_that_the_first_release_wrote(
     text = (tmp_path / "out" / "result.json").read_text(encoding="utf-8")
     row = json.loads(text)
     assert text == json.dumps(row, ensure_ascii=False, indent=2) + "\n"
-    assert list(row) == KEYS
+    assert list(row) == [*KEYS, "baselines", "calibration"]
     assert list(row["after"]) == [
         "num_clips",
         "num_voices",

@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.training.conftest import make_manifest
 from training.checkpoint import load_checkpoint, save_checkpoint
 from training.compute import Compute
 from training.config import TrainingConfig
@@ -56,9 +57,12 @@ def test_labeler_equals_training_time_predictions(
     assert not labeler.model.weak
 
 
-def test_run_training_learns_and_promotes(
-    tmp_path: Path, config: TrainingConfig, manifest: Manifest, incumbent: Answers
+def test_run_training_learns_and_promotes_when_the_test_set_is_large_enough(
+    tmp_path: Path, config: TrainingConfig
 ) -> None:
+    manifest = make_manifest(tmp_path, num=240)
+    tested = select(manifest, Split.TEST, scheme="emotion")
+    incumbent = {example.utterance_id: {"calm": 0.6, "愤怒": 0.4} for example in tested}
     outcome = run_training(config, manifest, incumbent, cache_dir=tmp_path / "cache")
     verdict = outcome.result.verdict
     assert verdict.before is not None
@@ -67,6 +71,17 @@ def test_run_training_learns_and_promotes(
     assert verdict.after.uar == 1.0
     assert verdict.decision.promote is True
     assert verdict.small_sample is True
+
+
+def test_run_training_promotes_nothing_on_a_small_test_set(
+    tmp_path: Path, config: TrainingConfig, manifest: Manifest, incumbent: Answers
+) -> None:
+    outcome = run_training(config, manifest, incumbent, cache_dir=tmp_path / "cache")
+    verdict = outcome.result.verdict
+    assert verdict.after is not None
+    assert verdict.after.uar == 1.0
+    assert verdict.decision.promote is False
+    assert "a decision needs 60 test clips (54 more)" in verdict.decision.reason
     assert "small sample" in verdict.warning
 
 

@@ -156,6 +156,7 @@ class EveryWord:
         return found
 
 
+@pytest.mark.slow
 def test_scan_utterances_takes_time_that_grows_with_the_length_of_a_call_and_no_faster() -> None:
     def seconds(number: int) -> float:
         said = [

@@ -89,6 +89,7 @@ def votes_of(ballots: Ballots, ballot_of: dict[str, str]) -> list[Vote]:
     ]
 
 
+@pytest.mark.slow
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(given_answers=answers, alike=st.booleans())
 def test_answers_in_sets_are_the_answers_one_by_one(

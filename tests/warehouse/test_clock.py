@@ -63,6 +63,7 @@ def take(path: Path, *, now: datetime, keep: int = 3) -> Path:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("keep", [1, 2, 3])
 @pytest.mark.parametrize(
     "back",
@@ -131,6 +132,7 @@ def damage(where: str) -> Callable[[Path, Path], None]:
     return copy_badly
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", ["the header", "the rows"])
 def test_take_snapshot_deletes_nothing_before_the_snapshot_can_be_read(
     path: Path,

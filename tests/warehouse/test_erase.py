@@ -29,6 +29,7 @@ from warehouse.erase import (
 )
 from warehouse.guards import IMMUTABLE_TABLES, require_triggers, unguarded
 from warehouse.outbox import list_outbox
+from warehouse.promotions import Promotion, add_promotion
 from warehouse.rollback import roll_back
 from warehouse.rows import insert_rows, read_rows
 from warehouse.verify import verify_all
@@ -240,6 +241,10 @@ def test_erasure_asks_for_retraining_of_the_models_concerned(
         "run_id": "t",
     }
     insert_rows(con, "training_run", [row])
+    assert plan_erasure(con, ["r1"]).models == {"t1": False}
+    in_use = Promotion(role="label:intent", training_id="t1", decided_by="rule", reason="better")
+    add_promotion(con, in_use, run_id="t")
+    assert plan_erasure(con, ["r1"]).models == {"t1": True}
     receipt = erase(con, "r1")
     assert list_receipts(con)[0].models == ("t1",)
     (asked,) = [

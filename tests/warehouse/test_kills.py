@@ -8,13 +8,17 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from benchmarks.warehouse_kills import run
 
 
+@pytest.mark.slow
 def test_kill_9_loses_and_doubles_nothing(tmp_path: Path) -> None:
     assert run(tmp_path, kills=8, seed=1) == 0
 
 
+@pytest.mark.slow
 def test_many_writers_and_readers_see_no_lock_error() -> None:
     done = subprocess.run(
         [

@@ -16,8 +16,10 @@ from warehouse.chain import check_chain
 from warehouse.connection import MIGRATIONS, migrate, newest_version, open_warehouse
 from warehouse.guards import IMMUTABLE_TABLES, sidecar_path
 from warehouse.ledger import list_drops
+from warehouse.promotions import list_promotions, promoted_run
 from warehouse.recordings import list_recordings
 from warehouse.rows import read_rows
+from warehouse.runs import list_training_runs
 from warehouse.utterances import list_utterances
 from warehouse.verify import verify_all
 from warehouse.versions import find_version, load_examples
@@ -246,3 +248,34 @@ def test_migrate_takes_the_label_from_proposals_that_said_nothing(tmp_path: Path
         rows = read_rows(con, "select prediction_id as id, label from prediction")
     labels = {row["id"]: row["label"] for row in rows}
     assert labels == {"even": "", "tied": "", "sure": "ask"}
+
+
+def test_migrate_takes_over_who_was_promoted_before_promotions_had_a_table(tmp_path: Path) -> None:
+    build(tmp_path / "w.duckdb", 18)
+    with duckdb.connect(tmp_path / "w.duckdb") as con:
+        for training_id, scheme, promoted in (
+            ("t1", "intent", True),
+            ("t2", "intent", True),
+            ("t3", "intent", False),
+            ("t4", "emotion", False),
+        ):
+            con.execute(
+                """
+                insert into training_run(
+                  training_id, scheme, version_id, config_key, state, model_key, model_name,
+                  checkpoint_dir, result, promoted, reason, seconds, run_id
+                )
+                values (?, ?, 'v', 'c', 'done', 'm', 'n', 'd', '{}', ?, 'better', 1, 'old')
+                """,
+                [training_id, scheme, promoted],
+            )
+    with open_warehouse(tmp_path / "w.duckdb") as con:
+        in_use = promoted_run(con, "label:intent")
+        assert in_use is not None
+        assert in_use.training_id == "t2"
+        assert promoted_run(con, "label:emotion") is None
+        assert [(p.training_id, p.decided_by, p.reason) for p in list_promotions(con)] == [
+            ("t1", "rule", "better"),
+            ("t2", "rule", "better"),
+        ]
+        assert {run.role for run in list_training_runs(con)} == {"label:intent", "label:emotion"}

@@ -15,6 +15,7 @@ from voxdata.label import Annotation
 from voxdata.recording import Recording
 from warehouse.annotations import add_annotations
 from warehouse.ledger import record_drop
+from warehouse.promotions import add_judged_run, promoted_run
 from warehouse.pushes import PushedClip, record_pushes
 from warehouse.recordings import add_recording, add_source
 from warehouse.runs import (
@@ -22,13 +23,13 @@ from warehouse.runs import (
     add_training_run,
     find_training_run,
     list_training_runs,
-    promoted_run,
 )
 from warehouse.status import Counts, count_rows
 
 RUN = TrainingRun(
     training_id="t1",
     scheme="intent",
+    role="label:intent",
     version_id="v",
     config_key="c",
     state="done",
@@ -42,14 +43,14 @@ RUN = TrainingRun(
 )
 
 
-def test_add_training_run_adds_once_and_finds_the_promoted_one(con: DuckDBPyConnection) -> None:
+def test_add_judged_run_adds_once_and_promotes_as_judged(con: DuckDBPyConnection) -> None:
     runs = [
         RUN,
         replace(RUN, training_id="t2"),
         replace(RUN, training_id="t3", promoted=False),
-        replace(RUN, training_id="t4", scheme="emotion"),
+        replace(RUN, training_id="t4", scheme="emotion", role="label:emotion"),
     ]
-    assert [add_training_run(con, run, run_id="t") for run in (*runs, RUN)] == [
+    assert [add_judged_run(con, run, run_id="t") for run in (*runs, RUN)] == [
         True,
         True,
         True,
@@ -59,10 +60,10 @@ def test_add_training_run_adds_once_and_finds_the_promoted_one(con: DuckDBPyConn
     training_ids = [run.training_id for run in list_training_runs(con, "intent")]
     assert training_ids == ["t1", "t2", "t3"]
     assert len(list_training_runs(con)) == 4
-    promoted = promoted_run(con, "intent")
+    promoted = promoted_run(con, "label:intent")
     assert promoted is not None
     assert replace(promoted, created_at=RUN.created_at) == runs[1]
-    assert promoted_run(con, "topic") is None
+    assert promoted_run(con, "label:topic") is None
     with pytest.raises(NotFoundError, match="nope"):
         find_training_run(con, "nope")
 
@@ -134,7 +135,7 @@ def test_count_rows_counts_every_stage(
         run_id="t",
     )
     create_calls(con, [example()])
-    add_training_run(con, RUN, run_id="t")
+    add_judged_run(con, RUN, run_id="t")
     assert count_rows(con) == Counts(
         sources=1,
         recordings=1,
@@ -149,5 +150,5 @@ def test_count_rows_counts_every_stage(
         remarks=0,
         versions=1,
         training_runs=1,
-        promoted={"intent": "t1"},
+        promoted={"label:intent": "t1"},
     )

@@ -165,13 +165,23 @@ class GateConfig:
     """What a model must show to be promoted.
 
     Attributes:
-        min_gain: UAR that it must gain over the one before it.
+        min_gain: The lower bound of its gain in UAR must be above it.
+        max_group_loss: Right answers, as a share, by which no voice and no language may surely have
+            become worse.
+        max_ece_rise: By which its expected calibration error may be larger.
     """
 
     min_gain: float = 0.0
+    max_group_loss: float = 0.1
+    max_ece_rise: float = 0.1
 
     def __post_init__(self) -> None:
-        _check_not_negative("gate", min_gain=self.min_gain)
+        _check_not_negative(
+            "gate",
+            min_gain=self.min_gain,
+            max_group_loss=self.max_group_loss,
+            max_ece_rise=self.max_ece_rise,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

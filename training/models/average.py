@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 import torch
 from torch import nn
@@ -28,10 +29,10 @@ class HeadAverage(nn.Module):
         """The heads that answer together."""
         return self._heads
 
-    def fit_standardiser(self, features: torch.Tensor) -> None:
+    def fit_standardiser(self, blocks: Iterable[torch.Tensor]) -> None:
         """Set mean and scale of every head from training features; see `Head`."""
         first, *others = self._heads
-        first.fit_standardiser(features)
+        first.fit_standardiser(blocks)
         for head in others:
             head.mean.copy_(first.mean)
             head.scale.copy_(first.scale)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 from torch import nn
 
@@ -50,10 +52,27 @@ class Head(nn.Module):
         if not hidden_units:
             nn.init.zeros_(self.out.weight)
 
-    def fit_standardiser(self, features: torch.Tensor) -> None:
-        """Set mean and scale from training features, (num_clips, num_layers, dim)."""
-        self.mean.copy_(features.mean(dim=0))
-        deviation = features.std(dim=0, correction=0)
+    def fit_standardiser(self, blocks: Iterable[torch.Tensor]) -> None:
+        """Set mean and scale from training features.
+
+        Args:
+            blocks: (num_clips, num_layers, dim) each, one after the other.
+        """
+        num_clips = 0
+        mean = torch.zeros_like(self.mean, dtype=torch.float64)
+        squares = torch.zeros_like(mean)
+        # As Chan, Golub and LeVeque join the variances of two parts.
+        for block in blocks:
+            values = block.double()
+            own_mean = values.mean(dim=0)
+            change = own_mean - mean
+            joined = num_clips + len(values)
+            mean += change * (len(values) / joined)
+            squares += (values - own_mean).square().sum(dim=0)
+            squares += change.square() * (num_clips * len(values) / joined)
+            num_clips = joined
+        deviation = (squares / num_clips).sqrt().float()
+        self.mean.copy_(mean)
         varies = deviation > 1e-6
         self.scale.copy_(deviation.where(varies, torch.ones_like(deviation)))
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
-from training.text.head import Heard
+from training.text.text_head import Heard
 from voxdata.context import context_path, read_context
 from voxdata.counted import counted
 from voxdata.dataset import Example

@@ -12,7 +12,7 @@ from training.config import TextConfig
 from training.metrics import Floats
 from voxdata.errors import TrainingError
 
-_EXPONENTS = (0, 0.125, 0.18, 0.25, 0.35, 0.5, 0.7, 1, 1.4, 2, 2.8, 4, 5.6, 8)
+_EXPONENTS = (0.125, 0.18, 0.25, 0.35, 0.5, 0.7, 1, 1.4, 2, 2.8, 4, 5.6, 8)
 _LEAST = 1e-9
 PULL = 1.0
 """How many nats the validation clips must gain for a step away from equal shares."""
@@ -34,11 +34,8 @@ class Join:
     text: float
 
 
-_JOINS = [
-    Join(audio=audio, text=text)
-    for audio, text in product(_EXPONENTS, repeat=2)
-    if audio + text > 0
-]
+_JOINS = [Join(audio=audio, text=text) for audio, text in product(_EXPONENTS, repeat=2)]
+"""None is 0: the sound has a say where there are no words."""
 
 
 def default_join(config: TextConfig) -> Join:

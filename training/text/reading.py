@@ -10,8 +10,8 @@ import numpy as np
 
 from training.config import TrainingConfig
 from training.metrics import Floats
-from training.text.head import Heard, TextHead, TextReader, fit_text_head
 from training.text.heard import MachineTexts, hear, note_source
+from training.text.text_head import Heard, TextHead, TextReader, fit_text_head
 from voxdata.dataset import Example, Split
 from voxdata.errors import TrainingError
 

@@ -79,8 +79,8 @@ class TextVectors:
         """(SENTENCE_DIM,) of length 1. The model is loaded with the first text that it reads."""
         if self._sentences is None:
             self._sentences = _load_sentence_model()
-        vectors: Floats = self._sentences.embed([text]).astype(float)
-        vector: Floats = vectors[0]
+        vectors = self._sentences.embed([text])
+        vector: Floats = vectors[0].astype(float)
         return vector
 
 

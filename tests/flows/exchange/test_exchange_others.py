@@ -270,6 +270,7 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     fsspec.filesystem("s3").clear_instance_cache()
 
 
+@pytest.mark.slow
 def test_publish_bundle_goes_to_an_s3_bucket_and_comes_back(
     workspace: Workspace, tmp_path: Path, bucket: str
 ) -> None:

@@ -7,7 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import safetensors.numpy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
@@ -22,10 +24,10 @@ from flows.release.flow import release_version
 from flows.settings import template
 from flows.workspace import Workspace, open_workspace
 from tests.flows.conftest import ingest, quiet, release_calls, run
-from training.feature_files import PADDING_POLICY
+from training.feature_files import SHARD_SUFFIX, encode_names, feature_file, feature_name
+from training.run_folder import state_file
 from voxdata.dataset import leaf_hash
 from voxdata.errors import ConfigError, DropReason, NotFoundError, VoxdataError
-from voxdata.identity import digest
 from voxdata.register import write_page
 from warehouse.chain import check_chain
 from warehouse.erase import renew_consent
@@ -64,15 +66,20 @@ def first(workspace: Workspace) -> tuple[str, str]:
 def litter(workspace: Workspace, recording_id: str, utterance_id: str) -> None:
     """Everything that a busy workspace has lying about."""
     clip = workspace.media_dir / "clips" / recording_id / f"{utterance_id}.wav"
-    feature = (
-        workspace.models_dir / "features" / "e" / f"{digest(utterance_id, PADDING_POLICY)}.npz"
-    )
+    feature = workspace.models_dir / "features" / "e" / feature_file(utterance_id)
     run = workspace.models_dir / RUN
     log = workspace.state_dir / "logs" / "label-studio.log"
-    for path in (clip, feature, run / "x", log):
+    state = state_file(run)
+    for path in (clip, feature, run / "x", state, log):
         path.parent.mkdir(parents=True, exist_ok=True)
     clip.write_bytes(b"RIFF")
     feature.write_bytes(b"PK")
+    for name, keys in (("theirs", [utterance_id, "other"]), ("other", ["other", "another"])):
+        rows = {"features": np.zeros((2, 1, 2), np.float16)}
+        rows["names"] = encode_names(map(feature_name, keys))
+        shard = feature.with_name(f"{name}{SHARD_SUFFIX}")
+        shard.write_bytes(safetensors.numpy.save(rows))
+    state.write_bytes(b"weights of a run that was killed")
     (run / "predictions.jsonl").write_text(
         json.dumps({"utterance_id": utterance_id})
         + "\n"
@@ -138,6 +145,7 @@ def test_forget_leaves_no_byte_and_every_version_verifiable(workspace: Workspace
         "canonical files",
         "clips",
         "features",
+        "states of runs",
         "exports",
         "reports",
         "source files",
@@ -151,6 +159,9 @@ def test_forget_leaves_no_byte_and_every_version_verifiable(workspace: Workspace
             (True, 2, 1)
         ]
         assert check_chain(con) == []
+    assert not state_file(workspace.models_dir / RUN).exists()
+    features = workspace.models_dir / "features" / "e"
+    assert [path.name for path in features.iterdir()] == [f"other{SHARD_SUFFIX}"]
     text = (workspace.models_dir / RUN / "predictions.jsonl").read_text()
     assert text == '{"utterance_id": "other"}\n'
     text = (workspace.state_dir / "logs" / "label-studio.log").read_text()

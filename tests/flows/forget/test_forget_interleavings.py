@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import safetensors.numpy
 import soundfile  # type: ignore[import-untyped]
 from typer.testing import CliRunner
 
@@ -51,9 +52,15 @@ from flows.retrain.finetune import train_version
 from flows.retrain.late import MEANWHILE
 from flows.workspace import Workspace, open_workspace
 from tests.flows.conftest import FAKES, ingest, quiet
-from training.features import PADDING_POLICY
+from training.feature_files import (
+    SHARD_SUFFIX,
+    encode_names,
+    feature_file,
+    feature_name,
+    find_shards,
+    read_names,
+)
 from voxdata.errors import DropReason, TrainingError
-from voxdata.identity import digest
 from voxdata.ports import PullResult, Refusal, TrainingJob
 from voxdata.recording import canonical_file
 from voxdata.testing.annotation_queue import FakeQueue
@@ -138,8 +145,22 @@ class Stage:
 
 
 def cached(workspace: Workspace, utterance_ids: list[str]) -> list[Path]:
-    names = {f"{digest(key, PADDING_POLICY)}.npz" for key in utterance_ids}
-    return [path for path in workspace.models_dir.rglob("*.npz") if path.name in names]
+    names = set(map(feature_name, utterance_ids))
+    single = [path for path in workspace.models_dir.rglob("*.npz") if path.stem in names]
+    shards = find_shards(workspace.models_dir)
+    return single + [shard for shard in shards if names & set(read_names(shard))]
+
+
+def write_features(folder: Path, utterance_ids: list[str]) -> None:
+    """A shard, and the files that earlier releases wrote."""
+    folder.mkdir(parents=True)
+    for key in utterance_ids:
+        (folder / feature_file(key)).write_bytes(b"PK")
+    rows = {
+        "features": np.zeros((len(utterance_ids), 1, 2), np.float16),
+        "names": encode_names(map(feature_name, utterance_ids)),
+    }
+    (folder / f"one{SHARD_SUFFIX}").write_bytes(safetensors.numpy.save(rows))
 
 
 def run_here(_workspace: Workspace, units: Iterator[Unit]) -> Iterator[tuple[Unit, list[Outcome]]]:
@@ -522,9 +543,8 @@ def test_forget_during_training(stage: Stage, monkeypatch: pytest.MonkeyPatch) -
             assert all(key in examples for key in stage.utterance_ids)
             stage.forget()
             features = stage.workspace.models_dir / "features" / "e"
-            features.mkdir(parents=True)
-            for key in stage.utterance_ids:
-                (features / f"{digest(key, PADDING_POLICY)}.npz").write_bytes(b"PK")
+            write_features(features, stage.utterance_ids)
+            assert len(cached(stage.workspace, stage.utterance_ids)) > len(stage.utterance_ids)
             manifest_file = job.output / "manifest.jsonl"
             manifest_file.write_text(examples, encoding="utf-8")
             rows = [

@@ -73,6 +73,7 @@ def recordings_by_name(workspace: Workspace) -> dict[str, str]:
         }
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("chromaprint")
 @pytest.mark.skipif(
     shutil.which("ffmpeg") is None,
@@ -139,6 +140,7 @@ TONE = 0.3 * np.sin(2 * np.pi * 1_000 * np.arange(RATE_HZ // 5) / RATE_HZ)
 CLICK = 0.5 * np.random.default_rng(4).normal(size=40)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("chromaprint")
 @pytest.mark.parametrize(
     "sound",

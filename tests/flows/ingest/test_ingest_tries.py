@@ -144,6 +144,7 @@ def decode_and_crash(
     raise AssertionError
 
 
+@pytest.mark.slow
 def test_ingest_takes_a_file_that_gets_on_slowly(tmp_path: Path, calls: Path) -> None:
     workspace = workspace_at(tmp_path / "w", cpu_s=1, stall_s=3)
     summary = ingest(workspace, calls, decode=decode_slowly)
@@ -151,6 +152,7 @@ def test_ingest_takes_a_file_that_gets_on_slowly(tmp_path: Path, calls: Path) ->
     assert summary.dropped == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("decode", "reason"),
     [(decode_never, DropReason.TIMED_OUT), (decode_and_swell, DropReason.OUT_OF_MEMORY)],
@@ -217,6 +219,7 @@ def test_ingest_begins_the_days_anew_when_the_file_changes(
     assert summary.recordings == 1
 
 
+@pytest.mark.slow
 def test_ingest_lets_rest_what_the_system_killed_on_three_days(
     tmp_path: Path, calls: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -276,6 +279,7 @@ def test_ingest_refuses_what_takes_more_room_than_it_may(tmp_path: Path, calls: 
     assert Path(drop.subject).name == "long.wav"
 
 
+@pytest.mark.slow
 def test_ingest_command_limits_cpu_time_and_tries_again(
     tmp_path: Path, calls: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -173,6 +173,7 @@ def _is_sound(workspace: Workspace, recording_id: str) -> bool:
         return False
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(5))
 def test_read_standing_says_of_many_what_is_true_of_each(tmp_path: Path, seed: int) -> None:
     dice = random.Random(seed)

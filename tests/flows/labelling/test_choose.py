@@ -11,6 +11,7 @@ from annotation.budget import fit_lead_times, parse_duration
 from benchmarks.annotation_workspace import make_workspace
 from flows.labelling.choose import Budget, choose_clips, embed_utterances
 from flows.settings import AnnotationSettings
+from training.feature_files import feature_name, find_shards, read_names
 from voxdata.audio_digest import AudioGuard
 from voxdata.errors import ConfigError
 from voxdata.identity import ModelRef
@@ -143,7 +144,9 @@ def test_embed_utterances_shares_the_cache_with_training(tmp_path: Path) -> None
         say=lines.append,
     )
     assert {vector.ndim for vector in first.values()} == {1}
-    assert len(list((workspace.models_dir / "features").rglob("*.npz"))) == 3
+    (shard,) = find_shards(workspace.models_dir / "features")
+    assert set(read_names(shard)) == {feature_name(u.utterance_id) for u in utterances}
+    assert len(utterances) == 3
     again = embed_utterances(
         workspace,
         utterances,

@@ -198,6 +198,7 @@ def tell(state: PushState, plan: PushPlan) -> dict[str, object]:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 def test_a_push_that_passes_over_what_is_done_plans_what_a_whole_push_plans(
     tmp_path: Path, seed: int

@@ -170,6 +170,7 @@ def test_gain_of_follows_past_trainings_and_says_when_they_are_too_few() -> None
         return TrainingRun(
             training_id=f"t{size}",
             scheme="intent",
+            role="label:intent",
             version_id="v",
             config_key="c",
             state="done",

@@ -21,7 +21,8 @@ from flows.place import FILE_NAME
 from flows.settings import template
 from flows.workspace import open_workspace
 from tests.flows.results import make_result, make_scores
-from training.metrics import Difference, Interval
+from training.judge.paired import Difference
+from training.metrics import Interval
 from training.result import Epoch, Incumbent, encode_result
 from voxdata.canonical import write_canonical
 from voxdata.dataset import Split
@@ -236,6 +237,7 @@ def make_content(label: str = HOSTILE, other: str = CHINESE) -> ReportContent:
             TrainingRun(
                 training_id="t" * 32,
                 scheme="s",
+                role="label:s",
                 version_id="f" * 64,
                 config_key="c",
                 state="done",

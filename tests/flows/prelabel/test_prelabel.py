@@ -17,7 +17,7 @@ import pytest
 import soundfile
 
 import flows.prelabel.flow
-from flows.models import build_models, labeler_specs
+from flows.models import build_models, model_specs
 from flows.place import FILE_NAME
 from flows.prelabel.flow import prelabel_pending
 from flows.prelabel.plan import plan_prelabel, plan_rows
@@ -92,7 +92,7 @@ def reopen(
 
 def planned(workspace: Workspace) -> dict[tuple[str, str], tuple[int, str]]:
     """(stage, standing) -> (recordings, why)."""
-    plan = plan_prelabel(workspace, build_models(workspace, labeler_specs(workspace)))
+    plan = plan_prelabel(workspace, build_models(workspace, model_specs(workspace)))
     rows = plan_rows(plan)
     by_stage = {}
     for row in rows:
@@ -152,6 +152,7 @@ def test_prelabel_pending_does_everything_once(workspace: Workspace) -> None:
     assert contents(workspace) == after
 
 
+@pytest.mark.slow
 def test_plan_prelabel_lists_exactly_what_depends_on_a_changed_threshold(
     workspace: Workspace,
 ) -> None:
@@ -168,6 +169,7 @@ def test_plan_prelabel_lists_exactly_what_depends_on_a_changed_threshold(
     assert {stage for stage, _ in planned(louder)} == set(STAGES)
 
 
+@pytest.mark.slow
 def test_plan_prelabel_lists_exactly_what_depends_on_a_changed_model(workspace: Workspace) -> None:
     prelabel_pending(workspace, say=quiet)
     newer = reopen(workspace, 'FakeTranscriber"', 'FakeTranscriber"\nrevision = "2"')
@@ -202,6 +204,7 @@ def test_plan_prelabel_lists_one_changed_file_and_its_orphan(workspace: Workspac
     assert set(planned(workspace)) == {("all", "orphaned")}
 
 
+@pytest.mark.slow
 def test_prelabel_pending_gives_equal_tables_for_any_number_of_workers(tmp_path: Path) -> None:
     tables = []
     for workers in (1, 2, 4):
@@ -232,6 +235,7 @@ class LethalDiarizer(FakeDiarizer):
         return super().diarize(sounds, max_speakers=max_speakers)
 
 
+@pytest.mark.slow
 def test_prelabel_pending_survives_a_recording_that_kills_its_worker(tmp_path: Path) -> None:
     settings = SETTINGS.replace(
         "voxdata.testing.backends:FakeDiarizer", f"{__name__}:LethalDiarizer"
@@ -269,6 +273,7 @@ class GreedyDiarizer(FakeDiarizer):
         return super().diarize(sounds, max_speakers=max_speakers)
 
 
+@pytest.mark.slow
 def test_prelabel_pending_tries_on_three_days_what_hangs_or_swells(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -309,6 +314,7 @@ class KilledDiarizer(FakeDiarizer):
         return super().diarize(sounds, max_speakers=max_speakers)
 
 
+@pytest.mark.slow
 def test_prelabel_pending_lets_rest_what_the_system_killed_on_three_days(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,9 +10,10 @@ from typer.testing import CliRunner
 
 from flows.cli.main import app
 from flows.pages.status import read_status
-from flows.retrain.finetune import finetune, train_version
+from flows.retrain.finetune import finetune, train_version, training_config
 from flows.settings import template
 from flows.workspace import Workspace, open_workspace
+from training.config import load_recipe
 from voxdata.dataset import Example, GoldLabel, Split
 from voxdata.segment import Segment
 from warehouse.runs import list_training_runs
@@ -61,6 +63,17 @@ def cut(workspace: Workspace, *, schemes: dict[str, int]) -> DatasetVersion:
             run_id="test",
         )
     return version
+
+
+def test_training_config_takes_the_gate_from_the_settings(tmp_path: Path) -> None:
+    settings = template().replace("max_ece_rise = 0.1 ", "max_ece_rise = 0.3 ")
+    (tmp_path / "voxdata.toml").write_text(settings, encoding="utf-8")
+    plain = load_recipe("intent")
+    config = training_config(open_workspace(tmp_path), "intent")
+    assert config.gate == replace(plain.gate, max_ece_rise=0.3)
+    assert config.key != plain.key
+    (tmp_path / "voxdata.toml").write_text(template(), encoding="utf-8")
+    assert training_config(open_workspace(tmp_path), "intent").key == plain.key
 
 
 def test_train_version_leaves_out_what_the_recipe_left_out(

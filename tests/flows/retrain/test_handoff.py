@@ -26,13 +26,15 @@ from training.judge import Decision
 from training.result import ModelCard, encode_result
 from voxdata.context import CONTEXT_FILE, read_context, read_context_header
 from voxdata.context_row import ContextRow, TextSource
-from voxdata.label import Annotation
+from voxdata.dataset import Split
+from voxdata.label import Annotation, Distribution
 from voxdata.manifest import Manifest, read_manifest
-from voxdata.ports import Diarization, Sound, SpeakerSegment, TrainingJob
+from voxdata.ports import Clip, Diarization, Sound, SpeakerSegment, TrainingJob
+from voxdata.scheme import Scheme
 from voxdata.segment import Segment
 from voxdata.sound import duration_ms
 from voxdata.testing import speech_like
-from voxdata.testing.backends import FakeDiarizer, FakeTranscriber
+from voxdata.testing.backends import FakeDiarizer, FakeLabeler, FakeTranscriber
 from voxdata.utterance import Utterance
 from voxdata.voice import VoiceLink
 from warehouse.annotations import add_annotations
@@ -179,10 +181,10 @@ class Launcher:
         return encode_result(replace(made, verdict=replace(made.verdict, decision=decision)))
 
 
-def train(workspace: Workspace, patch: pytest.MonkeyPatch) -> None:
+def train(workspace: Workspace, patch: pytest.MonkeyPatch, *, force: bool = False) -> None:
     patch.setattr(flows.retrain.finetune, "LocalLauncher", Launcher)
     patch.setattr(flows.retrain.finetune, "find_shortage", lambda *_, **__: "")
-    train_version(workspace, ["intent"], "calls", say=quiet)
+    train_version(workspace, ["intent"], "calls", force=force, say=quiet)
 
 
 def run_folder(workspace: Workspace) -> Path:
@@ -257,6 +259,29 @@ def test_training_run_finds_both_texts_and_whose_the_manifests_is(
             assert row.machine_text == example.text
         sources.add(row.text_source)
     assert sources == {TextSource.PERSON, TextSource.MACHINE}
+
+
+class Listener(FakeLabeler):
+    """Remembers what it is asked about."""
+
+    def __init__(self, *, scheme: Scheme) -> None:
+        super().__init__(scheme=scheme)
+        self.heard: dict[str, str] = {}
+
+    def label(self, clips: Sequence[Clip]) -> list[Distribution]:
+        self.heard.update({clip.utterance_id: clip.text for clip in clips})
+        return super().label(clips)
+
+
+def test_model_to_beat_is_asked_about_what_the_machine_heard(
+    workspace: Workspace, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listener = Listener(scheme=workspace.schemes[0])
+    monkeypatch.setattr(flows.retrain.finetune, "build_labelers", lambda _: {"intent": listener})
+    train(workspace, monkeypatch, force=True)
+    tested = [row for row in rows_of(folder) if row.is_labelled and row.split is Split.TEST]
+    assert any(row.person_text for row in tested)
+    assert listener.heard == {row.utterance_id: row.machine_text for row in tested}
 
 
 def test_training_run_finds_single_votes_under_pseudonyms(folder: Path) -> None:

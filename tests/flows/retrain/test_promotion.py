@@ -19,6 +19,7 @@ from flows.release.flow import release, release_version
 from flows.retrain.finetune import train_version
 from flows.workspace import Workspace, open_workspace
 from tests.flows.conftest import ingest, quiet
+from tests.flows.conftest import run as run_command
 from training.labeler import TrainedLabeler
 from voxdata.dataset import Split
 from voxdata.label import Annotation
@@ -30,7 +31,8 @@ from voxdata.utterance import Transcript
 from warehouse.annotations import add_annotations
 from warehouse.labels import list_predictions
 from warehouse.outbox import list_outbox
-from warehouse.runs import list_training_runs, promoted_run
+from warehouse.promotions import promoted_run
+from warehouse.runs import list_training_runs
 from warehouse.utterances import list_utterances
 from warehouse.versions import list_versions, load_examples
 
@@ -86,21 +88,22 @@ labels = [{{name = "low", examples = ["low"]}}, {{name = "high", examples = ["hi
 schemes = ["intent"]
 recipe = {{ encoder = "whisper-tiny.en", max_epochs = 20 }}
 [release]
-ratios = {{ train = 0.5, validation = 0.25, test = 0.25 }}
+ratios = {{ train = 0.25, validation = 0.1, test = 0.65 }}
 """
 TONES = {"low": 200.0, "high": 900.0}
-CLIPS = 4
+CLIPS = 10
+RECORDINGS = 12
 
 
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    """Eight recordings of four clips each; a clip's label is its pitch, which its (empty) text does
+    """Twelve recordings of ten clips each; a clip's label is its pitch, which its (empty) text does
     not tell.
     """
     root = tmp_path_factory.mktemp("promotion")
     (root / FILE_NAME).write_text(SETTINGS, encoding="utf-8")
     generator = np.random.default_rng(0)
-    for number in range(8):
+    for number in range(RECORDINGS):
         parts = [
             (
                 np.sin(2 * np.pi * hz * (1 + number / 50) * np.arange(16_000) / 16_000) * 8000
@@ -160,7 +163,7 @@ def test_train_promotes_a_better_model_once_and_it_labels_next(workspace: Worksp
     assert again.training_id == run.training_id
     with workspace.warehouse() as con:
         assert len(list_training_runs(con)) == 1
-        assert promoted_run(con, "intent") == again
+        assert promoted_run(con, "label:intent") == again
         utterances = list_utterances(con)
     labelers = build_labelers(workspace)
     assert isinstance(labelers["intent"], TrainedLabeler)
@@ -174,6 +177,26 @@ def test_train_promotes_a_better_model_once_and_it_labels_next(workspace: Worksp
         for u in utterances
     ]
     assert sum(right) / len(right) > 0.9
+
+
+def test_demote_and_promote_change_what_labels_next(workspace: Workspace) -> None:
+    release_version(workspace, "tones", say=quiet)
+    (run,) = train_version(workspace, ["intent"], "tones", say=quiet)
+    demoted = run_command(workspace, "demote", "intent", "--reason", "hears noise as high")
+    assert demoted.exit_code == 0, demoted.output
+    assert not isinstance(build_labelers(workspace)["intent"], TrainedLabeler)
+    promoted = run_command(workspace, "promote", run.training_id[:12], "--reason", "mended")
+    assert promoted.exit_code == 0, promoted.output
+    assert isinstance(build_labelers(workspace)["intent"], TrainedLabeler)
+    history = json.loads(run_command(workspace, "models", "--promotions", "--json").stdout)
+    assert [(row["by"], row["why"]) for row in history[1:]] == [
+        ("person", "hears noise as high"),
+        ("person", "mended"),
+    ]
+    assert history[0]["by"] == "rule"
+    (row,) = json.loads(run_command(workspace, "models", "--json").stdout)
+    assert row["in use"] == "yes"
+    assert row["put to use by"] == "person"
 
 
 def test_training_result_carries_what_the_report_shows(workspace: Workspace) -> None:

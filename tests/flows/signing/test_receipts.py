@@ -36,7 +36,8 @@ from voxdata.dataset import leaf_hash
 from voxdata.signature import make_private_pem, public_of, public_pem, read_private, read_public
 from voxdata.statement import decode_envelope, encode_envelope, sign_envelope
 from warehouse.erase import begin_erasure, erase_rows, plan_erasure
-from warehouse.runs import TrainingRun, add_training_run
+from warehouse.promotions import add_judged_run
+from warehouse.runs import TrainingRun
 from warehouse.versions import create_version, find_version, load_examples
 
 ROOT = Path(__file__).parents[3]
@@ -688,6 +689,7 @@ def add_run(workspace: Workspace, training_id: str, ref: str, *, promoted: bool)
         run = TrainingRun(
             training_id=training_id,
             scheme="intent",
+            role="label:intent",
             version_id=find_version(con, ref).version_id,
             config_key="k",
             state="done",
@@ -700,7 +702,7 @@ def add_run(workspace: Workspace, training_id: str, ref: str, *, promoted: bool)
             seconds=0.0,
             created_at=datetime.now(UTC),
         )
-        add_training_run(con, run, run_id="t")
+        add_judged_run(con, run, run_id="t")
 
 
 def test_receipt_says_when_consent_was_given_again(workspace: Workspace) -> None:

@@ -26,7 +26,8 @@ from tests.flows.results import make_result
 from training.result import ModelCard, encode_result
 from voxdata.errors import StatementError
 from warehouse.erase import begin_erasure, erase_rows, plan_erasure
-from warehouse.runs import TrainingRun, add_training_run
+from warehouse.promotions import add_judged_run
+from warehouse.runs import TrainingRun
 from warehouse.versions import DatasetVersion, create_version, find_version
 
 
@@ -76,6 +77,7 @@ def train(
     run = TrainingRun(
         training_id=name,
         scheme="intent",
+        role="label:intent",
         version_id=version.version_id,
         config_key="k",
         state="done",
@@ -88,7 +90,7 @@ def train(
         seconds=0.0,
     )
     with workspace.warehouse() as con:
-        add_training_run(con, run, run_id="t")
+        add_judged_run(con, run, run_id="t")
     if sign:
         sign_model(workspace, run, version)
     return folder

@@ -108,6 +108,7 @@ def test_worker_pool_lets_a_child_compute_for_longer_than_it_may_be_idle() -> No
         assert result == 2.5
 
 
+@pytest.mark.slow
 def test_worker_pool_limits_cpu_time_of_each_piece_of_work_and_not_of_the_child() -> None:
     with WorkerPool(workers=1) as pool:
         assert [pool.result_of(pool.submit(spin, 0.8, cpu_s=2)) for _ in range(4)] == [0.8] * 4

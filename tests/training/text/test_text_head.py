@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from training.config import TextConfig, TrainingConfig
-from training.text.head import (
+from training.text.text_head import (
     Heard,
     TextHead,
     TextReader,

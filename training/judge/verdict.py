@@ -1,23 +1,21 @@
-"""The judgement of a new model: its scores beside the old one's, and whether it takes over."""
+"""The verdict on a new model: its scores beside the old one's, and the decision."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from training.metrics import Difference, Floats, Ints, Scores, paired_difference, score
+from training.judge.baselines import Baseline
+from training.judge.calibration import Calibration
+from training.judge.gate import Decision, Rules, decide
+from training.judge.groups import GroupChange, compare_groups
+from training.judge.paired import Difference, paired_difference
+from training.metrics import Floats, Ints, Scores, score
 from voxdata.counted import counted
+from voxdata.identity import digest
 
 SMALL_CLIPS, SMALL_VOICES = 100, 5
 """With fewer test clips or voices, the figures come with a warning."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Decision:
-    """Whether the new model takes over, and why."""
-
-    promote: bool
-    reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +29,9 @@ class Verdict:
         decision: Whether the new model takes over.
         small_sample: The test set is too small for a measurement.
         warning: Says so with its size; "" when it is large enough.
+        groups: What changed for each group of test clips, worst first.
+        baselines: What simpler things, and people, score on the same clips.
+        calibration: Of the new model; None without validation clips.
     """
 
     before: Scores | None
@@ -39,6 +40,9 @@ class Verdict:
     decision: Decision
     small_sample: bool
     warning: str
+    groups: tuple[GroupChange, ...] = ()
+    baselines: tuple[Baseline, ...] = ()
+    calibration: Calibration | None = None
 
 
 def reach_verdict(
@@ -48,7 +52,8 @@ def reach_verdict(
     after: Floats,
     voices: Sequence[str],
     labels: Sequence[str],
-    min_gain: float,
+    languages: Sequence[str] = (),
+    rules: Rules | None = None,
 ) -> Verdict:
     """Score both models on the test set, and decide.
 
@@ -57,21 +62,36 @@ def reach_verdict(
         before: (num_clips, num_labels) probabilities of the model to beat.
         after: As `before`, of the new model.
         voices: The speaker of each clip.
+        languages: Of each clip; empty when nobody knows.
     """
     scores_before = scores_after = difference = None
+    groups: tuple[GroupChange, ...] = ()
     if len(gold):
         scores_before = score(gold, before, voices, labels=labels)
         scores_after = score(gold, after, voices, labels=labels)
         difference = paired_difference(gold, before, after, voices, num_labels=len(labels))
+        groups = compare_groups(gold, before, after, _name_groups(voices, languages))
     warning = _warn_when_small(len(gold), len(set(voices)))
     return Verdict(
         before=scores_before,
         after=scores_after,
         difference=difference,
-        decision=judge(scores_before, scores_after, min_gain=min_gain),
+        decision=decide(scores_before, scores_after, difference, groups=groups, rules=rules),
         small_sample=bool(warning),
         warning=warning,
+        groups=groups,
     )
+
+
+def hide_voice(voice: str) -> str:
+    """What a stored verdict calls a voice: it outlives whoever is forgotten, so it names nobody."""
+    return digest("voice", voice)[:8]
+
+
+def _name_groups(voices: Sequence[str], languages: Sequence[str]) -> dict[str, Sequence[str]]:
+    hidden = list(map(hide_voice, voices))
+    groups = {"voice": hidden, "language": languages}
+    return {kind: names for kind, names in groups.items() if names}
 
 
 def _warn_when_small(num_clips: int, num_voices: int) -> str:
@@ -79,34 +99,3 @@ def _warn_when_small(num_clips: int, num_voices: int) -> str:
         return ""
     size = f"{counted(num_clips, 'test clip')} of {counted(num_voices, 'voice')}"
     return f"small sample: {size}; these figures are an anecdote, not a measurement"
-
-
-def judge(before: Scores | None, after: Scores | None, *, min_gain: float = 0.0) -> Decision:
-    """Promote when UAR rises by more than `min_gain`.
-
-    Args:
-        before: The model to beat; None when there was no test set.
-        after: The new model on the same clips.
-    """
-    if before is None or after is None or after.num_clips == 0:
-        return Decision(
-            promote=False,
-            reason="the test set is empty: nothing shows that the new model is better; "
-            "label more voices",
-        )
-    tested_labels = [label for label, figures in after.per_class.items() if figures.support > 0]
-    if len(tested_labels) < 2:
-        return Decision(
-            promote=False,
-            reason="the test set has one label only: it cannot distinguish models; "
-            "label more voices",
-        )
-    gain = after.uar - before.uar
-    promote = gain > min_gain
-    change = f"UAR {before.uar:.3f} -> {after.uar:.3f} ({gain:+.3f})"
-    test_set = f"{counted(after.num_clips, 'clip')} of {counted(after.num_voices, 'voice')}"
-    outcome = "better" if promote else "not better"
-    return Decision(
-        promote=promote,
-        reason=f"{outcome}: {change} on {test_set}, needed more than {min_gain:+.3f}",
-    )

@@ -1,0 +1,93 @@
+"""How far a fit has come, kept on disk: one that was killed goes on where it was."""
+
+from __future__ import annotations
+
+import io
+import pickle
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import torch
+
+from training.run_folder import state_file
+from voxdata.durable import remove, write_file
+from voxdata.errors import MachineError
+
+State = Mapping[str, Any]
+"""Tensors, numbers, texts, and lists and tables of them."""
+
+SAVE_EVERY_S = 60.0
+
+
+class StateKeeper:
+    """Writes the state of a fit every now and then, and reads it back.
+
+    Args:
+        output: The folder of the run.
+        identity: Of all that the fit depends on; the state of another one is of no use.
+        every_s: Seconds between two writes; 0 writes after each batch.
+        say: Receives what the reader must know.
+    """
+
+    def __init__(
+        self,
+        output: Path,
+        *,
+        identity: str,
+        every_s: float = SAVE_EVERY_S,
+        say: Callable[[str], None],
+    ) -> None:
+        self._path = state_file(output)
+        self._identity = identity
+        self._every_s = every_s
+        self._say = say
+        self._written_at = monotonic()
+
+    def read(self) -> State | None:
+        """The state that a fit with this identity left; None when there is none to go on from.
+
+        Raises:
+            MachineError: It is there and cannot be read.
+        """
+        try:
+            content = self._path.read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise MachineError(f"{self._path}: cannot be read ({error.strerror})") from error
+        try:
+            kept = torch.load(io.BytesIO(content), weights_only=True)
+            same = kept["identity"] == self._identity
+            state: State = kept["state"]
+        except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, TypeError) as error:
+            self._say(f"{self._path} is damaged ({error!r}): training starts anew")
+            return None
+        if not same:
+            self._say(f"{self._path} is of another recipe or other data: training starts anew")
+            return None
+        return state
+
+    def offer(self, make_state: Callable[[], State]) -> None:
+        """Write the state, if it is time.
+
+        Raises:
+            MachineError: It cannot be written.
+        """
+        now = monotonic()
+        if now - self._written_at < self._every_s:
+            return
+        buffer = io.BytesIO()
+        torch.save({"identity": self._identity, "state": make_state()}, buffer)
+        write_file(self._path, buffer.getvalue())
+        self._written_at = monotonic()
+
+
+def remove_state(output: Path) -> None:
+    """Delete the state of a run that is done.
+
+    Raises:
+        MachineError: The system refuses.
+    """
+    remove(state_file(output), missing_ok=True)
