@@ -130,7 +130,13 @@ def test_checkpoint_of_several_seeds_answers_as_it_did(
 ) -> None:
     several = replace(config, head=HeadConfig(hidden_units=8, seeds=3), fit=ALL_ON)
     head = _fit(blobs, several).head
-    part = AudioPart(head=head, encoder_revision="r", padding_policy="p", shape=(3, 8))
+    part = AudioPart(
+        head=head,
+        encoder_revision="r",
+        padding_policy="p",
+        feature_dtype="float16",
+        shape=(3, 8),
+    )
     saved = Checkpoint(config=several, labels=("a", "b"), version_id="v", versions={}, audio=part)
     model = save_checkpoint(tmp_path, saved)
     read, same_model = load_checkpoint(tmp_path)
