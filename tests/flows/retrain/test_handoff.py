@@ -22,7 +22,7 @@ from flows.retrain.finetune import train_version
 from flows.workspace import Workspace, open_workspace
 from tests.flows.conftest import quiet, run
 from tests.flows.results import make_result
-from training.judge import Decision
+from training.judge.gate import Decision
 from training.result import ModelCard, encode_result
 from voxdata.context import CONTEXT_FILE, read_context, read_context_header
 from voxdata.context_row import ContextRow, TextSource
