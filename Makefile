@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast coverage check bench bench-prelabel bench-warehouse lock hashes clean system
+.PHONY: help demo test test-fast coverage check bench bench-prelabel bench-training bench-warehouse lock hashes clean system
 
 PYTHON ?= python3
 DEMO_DIR ?= voxdata-demo
@@ -48,6 +48,9 @@ check: $(STAMP) ## lint, format, types, import contracts, documents
 
 bench-prelabel: $(STAMP) ## pre-labelling beside its peers: chain, diarization, transcription, memory (BENCH_ARGS passes options)
 	$(BIN)/python -m benchmarks.prelabel $(BENCH_ARGS)
+
+bench-training: $(STAMP) ## recipes of the emotion head beside the one before, voices held out (BENCH_ARGS="--work DIR" keeps the features)
+	$(BIN)/python -m benchmarks.recipes $(BENCH_ARGS)
 
 bench-warehouse: $(STAMP) ## versions of 1 and 10 million utterances beside four peers, 100 kills, 8 writers, splits (30 minutes, 8 GB of memory)
 	$(BIN)/python -m benchmarks.versions $(BENCH_ARGS)

@@ -16,6 +16,7 @@ NAMES = (
     "audio_digests",
     "digits",
     "emotion",
+    "recipes",
     "judge",
     "shuffled_labels",
     "text_branch",

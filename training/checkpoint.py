@@ -24,6 +24,7 @@ from voxdata.errors import TrainingError
 from voxdata.identity import ModelRef, canonical_json
 
 if TYPE_CHECKING:
+    from training.models.average import HeadAverage
     from training.models.head import Head
 
 T = TypeVar("T")
@@ -68,7 +69,7 @@ class AudioPart:
             those of earlier releases, which were not rounded.
     """
 
-    head: Head
+    head: Head | HeadAverage
     encoder_revision: str
     padding_policy: str
     shape: tuple[int, int]
@@ -222,10 +223,10 @@ def _decode_audio(
 ) -> AudioPart:
     import safetensors.torch
 
-    from training.models.head import Head
+    from training.models.average import make_head
 
     num_layers, dim = card["shape"]
-    head = Head(
+    head = make_head(
         num_layers=num_layers,
         dim=dim,
         num_labels=num_labels,

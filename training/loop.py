@@ -14,7 +14,9 @@ from torch.nn import functional
 from training.config import TrainingConfig
 from training.feature_store import Rows
 from training.metrics import Floats, average_recall, confusion_matrix
+from training.models.average import HeadAverage, make_head
 from training.models.head import Head
+from training.regularise import disturb
 from training.result import Epoch
 from training.state import State, StateKeeper
 from voxdata.identity import digest
@@ -29,13 +31,13 @@ class Fit:
     """A trained head.
 
     Attributes:
-        head: With the weights of `best_epoch`.
+        head: With the weights of `best_epoch`; several seeds are one `HeadAverage`.
         curves: One row per epoch.
         best_epoch: 1-based.
         note: What the reader must know, such as that no validation was possible; otherwise "".
     """
 
-    head: Head
+    head: Head | HeadAverage
     curves: tuple[Epoch, ...]
     best_epoch: int
     note: str
@@ -146,7 +148,7 @@ class _Trainer:
         keeper: StateKeeper | None,
     ) -> None:
         num_clips, num_layers, dim = clips.features.shape
-        self._head = Head(
+        self._head = make_head(
             num_layers=num_layers,
             dim=dim,
             num_labels=clips.targets.shape[1],
@@ -269,15 +271,20 @@ class _Trainer:
         )
 
     def _step(self, rows: torch.Tensor) -> float:
-        """One step on a batch; returns its loss."""
+        """One step of every seed on a batch; returns their mean loss."""
         self._optimizer.zero_grad()
-        logits = self._head(self._clips.read(rows))
-        loss = self._loss(logits, self._clips.targets[rows])
-        torch.autograd.backward(loss)
-        torch.nn.utils.clip_grad_norm_(self._head.parameters(), MAX_GRADIENT_NORM)
+        inputs = self._head.standardise(self._clips.read(rows))
+        targets = self._clips.targets[rows]
+        total_loss = 0.0
+        for member in self._head.members:
+            disturbed, softened = disturb(inputs, targets, self._config.fit)
+            loss = self._loss(member.classify(disturbed), softened)
+            torch.autograd.backward(loss)
+            torch.nn.utils.clip_grad_norm_(member.parameters(), MAX_GRADIENT_NORM)
+            total_loss += float(loss.detach())
         self._optimizer.step()
         self._learning_rate.step()
-        return float(loss.detach())
+        return total_loss / len(self._head.members)
 
     def _loss(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         return functional.cross_entropy(logits, targets, weight=self._label_weights)
@@ -336,7 +343,7 @@ def _weigh_labels(targets: torch.Tensor) -> torch.Tensor:
     return torch.where(present, mass.sum() / average, 0.0)
 
 
-def _make_optimizer(head: Head, config: TrainingConfig) -> torch.optim.Optimizer:
+def _make_optimizer(head: Head | HeadAverage, config: TrainingConfig) -> torch.optim.Optimizer:
     """AdamW that decays matrices only: neither biases nor layer scores."""
     matrices = [weights for weights in head.parameters() if weights.dim() > 1]
     vectors = [weights for weights in head.parameters() if weights.dim() <= 1]
@@ -364,7 +371,7 @@ def _uar(logits: torch.Tensor, targets: torch.Tensor) -> float:
 
 
 @torch.inference_mode()
-def predict(head: Head, features: Rows) -> Floats:
+def predict(head: Head | HeadAverage, features: Rows) -> Floats:
     """(num_clips, num_layers, dim) float32 -> (num_clips, num_labels) probabilities.
 
     One clip at a time, so that an answer does not depend, not even in its last bit, on the clips
@@ -372,7 +379,7 @@ def predict(head: Head, features: Rows) -> Floats:
     """
     head.eval()
     num_clips = features.shape[0]
-    answers = np.zeros((num_clips, head.out.out_features))
+    answers = np.zeros((num_clips, head.members[0].out.out_features))
     for number in range(num_clips):
         clip = features[np.array([number])]
         logits = head(torch.from_numpy(clip))

@@ -61,10 +61,26 @@ NO_TEXT = {"enabled": False}
 """The first release did not read."""
 
 
+FIRST_EMOTION = {
+    "audio": {"layers": "all"},
+    "head": {"hidden_units": 0, "dropout": 0.5, "seeds": 1},
+    "fit": {
+        "learning_rate": 1e-4,
+        "max_epochs": 300,
+        "fixed_epochs": 60,
+        "patience": 40,
+        "mixup": 0.0,
+        "label_smoothing": 0.0,
+        "feature_noise": 0.0,
+    },
+}
+"""The recipe that the first release shipped."""
+
+
 @pytest.mark.parametrize(
     ("scheme", "overrides", "stored"),
     [
-        ("emotion", {"min_gain": 0.0}, "8cacbf621896395a3c1ac4e68d8f1afa"),
+        ("emotion", {**FIRST_EMOTION, "min_gain": 0.0}, "8cacbf621896395a3c1ac4e68d8f1afa"),
         ("intent", {"min_gain": 0.0, "text": NO_TEXT}, "02f38b383fd4416e5fc2fde3205d982e"),
         ("mood", {"text": NO_TEXT}, "2263e00ee28a596aec163a104b4eaff2"),
         (
@@ -79,12 +95,16 @@ NO_TEXT = {"enabled": False}
         ),
         (
             "emotion",
-            {"layers": "weighted", "hidden_units": 16},
+            {**FIRST_EMOTION, "layers": "weighted", "hidden_units": 16},
             "1e2f145e9cea195c9aa5f679d1deb640",
         ),
         (
             "emotion",
-            {"audio": {"layers": "weighted"}, "head": {"hidden_units": 16}},
+            {
+                **FIRST_EMOTION,
+                "audio": {"layers": "weighted"},
+                "head": {**FIRST_EMOTION["head"], "hidden_units": 16},
+            },
             "1e2f145e9cea195c9aa5f679d1deb640",
         ),
     ],
@@ -104,6 +124,10 @@ def test_key_changes_with_every_value() -> None:
         replace(config, audio=AudioConfig(layers=(2, 4))),
         replace(config, audio=AudioConfig(pooling="mean")),
         replace(config, head=replace(config.head, hidden_units=8)),
+        replace(config, head=replace(config.head, seeds=7)),
+        replace(config, fit=replace(config.fit, mixup=0.7)),
+        replace(config, fit=replace(config.fit, label_smoothing=0.7)),
+        replace(config, fit=replace(config.fit, feature_noise=0.7)),
         replace(config, text=TextConfig(enabled=True)),
         replace(config, text=TextConfig(enabled=True, penalty=0.1)),
         replace(config, text=TextConfig(enabled=True), audio=AudioConfig(enabled=False)),
@@ -147,7 +171,7 @@ def test_defaults_of_the_schema_stay_as_they_are_numbered() -> None:
             "sentence_model": True,
             "share": 0.5,
         },
-        "head": {"hidden_units": 0, "dropout": 0.3},
+        "head": {"hidden_units": 0, "dropout": 0.3, "seeds": 1},
         "fit": {
             "learning_rate": 1e-3,
             "weight_decay": 0.1,
@@ -158,6 +182,9 @@ def test_defaults_of_the_schema_stay_as_they_are_numbered() -> None:
             "batch_size": 32,
             "soft_targets": True,
             "class_weights": True,
+            "mixup": 0.0,
+            "label_smoothing": 0.0,
+            "feature_noise": 0.0,
         },
         "gate": {"min_gain": 0.0, "max_group_loss": 0.1, "max_ece_rise": 0.1, "folds": 5},
     }
@@ -221,6 +248,10 @@ def test_read_config_reads_the_flat_form(tmp_path: Path) -> None:
         ({"schema": 3}, "schema is 3; this release reads 1 to 2"),
         ({"batch_size": 0}, "fit.batch_size must be at least 1"),
         ({"dropout": 1.0}, "head.dropout is 1.0; it must be in"),
+        ({"head": {"seeds": 0}}, "head.seeds must be at least 1"),
+        ({"fit": {"mixup": -0.1}}, "fit.mixup is -0.1; it must not be negative"),
+        ({"fit": {"label_smoothing": 1}}, "fit.label_smoothing is 1.0; it must be in"),
+        ({"fit": {"feature_noise": -1}}, "fit.feature_noise is -1.0; it must not be negative"),
         ({"weight_decay": -1}, "fit.weight_decay is -1.0; it must not be negative"),
     ],
 )
@@ -233,7 +264,7 @@ def test_load_recipe_takes_overrides_in_sections_and_flat() -> None:
     config = load_recipe(
         "emotion", overrides={"fit": {"patience": 3, "batch_size": 8}, "batch_size": 4}
     )
-    assert (config.fit.patience, config.fit.batch_size, config.fit.max_epochs) == (3, 4, 300)
+    assert (config.fit.patience, config.fit.batch_size, config.fit.max_epochs) == (3, 4, 30)
 
 
 def test_trained_labeler_reads_a_checkpoint_of_the_first_format(tmp_path: Path) -> None:

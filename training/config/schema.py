@@ -97,12 +97,17 @@ class HeadConfig:
     Attributes:
         hidden_units: Width of the hidden layer; 0 makes the head linear.
         dropout: On its input and hidden layer.
+        seeds: Heads that are trained side by side from other weights; their probabilities are
+            averaged.
     """
 
     hidden_units: int = 0
     dropout: float = 0.3
+    seeds: int = 1
 
     def __post_init__(self) -> None:
+        if self.seeds < 1:
+            raise TrainingError("training configuration: head.seeds must be at least 1")
         _check_not_negative("head", hidden_units=self.hidden_units)
         _check_shares("head", dropout=self.dropout)
 
@@ -121,6 +126,10 @@ class FitConfig:
         batch_size: Clips.
         soft_targets: Learn the share of the votes instead of the winning label alone.
         class_weights: Weigh classes by inverse frequency.
+        mixup: Each clip is mixed with another of its batch by a share drawn from
+            Beta(mixup, mixup), and so are their targets; 0 mixes none.
+        label_smoothing: Part of every target that is spread over all labels.
+        feature_noise: Deviation of the Gaussian noise on the features, in their own deviations.
     """
 
     learning_rate: float = 1e-3
@@ -132,6 +141,9 @@ class FitConfig:
     batch_size: int = 32
     soft_targets: bool = True
     class_weights: bool = True
+    mixup: float = 0.0
+    label_smoothing: float = 0.0
+    feature_noise: float = 0.0
 
     def __post_init__(self) -> None:
         for name in ("max_epochs", "fixed_epochs", "patience", "batch_size"):
@@ -139,8 +151,13 @@ class FitConfig:
                 raise TrainingError(f"training configuration: fit.{name} must be at least 1")
         if self.learning_rate <= 0:
             raise TrainingError("training configuration: fit.learning_rate must be positive")
-        _check_not_negative("fit", weight_decay=self.weight_decay)
-        _check_shares("fit", warmup_share=self.warmup_share)
+        _check_not_negative(
+            "fit",
+            weight_decay=self.weight_decay,
+            mixup=self.mixup,
+            feature_noise=self.feature_noise,
+        )
+        _check_shares("fit", warmup_share=self.warmup_share, label_smoothing=self.label_smoothing)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -76,11 +76,24 @@ class Head(nn.Module):
         varies = deviation > 1e-6
         self.scale.copy_(deviation.where(varies, torch.ones_like(deviation)))
 
+    @property
+    def members(self) -> list[Head]:
+        """The heads that answer together: this one alone."""
+        return [self]
+
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """(batch, num_layers, dim) float32 -> (batch, num_labels) logits."""
+        return self.classify(self.standardise(features))
+
+    def standardise(self, features: torch.Tensor) -> torch.Tensor:
+        """(batch, num_layers, dim) -> (batch, num_taken, dim), each in standard deviations."""
         hidden = (features - self.mean) / self.scale
         if len(self._taken) < len(self.mean):
             hidden = hidden[:, self._taken]
+        return hidden
+
+    def classify(self, hidden: torch.Tensor) -> torch.Tensor:
+        """(batch, num_taken, dim), standardised -> (batch, num_labels) logits."""
         if self.layer_scores is not None:
             hidden = torch.einsum("bld,l->bd", hidden, self.layer_scores.softmax(dim=0))
         hidden = self.dropout(hidden.flatten(1))
