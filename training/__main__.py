@@ -122,7 +122,9 @@ def _run(chosen: argparse.Namespace) -> TrainingResult:
     )
     config = read_config(chosen.config)
     manifest = read_manifest(chosen.manifest)
-    machine_texts = read_machine_texts(chosen.manifest) if config.text.enabled else None
+    machine_texts = None
+    if config.text.enabled:
+        machine_texts = read_machine_texts(chosen.manifest, version_id=manifest.version_id)
     opponents = read_opponents(chosen.incumbent)
     with writing(chosen.output):
         chosen.output.mkdir(parents=True, exist_ok=True)

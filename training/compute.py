@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from voxdata.errors import ConfigError
 
 PRECISIONS = ("fp32", "bf16", "fp16")
+MOST_THREADS = 1024
 _DEVICE = re.compile(r"cpu|mps|cuda(:\d+)?")
 
 
@@ -44,8 +45,8 @@ class Compute:
             raise ConfigError(
                 'precision "fp16" needs a GPU; on device "cpu" use "bf16", or the exact "fp32"'
             )
-        if self.threads < 0:
-            raise ConfigError(f"threads is {self.threads}; it must not be negative")
+        if not 0 <= self.threads <= MOST_THREADS:
+            raise ConfigError(f"threads is {self.threads}; it must be from 0 to {MOST_THREADS}")
 
     @property
     def arithmetic(self) -> str:

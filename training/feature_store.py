@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -32,6 +33,7 @@ CLIPS_PER_SHARD = 256
 """A few MB: little is encoded again when one is deleted, and a million clips are 4 000 files."""
 
 OPEN_SHARDS = 128
+_CHECKSUM = "sha256"
 IN_MEMORY_BYTES = 2**28
 """Rows of less than this are read once and stay in memory."""
 
@@ -108,7 +110,8 @@ class FeatureStore:
             MachineError: It cannot be written.
         """
         rows = np.stack(list(features.values())).astype(DTYPE)
-        content = safetensors.numpy.save({"features": rows, "names": encode_names(features)})
+        tensors = {"features": rows, "names": encode_names(features)}
+        content = safetensors.numpy.save(tensors, metadata={_CHECKSUM: _checksum(rows)})
         write_file(self._folder / f"{uuid.uuid4().hex}{SHARD_SUFFIX}", content)
 
 
@@ -119,7 +122,7 @@ class StoredRows:
         places: Of the clips, in their order; at least one.
 
     Raises:
-        TrainingError: A shard has gone, here or when it is read.
+        TrainingError: A shard has gone or is damaged, here or when it is read.
     """
 
     def __init__(self, places: Sequence[Place]) -> None:
@@ -129,7 +132,8 @@ class StoredRows:
         self._shards = list(numbers)
         self._shard_of = np.array([numbers[place.shard] for place in places], dtype=np.int32)
         self._row_of = np.array([place.row for place in places], dtype=np.int32)
-        self._open = lru_cache(maxsize=OPEN_SHARDS)(_open_shard)
+        self._checked: set[Path] = set()
+        self._open = lru_cache(maxsize=OPEN_SHARDS)(self._open_checked)
         clip_shape = self._open(self._shards[0]).get_shape()[1:]
         self.shape: tuple[int, ...] = (len(places), *clip_shape)
         self._kept: npt.NDArray[np.float16] | None = None
@@ -142,6 +146,12 @@ class StoredRows:
         rows = self._read(indices) if self._kept is None else self._kept[indices]
         return rows.astype(np.float32)
 
+    def _open_checked(self, path: Path) -> Any:
+        """The features of a shard; each is held against its checksum once."""
+        is_new = path not in self._checked
+        self._checked.add(path)
+        return _open_shard(path, check=is_new)
+
     def _read(self, indices: Indices) -> npt.NDArray[np.float16]:
         rows = np.empty((len(indices), *self.shape[1:]), np.float16)
         # One shard after the other, so that each is opened once.
@@ -153,13 +163,22 @@ class StoredRows:
         return rows
 
 
-def _open_shard(path: Path) -> Any:
+def _open_shard(path: Path, *, check: bool) -> Any:
     """The features of a shard, of which rows are read."""
     try:
         with safe_open(path, framework="numpy") as shard:
+            expected = (shard.metadata() or {}).get(_CHECKSUM)
+            if check and _checksum(shard.get_tensor("features")) != expected:
+                raise TrainingError(
+                    f"{path}: cached features are damaged; delete the file, and train again"
+                )
             return shard.get_slice("features")
     except (SafetensorError, OSError) as error:
         raise TrainingError(
             f"{path}: cached features went while they were in use ({error}), as when somebody is "
             "forgotten; train again"
         ) from error
+
+
+def _checksum(rows: npt.NDArray[np.float16]) -> str:
+    return hashlib.sha256(rows.tobytes()).hexdigest()

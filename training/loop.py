@@ -19,6 +19,7 @@ from training.models.head import Head
 from training.regularise import disturb
 from training.result import Epoch
 from training.state import State, StateKeeper
+from voxdata.errors import TrainingError
 from voxdata.identity import digest
 
 MAX_GRADIENT_NORM = 1.0
@@ -262,9 +263,15 @@ class _Trainer:
             logits = self._score(self._validation)
             validation_loss = float(self._loss(logits, self._validation.targets))
             validation_uar = _uar(logits, self._validation.targets)
+        train_loss = self._total_loss / len(self._clips.targets)
+        if not math.isfinite(train_loss):
+            raise TrainingError(
+                f"the loss of epoch {epoch} is {train_loss}: training has diverged; lower "
+                "fit.learning_rate or fit.weight_decay"
+            )
         return Epoch(
             epoch=epoch,
-            train_loss=self._total_loss / len(self._clips.targets),
+            train_loss=train_loss,
             validation_loss=validation_loss,
             validation_uar=validation_uar,
             learning_rate=float(self._learning_rate.get_last_lr()[0]),

@@ -37,6 +37,8 @@ class Scores:
         uar: Unweighted average recall over the labels that occur in the test set.
         macro_f1: Mean F1 over the same labels.
         ece: Expected calibration error, 10 equal bins of confidence.
+        overconfidence: The part of it where the model is surer than right; in results of earlier
+            releases the whole of it.
         uar_interval: 95 % bootstrap over voices; None with `interval_note` saying why.
         per_class: Label -> its figures.
         confusion: Rows are gold, columns predicted, in the order in which the head has the labels.
@@ -48,6 +50,7 @@ class Scores:
     uar: float
     macro_f1: float
     ece: float
+    overconfidence: float
     uar_interval: Interval | None
     interval_note: str
     per_class: Mapping[str, ClassScore]
@@ -81,6 +84,16 @@ def average_recall(confusion: npt.NDArray[np.number]) -> Floats:
 
 def expected_calibration_error(gold: Ints, probabilities: Floats, *, num_bins: int = 10) -> float:
     """Mean gap between confidence and accuracy over equal-width bins, weighted by their size."""
+    return float(np.abs(_calibration_gaps(gold, probabilities, num_bins)).sum())
+
+
+def expected_overconfidence(gold: Ints, probabilities: Floats, *, num_bins: int = 10) -> float:
+    """The part of the expected calibration error from bins in which confidence is the larger."""
+    return float(_calibration_gaps(gold, probabilities, num_bins).clip(min=0.0).sum())
+
+
+def _calibration_gaps(gold: Ints, probabilities: Floats, num_bins: int) -> Floats:
+    """(num_filled_bins,): confidence less accuracy, weighted by the share of clips in the bin."""
     confidence = probabilities.max(axis=1)
     right = probabilities.argmax(axis=1) == gold
     bins = np.minimum((confidence * num_bins).astype(int), num_bins - 1)
@@ -89,9 +102,9 @@ def expected_calibration_error(gold: Ints, probabilities: Floats, *, num_bins: i
         inside = bins == number
         mean_confidence = float(confidence[inside].mean())
         accuracy = float(right[inside].mean())
-        gap = abs(mean_confidence - accuracy)
+        gap = mean_confidence - accuracy
         gaps.append(gap * float(inside.mean()))
-    return float(sum(gaps))
+    return np.array(gaps)
 
 
 def score(
@@ -126,6 +139,7 @@ def score(
         uar=float(average_recall(confusion)),
         macro_f1=_macro_f1(confusion),
         ece=expected_calibration_error(gold, probabilities),
+        overconfidence=expected_overconfidence(gold, probabilities),
         uar_interval=None if draws is None else _interval(draws[0]),
         interval_note=ONE_VOICE if draws is None else "",
         per_class=_score_classes(confusion, labels),

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
@@ -371,6 +373,12 @@ def _check_labels(lesson: _Lesson) -> None:
                 f"example {example.utterance_id}: {sorted(strange)} is not in scheme {scheme!r}; "
                 "release again"
             )
+        shares = gold.distribution.values()
+        if gold.distribution and not (min(shares) >= 0 and 0 < sum(shares) < math.inf):
+            raise TrainingError(
+                f"example {example.utterance_id}: the shares of its labels under {scheme!r} are no "
+                "distribution; release again"
+            )
     train = lesson.parts[Split.TRAIN]
     if not train:
         raise TrainingError(
@@ -447,6 +455,7 @@ def _identify_fit(lesson: _Lesson, encoder: Backbone, compute: Compute) -> str:
         "config": encode_config(lesson.config),
         "labels": lesson.labels,
         "version": lesson.manifest.version_id,
+        "examples": _digest_examples(lesson),
         "encoder": encoder.revision,
         "arithmetic": encoder.arithmetic,
         "device": compute.device,
@@ -454,6 +463,16 @@ def _identify_fit(lesson: _Lesson, encoder: Backbone, compute: Compute) -> str:
         "torch": torch.__version__,
     }
     return digest(canonical_json(parts))
+
+
+def _digest_examples(lesson: _Lesson) -> str:
+    """Over the examples that are left of the version, and what is to be learnt of them."""
+    content = hashlib.sha256()
+    for split in (Split.TRAIN, Split.VALIDATION):
+        content.update(_targets(lesson, split).tobytes())
+        for example in lesson.parts[split]:
+            content.update(example.utterance_id.encode())
+    return content.hexdigest()
 
 
 def _fit(
@@ -512,7 +531,10 @@ def _answer(trained: _Trained, split: Split) -> Floats:
     """(num_examples, num_labels) probabilities."""
     heard = None if trained.sound is None else _listen(trained.sound, split)
     read = None if trained.reading is None else read_split(trained.reading, split)
-    return join_parts(trained.join, heard, read)
+    answers = join_parts(trained.join, heard, read)
+    if not np.isfinite(answers).all():
+        raise TrainingError("the model answers with no numbers; lower fit.learning_rate")
+    return answers
 
 
 def _listen(sound: _Sound, split: Split) -> Floats:

@@ -31,7 +31,7 @@ from training.judge.answers import Answers, read_opponents
 from training.judge.folds import wants_folds
 from training.launcher import LocalLauncher
 from training.result import Incumbent, TrainingResult, decode_result, encode_result
-from training.text.heard import machine_text, read_machine_texts
+from training.text.heard import MachineTexts, machine_text, read_machine_texts
 from voxdata.audio_digest import AudioGuard
 from voxdata.canonical import open_canonical
 from voxdata.counted import counted
@@ -91,15 +91,13 @@ def training_config(workspace: Workspace, scheme: str) -> TrainingConfig:
     """The recipe of a scheme with the overrides of voxdata.toml."""
     settings = workspace.settings.training
     rules = {
+        "min_gain": settings.min_gain,
         "max_group_loss": settings.max_group_loss,
         "max_ece_rise": settings.max_ece_rise,
     }
     in_recipe = settings.recipe.get("gate", {})
-    overrides = {
-        **settings.recipe,
-        "min_gain": settings.min_gain,
-        "gate": {**in_recipe, **rules} if isinstance(in_recipe, Mapping) else in_recipe,
-    }
+    gate = {**rules, **in_recipe} if isinstance(in_recipe, Mapping) else in_recipe
+    overrides = {**settings.recipe, "gate": gate}
     return load_recipe(scheme, overrides=overrides)
 
 
@@ -288,6 +286,8 @@ def _launch_and_judge(
 def _record(workspace: Workspace, lesson: _Lesson, run: TrainingRun, output: Path) -> TrainingRun:
     """Add a run to the warehouse; it has failed if somebody in it was forgotten meanwhile."""
     with workspace.warehouse() as con:
+        model = lesson.incumbent.model
+        run = withhold_if_beaten(con, run, beaten_key="" if model.weak else model.key)
         gone = forgotten_meanwhile(con, lesson.examples)
         if gone:
             run = replace(
@@ -304,6 +304,22 @@ def _record(workspace: Workspace, lesson: _Lesson, run: TrainingRun, output: Pat
     if gone:
         throw_away(workspace, output, gone)
     return run
+
+
+def withhold_if_beaten(
+    con: DuckDBPyConnection, run: TrainingRun, *, beaten_key: str
+) -> TrainingRun:
+    """A run, not promoted when another model came into use while it was judged.
+
+    Args:
+        beaten_key: Of the model that it was judged against; "" for the cold start.
+    """
+    current = promoted_run(con, run.role)
+    in_use = "" if current is None else current.model_key
+    if not run.promoted or in_use == beaten_key:
+        return run
+    reason = f"{run.reason}; but another model came into use meanwhile: train again with --force"
+    return replace(run, promoted=False, reason=reason)
 
 
 def _launch(
@@ -334,7 +350,8 @@ def _launch(
         output=output,
     )
     judged, recalled = choose_judged(workspace, lesson.examples, lesson.config)
-    judged = _as_heard(judged, manifest)
+    texts = read_machine_texts(manifest, version_id=lesson.version.version_id)
+    judged = _as_heard(judged, texts)
     asked = [example for example in judged if example.utterance_id not in recalled]
     answers = {**recalled, **answer_examples(workspace, lesson.incumbent, asked, guard)}
     cold_start: Answers = answers
@@ -353,12 +370,11 @@ def _launch(
     return decode_result(launcher.launch(job), origin=str(output / "result.json"))
 
 
-def _as_heard(examples: Sequence[Example], manifest: Path) -> list[Example]:
+def _as_heard(examples: Sequence[Example], texts: MachineTexts | None) -> list[Example]:
     """Examples with the text that a model would have in use: the machine's."""
-    machine_texts = read_machine_texts(manifest)
     heard: list[Example] = []
     for example in examples:
-        heard.append(replace(example, text=machine_text(example, machine_texts)))
+        heard.append(replace(example, text=machine_text(example, texts)))
     return heard
 
 

@@ -114,7 +114,19 @@ def _require_model(workspace: Workspace, run: TrainingRun) -> None:
     else:
         from training.labeler import TrainedLabeler
 
-        TrainedLabeler(folder)
+        labeler = TrainedLabeler(folder)
+        if labeler.model.key != run.model_key:
+            raise TrainingError(
+                f"{folder}: holds another model than run {run.training_id[:12]} made; restore it "
+                "or train again"
+            )
+        scheme = find_scheme(workspace.schemes, run.scheme)
+        unknown = sorted(set(labeler.labels) - set(scheme.label_names))
+        if unknown:
+            raise TrainingError(
+                f"the model of run {run.training_id[:12]} answers {', '.join(unknown)}, which "
+                f"scheme {scheme.name!r} does not have; train on a newer version"
+            )
 
 
 def _warn_of_erasures(con: DuckDBPyConnection, run: TrainingRun, *, say: Say) -> None:

@@ -39,6 +39,7 @@ def make_scores(
         uar=uar,
         macro_f1=macro_f1,
         ece=0.1,
+        overconfidence=0.05,
         uar_interval=uar_interval,
         interval_note="",
         per_class={"a": ClassScore(recall=0.5, precision=None, support=6)},

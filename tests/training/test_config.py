@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import field, make_dataclass, replace
 from pathlib import Path
 
@@ -221,7 +222,7 @@ def test_read_config_reads_the_flat_form(tmp_path: Path) -> None:
         ({"audio": {"enabled": False}}, "audio.enabled and text.enabled are both false"),
         ({"text": {"shortest": 3, "longest": 2}}, "text.shortest is 3 and text.longest 2"),
         ({"text": {"shortest": 0}}, "an n-gram has at least 1 character"),
-        ({"text": {"num_columns": 1}}, "text.num_columns must be at least 2"),
+        ({"text": {"num_columns": 1}}, "text.num_columns must be from 2 to"),
         ({"text": {"penalty": 0}}, "text.penalty must be positive"),
         ({"text": {"share": 1.5}}, "text.share is 1.5; it must be in"),
         ({"audio": "all"}, r"audio is 'all'; it is a table, \[audio\]"),
@@ -233,6 +234,12 @@ def test_read_config_reads_the_flat_form(tmp_path: Path) -> None:
         ({"fit": {"label_smoothing": 1}}, "fit.label_smoothing is 1.0; it must be in"),
         ({"fit": {"feature_noise": -1}}, "fit.feature_noise is -1.0; it must not be negative"),
         ({"weight_decay": -1}, "fit.weight_decay is -1.0; it must not be negative"),
+        (
+            {"weight_decay": math.inf},
+            "fit.weight_decay is inf; it must not be negative, nor inf",
+        ),
+        ({"learning_rate": math.nan}, "fit.learning_rate must be positive"),
+        ({"text": {"num_columns": 2**31}}, "text.num_columns must be from 2 to"),
     ],
 )
 def test_parse_config_names_what_is_wrong(values: dict[str, object], told: str) -> None:

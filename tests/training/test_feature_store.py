@@ -73,6 +73,18 @@ def test_load_features_encodes_again_what_a_damaged_shard_held(
     assert np.array_equal(again.values, first.values)
 
 
+def test_load_features_refuses_a_shard_of_which_a_byte_was_changed(
+    tmp_path: Path, encoder: Backbone, manifest: Manifest
+) -> None:
+    load(encoder, manifest, tmp_path)
+    (shard,) = find_shards(tmp_path)
+    content = bytearray(shard.read_bytes())
+    content[len(content) // 2] ^= 1
+    shard.write_bytes(content)
+    with pytest.raises(TrainingError, match="cached features are damaged; delete the file"):
+        load(encoder, manifest, tmp_path)
+
+
 def test_find_uncached_knows_weights_pooling_and_arithmetic_but_no_name(
     tmp_path: Path, encoder: Backbone, manifest: Manifest
 ) -> None:

@@ -136,6 +136,7 @@ def test_write_outcome_leaves_the_file_that_the_first_release_wrote(
         "uar",
         "macro_f1",
         "ece",
+        "overconfidence",
         "uar_interval",
         "interval_note",
         "per_class",

@@ -21,6 +21,7 @@ from training.config import HeadConfig, TrainingConfig, write_config
 from training.loop import Fit, fit_head
 from training.run_folder import state_file
 from training.state import State, StateKeeper
+from voxdata.errors import TrainingError
 from voxdata.ports import TrainingJob
 
 Blobs = tuple[np.ndarray, np.ndarray]
@@ -137,10 +138,51 @@ def test_fit_head_starts_anew_and_says_so_when_the_state_is_damaged(
     assert f"{path} is damaged" in told[0]
 
 
+def test_fit_head_starts_anew_when_a_byte_of_the_state_was_changed(
+    tmp_path: Path, blobs: Blobs, random_config: TrainingConfig
+) -> None:
+    keeper = make_keeper(tmp_path)
+    keeper.batches_left = 5
+    with pytest.raises(KilledError):
+        fit(blobs, random_config, keeper)
+    path = state_file(tmp_path)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    told: list[str] = []
+    anew = fit(blobs, random_config, make_keeper(tmp_path, say=told.append))
+    assert same_weights(anew, fit(blobs, random_config))
+    assert told == [f"{path} is damaged: training starts anew"]
+
+
+def test_fit_head_stops_when_its_state_is_deleted(
+    tmp_path: Path, blobs: Blobs, random_config: TrainingConfig
+) -> None:
+    class ForgettingKeeper(KillingKeeper):
+        def offer(self, make_state: Callable[[], State]) -> None:
+            if self.batches_left == 10**9 - 3:
+                state_file(tmp_path).unlink()
+            super().offer(make_state)
+
+    keeper = ForgettingKeeper(tmp_path, identity="i", every_s=0, say=print)
+    with pytest.raises(TrainingError, match="was deleted during training, as when somebody"):
+        fit(blobs, random_config, keeper)
+    assert not state_file(tmp_path).exists()
+
+
 def test_offer_writes_no_more_often_than_asked(tmp_path: Path) -> None:
     keeper = StateKeeper(tmp_path, identity="i", every_s=3_600, say=print)
+    assert keeper.read() is None
     keeper.offer(dict)
-    assert not state_file(tmp_path).exists()
+    assert read_kept(state_file(tmp_path)) is None
+
+
+def test_fit_head_stops_when_the_loss_is_no_number(
+    blobs: Blobs, random_config: TrainingConfig
+) -> None:
+    diverging = replace(random_config.fit, learning_rate=1e30)
+    with pytest.raises(TrainingError, match=r"has diverged; lower fit\.learning_rate"):
+        fit(blobs, replace(random_config, fit=diverging))
 
 
 def run_command(job: TrainingJob, output: Path, cache: Path) -> subprocess.Popen[str]:
@@ -161,15 +203,23 @@ def kill_at(child: subprocess.Popen[str], state: Path, *, step: int, batches: in
     """
     while child.poll() is None:
         with suppress(FileNotFoundError):
-            kept = torch.load(io.BytesIO(state.read_bytes()), weights_only=True)["state"]
-            if len(kept["curves"]) * batches + kept["num_batches"] >= step:
+            kept = read_kept(state)
+            if kept and len(kept["curves"]) * batches + kept["num_batches"] >= step:
                 break
         time.sleep(0.002)
     child.send_signal(signal.SIGKILL)
     child.communicate()
     assert child.returncode == -signal.SIGKILL
-    kept = torch.load(io.BytesIO(state.read_bytes()), weights_only=True)["state"]
+    kept = read_kept(state)
+    assert kept is not None
     return int(kept["num_batches"])
+
+
+def read_kept(path: Path) -> State | None:
+    """What a state file holds after its checksum."""
+    content = path.read_bytes()[32:]
+    state: State | None = torch.load(io.BytesIO(content), weights_only=True)["state"]
+    return state
 
 
 @pytest.mark.slow

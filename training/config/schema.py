@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any
@@ -17,6 +18,9 @@ A new field or section with a default changes no key and needs no new number. A 
 does: raise the number, and have `parse_config` fill in the former default for files of the former
 number.
 """
+
+MOST_COLUMNS = 2**22
+"""Of a text head: 16 MB of weights a label."""
 
 POOLINGS = ("mean+deviation", "mean")
 
@@ -80,10 +84,12 @@ class TextConfig:
                 f"training configuration: text.shortest is {self.shortest} and text.longest "
                 f"{self.longest}; an n-gram has at least 1 character"
             )
-        if self.num_columns < 2:
-            raise TrainingError("training configuration: text.num_columns must be at least 2")
-        if not self.penalty > 0:
-            raise TrainingError("training configuration: text.penalty must be positive")
+        if not 2 <= self.num_columns <= MOST_COLUMNS:
+            raise TrainingError(
+                f"training configuration: text.num_columns must be from 2 to {MOST_COLUMNS}"
+            )
+        if not 0 < self.penalty < math.inf:
+            raise TrainingError("training configuration: text.penalty must be positive and finite")
         if not 0 <= self.share <= 1:
             raise TrainingError(
                 f"training configuration: text.share is {self.share}; it must be in [0, 1]"
@@ -149,7 +155,7 @@ class FitConfig:
         for name in ("max_epochs", "fixed_epochs", "patience", "batch_size"):
             if getattr(self, name) < 1:
                 raise TrainingError(f"training configuration: fit.{name} must be at least 1")
-        if self.learning_rate <= 0:
+        if not 0 < self.learning_rate < math.inf:
             raise TrainingError("training configuration: fit.learning_rate must be positive")
         _check_not_negative(
             "fit",
@@ -168,7 +174,8 @@ class GateConfig:
         min_gain: The lower bound of its gain in UAR must be above it.
         max_group_loss: Right answers, as a share, by which no voice and no language may surely have
             become worse.
-        max_ece_rise: By which its expected calibration error may be larger.
+        max_ece_rise: By which its overconfidence may be larger: the part of its calibration
+            error in which it is surer than right.
         folds: Where the test set is too small to decide, the voices of the whole version are dealt
             into so many folds, and each is judged by a model that heard none of it; at least 3, or
             0 for never.
@@ -274,9 +281,10 @@ def _ascend_from_zero(layers: tuple[int, ...]) -> bool:
 
 def _check_not_negative(section: str, **values: float) -> None:
     for name, value in values.items():
-        if not value >= 0:
+        if not 0 <= value < math.inf:
             raise TrainingError(
-                f"training configuration: {section}.{name} is {value}; it must not be negative"
+                f"training configuration: {section}.{name} is {value}; it must not be negative, "
+                "nor infinite"
             )
 
 

@@ -169,7 +169,9 @@ def _measure_learnt(
     """
     if lesson.in_folds:
         return _without_figure(name, "not measured in folds")
-    learnt = np.arange(min(len(lesson.train), MAX_LEARNT))
+    learnt = _spread(len(lesson.train), MAX_LEARNT)
+    if len(set(lesson.train_gold[learnt].tolist())) < 2:
+        return _without_figure(name, "the clips it would learn from have one label")
     try:
         model = make()
     except ModuleNotFoundError:
@@ -180,6 +182,11 @@ def _measure_learnt(
         warnings.simplefilter("ignore")
         model.fit(train, lesson.train_gold[learnt])
     return _judge(lesson, name, _one_hot(model.predict(test), lesson))
+
+
+def _spread(num: int, most: int) -> Ints:
+    """At most so many indices, evenly spread."""
+    return np.linspace(0, num - 1, min(num, most)).round().astype(np.int64)
 
 
 def _describe_acoustics(lesson: Lesson, learnt: Ints) -> tuple[Floats, Floats]:

@@ -28,7 +28,8 @@ class Rules:
     Attributes:
         min_gain: The lower bound of its gain in UAR must be above it.
         max_group_loss: Right answers, as a share, by which no group may surely have become worse.
-        max_ece_rise: By which its expected calibration error may be larger.
+        max_ece_rise: By which its overconfidence may be larger: the part of its calibration
+            error in which it is surer than right.
     """
 
     min_gain: float = 0.0
@@ -194,15 +195,19 @@ def _describe_loss(group: GroupChange, rules: Rules) -> str:
 
 
 def _check_calibration(before: Scores, after: Scores, rules: Rules) -> Check:
-    rise = after.ece - before.ece
+    """It is not surer of itself than it should be, by more than the rules allow.
+
+    To be less sure is no fault: a cold start that cannot decide is perfectly calibrated.
+    """
+    rise = after.overconfidence - before.overconfidence
     failure = ""
-    if rise > rules.max_ece_rise:
+    if not rise <= rules.max_ece_rise:
         failure = (
-            f"its calibration error rose from {before.ece:.3f} to {after.ece:.3f}: by more than "
-            f"{rules.max_ece_rise:.3f}"
+            f"it is surer than it is right by {after.overconfidence:.3f} instead of "
+            f"{before.overconfidence:.3f}: by more than {rules.max_ece_rise:.3f}"
         )
     return Check(
-        name="rise of the calibration error",
+        name="rise of the overconfidence",
         value=rise,
         limit=rules.max_ece_rise,
         failure=failure,

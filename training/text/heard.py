@@ -8,9 +8,10 @@ from itertools import chain
 from pathlib import Path
 
 from training.text.text_head import Heard
-from voxdata.context import context_path, read_context
+from voxdata.context import context_path, read_context, read_context_header
 from voxdata.counted import counted
 from voxdata.dataset import Example
+from voxdata.errors import ManifestError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,18 +25,27 @@ class MachineTexts:
     texts: Mapping[str, str]
 
 
-def read_machine_texts(manifest: Path) -> MachineTexts | None:
+def read_machine_texts(manifest: Path, *, version_id: str) -> MachineTexts | None:
     """What the context beside a manifest tells of the transcripts of its examples.
+
+    Args:
+        version_id: Of the manifest.
 
     Returns:
         None when the manifest has no context, as those of earlier releases.
 
     Raises:
-        ManifestError: The context is malformed, or not as it was written.
+        ManifestError: The context is malformed, not as it was written, or of another version.
     """
     path = context_path(manifest)
     if not path.exists():
         return None
+    described = read_context_header(path).version_id
+    if described != version_id:
+        raise ManifestError(
+            f"{path}: describes version {described[:12]}, and the manifest is of "
+            f"{version_id[:12]}; train on the version again"
+        )
     texts: dict[str, str] = {}
     for row in chain.from_iterable(read_context(path)):
         if row.is_labelled and row.machine_text is not None:

@@ -76,6 +76,17 @@ def test_training_config_takes_the_gate_from_the_settings(tmp_path: Path) -> Non
     assert training_config(open_workspace(tmp_path), "intent").key == plain.key
 
 
+def test_training_config_takes_the_gate_of_the_recipe_before_that_of_the_settings(
+    tmp_path: Path,
+) -> None:
+    gate = "recipe = { gate = { min_gain = 0.2, max_ece_rise = 0.9 } }"
+    settings = template().replace("[training]\n", f"[training]\n{gate}\n", 1)
+    (tmp_path / "voxdata.toml").write_text(settings, encoding="utf-8")
+    config = training_config(open_workspace(tmp_path), "intent")
+    assert (config.gate.min_gain, config.gate.max_ece_rise) == (0.2, 0.9)
+    assert config.gate.max_group_loss == 0.1
+
+
 def test_train_version_leaves_out_what_the_recipe_left_out(
     workspace: Workspace, said: list[str]
 ) -> None:

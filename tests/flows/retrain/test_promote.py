@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from flows.models import build_transcriber, model_specs
+from flows.retrain.finetune import withhold_if_beaten
 from flows.settings import template
 from flows.workspace import Workspace, open_workspace
 from tests.flows.conftest import run
 from tests.warehouse.test_runs import RUN
+from training.labeler import TrainedLabeler
 from voxdata.errors import TrainingError
 from warehouse.promotions import add_judged_run
+
+HEAD = Path(__file__).parents[2] / "data" / "head-1"
+"""A checkpoint of the first release."""
 
 TRAINED = replace(RUN, result={}, checkpoint_dir="models/intent-t1/checkpoint")
 
@@ -83,3 +89,39 @@ def test_build_transcriber_asks_for_the_promoted_model(workspace: Workspace) -> 
     (folder / "model.json").write_text('{"format": "voxdata-head/1"}', encoding="utf-8")
     with pytest.raises(TrainingError, match="format 'voxdata-head/1' is none of a transcriber"):
         build_transcriber(workspace, checkpoint=specs.transcriber)
+
+
+def test_promote_refuses_a_checkpoint_that_the_run_did_not_make(workspace: Workspace) -> None:
+    add(workspace, promoted=False)
+    shutil.copytree(HEAD, workspace.root / TRAINED.checkpoint_dir)
+    done = run(workspace, "promote", "t1", "--reason", "r")
+    assert done.exit_code == 1
+    assert "holds another model than run t1 made" in str(done.exception)
+
+
+def test_promote_refuses_a_model_with_labels_that_the_scheme_lacks(workspace: Workspace) -> None:
+    labeler = TrainedLabeler(HEAD)
+    add(workspace, promoted=False, model_key=labeler.model.key)
+    shutil.copytree(HEAD, workspace.root / TRAINED.checkpoint_dir)
+    done = run(workspace, "promote", "t1", "--reason", "r")
+    assert done.exit_code == 1
+    assert "which scheme 'intent' does not have" in str(done.exception)
+
+
+@pytest.mark.parametrize(
+    ("beaten", "weak", "withheld"),
+    [
+        pytest.param("k", False, False, id="the model in use"),
+        pytest.param("other", False, True, id="another model"),
+        pytest.param("cold", True, True, id="the cold start"),
+    ],
+)
+def test_a_run_takes_over_from_the_model_it_was_judged_against_alone(
+    workspace: Workspace, beaten: str, weak: bool, withheld: bool
+) -> None:
+    add(workspace, model_key="k")
+    judged = replace(TRAINED, training_id="t2", model_key="k2")
+    with workspace.warehouse() as con:
+        run_ = withhold_if_beaten(con, judged, beaten_key="" if weak else beaten)
+    assert run_.promoted is not withheld
+    assert ("another model came into use meanwhile" in run_.reason) is withheld

@@ -96,22 +96,25 @@ def test_decide_refuses_a_model_that_fails_one_voice() -> None:
     assert failed == ["upper bound of the change of the worst group"]
 
 
-def test_decide_refuses_a_model_that_is_much_surer_than_it_is_right() -> None:
+@pytest.mark.parametrize(
+    ("confidence", "promoted"),
+    [pytest.param(1.0, False, id="too sure"), pytest.param(0.4, True, id="too unsure")],
+)
+def test_decide_refuses_a_model_that_is_much_surer_than_it_is_right(
+    confidence: float, promoted: bool
+) -> None:
     generator = np.random.default_rng(0)
     lot = draw_lot(generator, num_clips=480, num_voices=24, gain=0.3)
-    modest = scale(0.6 * lot.before + 0.1, 1.0)
-    modest /= modest.sum(axis=1, keepdims=True)
-    unsure = 0.2 * lot.after + 0.16
     verdict = reach_verdict(
         lot.gold,
-        before=modest,
-        after=unsure,
+        before=np.full_like(lot.before, 0.2),
+        after=confidence * lot.after + (1 - confidence) / 5,
         voices=lot.voices,
         labels=("a", "b", "c", "d", "e"),
-        rules=Rules(max_ece_rise=0.2),
+        rules=Rules(max_ece_rise=0.05),
     )
-    assert not verdict.decision.promote
-    assert "its calibration error rose from" in verdict.decision.reason
+    assert verdict.decision.promote is promoted
+    assert ("it is surer than it is right" in verdict.decision.reason) is not promoted
 
 
 def test_run_training_measures_every_baseline(tmp_path: Path, config: TrainingConfig) -> None:

@@ -40,7 +40,7 @@ def test_read_machine_texts_takes_the_transcripts_of_examples(tmp_path: Path) ->
     ]
     rows.sort(key=lambda row: row.utterance_id)
     write_context(tmp_path / CONTEXT_FILE, rows, version_id="v", left_out={})
-    on_record = read_machine_texts(tmp_path / "manifest.jsonl")
+    on_record = read_machine_texts(tmp_path / "manifest.jsonl", version_id="v")
     assert on_record == MachineTexts(texts={corrected.utterance_id: "machine 0"})
     assert hear([corrected, imported], on_record).texts == ["machine 0", "person 1"]
     assert "of 1 example it is not on record" in note_source([corrected, imported], on_record)
@@ -51,7 +51,7 @@ def test_read_machine_texts_finds_none_beside_a_manifest_of_an_earlier_release(
     tmp_path: Path,
 ) -> None:
     example = make_example(0, text="as it stands")
-    on_record = read_machine_texts(tmp_path / "manifest.jsonl")
+    on_record = read_machine_texts(tmp_path / "manifest.jsonl", version_id="v")
     assert on_record is None
     assert hear([example], on_record).texts == ["as it stands"]
     assert "people may have corrected" in note_source([example], on_record)
@@ -60,4 +60,10 @@ def test_read_machine_texts_finds_none_beside_a_manifest_of_an_earlier_release(
 def test_read_machine_texts_names_a_damaged_context(tmp_path: Path) -> None:
     (tmp_path / CONTEXT_FILE).write_text("{}\n")
     with pytest.raises(ManifestError, match=r"context\.jsonl"):
-        read_machine_texts(tmp_path / "manifest.jsonl")
+        read_machine_texts(tmp_path / "manifest.jsonl", version_id="v")
+
+
+def test_read_machine_texts_refuses_the_context_of_another_version(tmp_path: Path) -> None:
+    write_context(tmp_path / CONTEXT_FILE, [], version_id="v", left_out={})
+    with pytest.raises(ManifestError, match="describes version v, and the manifest is of w"):
+        read_machine_texts(tmp_path / "manifest.jsonl", version_id="w")
