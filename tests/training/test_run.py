@@ -4,7 +4,7 @@ import json
 import resource
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,9 +17,9 @@ from training.compute import Compute
 from training.config import TrainingConfig
 from training.labeler import TrainedLabeler
 from training.launcher import LocalLauncher
-from training.run import run_training, write_outcome
+from training.run import Outcome, run_training, write_outcome
 from voxdata.canonical import read_clip
-from voxdata.dataset import Split
+from voxdata.dataset import Example, Split
 from voxdata.errors import ConfigError, MachineError, ShortageError, TrainingError
 from voxdata.manifest import Manifest, select
 from voxdata.ports import Clip, TrainingJob
@@ -307,3 +307,34 @@ def test_save_checkpoint_names_the_folder_that_cannot_be_written(
     outcome = run_training(config, manifest, incumbent, cache_dir=tmp_path / "cache")
     with pytest.raises(MachineError, match="/dev/null/checkpoint: Not a directory"):
         save_checkpoint(Path("/dev/null/checkpoint"), outcome.checkpoint)
+
+
+def test_run_training_goes_on_from_no_state_that_learnt_from_an_erased_example(
+    tmp_path: Path, config: TrainingConfig, manifest: Manifest, incumbent: Answers
+) -> None:
+    class KilledError(Exception):
+        """Stands in for a kill."""
+
+    def die_in_the_third_epoch(line: str) -> None:
+        if line.startswith("epoch 3"):
+            raise KilledError
+
+    def train(examples: tuple[Example, ...], say: Callable[[str], None]) -> Outcome:
+        return run_training(
+            config,
+            replace(manifest, examples=examples),
+            incumbent,
+            cache_dir=tmp_path / "cache",
+            state_dir=tmp_path / "out",
+            state_every_s=0,
+            say=say,
+        )
+
+    with pytest.raises(KilledError):
+        train(manifest.examples, die_in_the_third_epoch)
+    learnt = list(select(manifest, Split.TRAIN, scheme="emotion"))
+    left = tuple(example for example in manifest.examples if example != learnt[0])
+    told: list[str] = []
+    train(left, told.append)
+    assert any("is of another recipe or other data: training starts anew" in line for line in told)
+    assert any(line.startswith("epoch 1/") for line in told)
