@@ -329,7 +329,8 @@ def test_an_older_copy_from_before_somebody_came_keeps_them_out_as_well(
 def as_an_earlier_release(path: Path) -> None:
     """Take away the id and whatever came after it."""
     with duckdb.connect(path) as con:
-        con.execute("drop view current_audio_digest")
+        for view in ("current_audio_digest", "current_promotion"):
+            con.execute(f"drop view {view}")
         for table in (
             "identity",
             "attempt",
@@ -337,8 +338,11 @@ def as_an_earlier_release(path: Path) -> None:
             "private_leak",
             "erasure_proof",
             "push_pass",
+            "promotion",
+            "pseudonym_salt",
         ):
             con.execute(f"drop table {table}")
+        con.execute("alter table training_run drop column role")
         con.execute("delete from schema_version where version >= 14")
 
 
