@@ -17,8 +17,9 @@ from training.compute import ON_CPU, Compute
 from training.config import read_config
 from training.judge.answers import read_opponents
 from training.launcher import WRONG_USAGE
+from training.outcome import write_outcome
 from training.result import TrainingResult
-from training.run import run_training, write_outcome
+from training.run import run_training
 from training.state import SAVE_EVERY_S
 from training.text.heard import read_machine_texts
 from voxdata.durable import remove, writing

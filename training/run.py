@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
-import json
-import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib.metadata import version
 from itertools import chain
@@ -18,7 +14,7 @@ from time import monotonic
 import numpy as np
 import torch
 
-from training.checkpoint import AudioPart, Checkpoint, TextPart, save_checkpoint
+from training.checkpoint import AudioPart, Checkpoint, TextPart
 from training.compute import ON_CPU, Compute
 from training.config import TrainingConfig, encode_config
 from training.device import open_device
@@ -33,18 +29,18 @@ from training.judge.calibration import calibrate
 from training.judge.folds import deal_folds, split_folds, wants_folds
 from training.judge.gate import Rules
 from training.judge.verdict import Verdict, reach_verdict
+from training.lesson import Lesson, list_gold, make_targets, prepare_lesson
 from training.loop import Fit, can_validate, fit_head, predict
-from training.metrics import Floats, Ints
+from training.metrics import Floats
 from training.models.backbone import Backbone
+from training.outcome import Outcome
 from training.result import (
     EncoderCard,
     Epoch,
     Seconds,
     TrainingResult,
-    encode_result,
-    model_card,
 )
-from training.state import SAVE_EVERY_S, StateKeeper, remove_state
+from training.state import SAVE_EVERY_S, StateKeeper
 from training.text.heard import MachineTexts
 from training.text.join import Join, choose_join, default_join, join_parts
 from training.text.normal import TEXT_POLICY
@@ -52,11 +48,10 @@ from training.text.reading import Reading, learn_from_validation, learn_to_read,
 from training.text.vectors import sentence_model
 from voxdata.audio_digest import AudioGuard
 from voxdata.dataset import Example, Split
-from voxdata.durable import write_file, writing
 from voxdata.errors import TrainingError
-from voxdata.identity import ModelRef, canonical_json, digest
-from voxdata.label import Distribution, top_label
-from voxdata.manifest import Manifest, select
+from voxdata.identity import canonical_json, digest
+from voxdata.label import Distribution
+from voxdata.manifest import Manifest
 from voxdata.ports import Samples
 
 LIBRARIES = ("torch", "transformers", "numpy", "voxdata")
@@ -64,21 +59,6 @@ READING_LIBRARIES = ("numpy", "scikit-learn", "voxdata")
 """Their versions are kept with a checkpoint that listens, and with one that reads."""
 
 Say = Callable[[str], None]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """All that a run has made.
-
-    Attributes:
-        result: The content of result.json, but for the identity of the model.
-        predictions: Utterance id -> distribution, of the clips that were judged.
-        checkpoint: Ready to be saved.
-    """
-
-    result: TrainingResult
-    predictions: dict[str, dict[str, float]]
-    checkpoint: Checkpoint
 
 
 def run_training(
@@ -113,7 +93,7 @@ def run_training(
             answers, or nothing to read.
         ConfigError: This machine has no such device.
     """
-    lesson = _prepare(config, manifest, incumbent, cold_start or {})
+    lesson = prepare_lesson(config, manifest, incumbent, cold_start or {})
     watch = _Stopwatch()
     if config.audio.enabled:
         encoder = encoder or load_encoder(config.encoder, compute=compute)
@@ -160,7 +140,7 @@ class _Means:
     machine_texts: MachineTexts | None
     say: Say
 
-    def encode(self, lesson: _Lesson) -> dict[Split, FeatureSet] | None:
+    def encode(self, lesson: Lesson) -> dict[Split, FeatureSet] | None:
         """The features of a lesson; None where nothing is listened to."""
         if self.encoder is None:
             return None
@@ -187,7 +167,7 @@ class _Examined:
 
 
 def _learn(
-    lesson: _Lesson,
+    lesson: Lesson,
     means: _Means,
     features: Mapping[Split, FeatureSet] | None,
     *,
@@ -199,12 +179,12 @@ def _learn(
         fit = _fit(lesson, features, device=device, keeper=keeper, say=means.say)
         sound = _Sound(encoder=means.encoder, features=features, fit=fit)
     if lesson.config.text.enabled:
-        targets = {split: _targets(lesson, split) for split in Split}
+        targets = {split: make_targets(lesson, split) for split in Split}
         reading = learn_to_read(lesson.parts, targets, means.machine_texts, lesson.config)
     return _weigh(lesson, sound, reading, say=means.say)
 
 
-def _examine(lesson: _Lesson, trained: _Trained) -> _Examined:
+def _examine(lesson: Lesson, trained: _Trained) -> _Examined:
     return _Examined(
         tested=lesson.parts[Split.TEST],
         answers=_answer(trained, Split.TEST),
@@ -213,7 +193,7 @@ def _examine(lesson: _Lesson, trained: _Trained) -> _Examined:
     )
 
 
-def _plan_folds(lesson: _Lesson) -> list[dict[Split, list[Example]]]:
+def _plan_folds(lesson: Lesson) -> list[dict[Split, list[Example]]]:
     """The parts of each fold, where the test set is too small, the model to beat was asked about
     all examples, and every fold leaves two labels to learn; otherwise none.
     """
@@ -231,7 +211,7 @@ def _plan_folds(lesson: _Lesson) -> list[dict[Split, list[Example]]]:
 
 
 def _examine_in_folds(
-    lesson: _Lesson, folds: Sequence[Mapping[Split, list[Example]]], means: _Means
+    lesson: Lesson, folds: Sequence[Mapping[Split, list[Example]]], means: _Means
 ) -> _Examined:
     """Have each clip of a version answered by a model that heard none of its voices."""
     means.say(f"judge: the test set is too small, so {len(folds)} folds are judged")
@@ -288,18 +268,6 @@ class _Trained:
         return "; ".join(filter(None, notes))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Lesson:
-    """What is to be learnt, from which examples, and against which answers; checked."""
-
-    config: TrainingConfig
-    manifest: Manifest
-    labels: tuple[str, ...]
-    parts: Mapping[Split, list[Example]]
-    incumbent: Answers
-    cold_start: Answers
-
-
 class _Stopwatch:
     """Seconds of each lap."""
 
@@ -314,103 +282,12 @@ class _Stopwatch:
         self._lap_began = now
 
 
-def _prepare(
-    config: TrainingConfig, manifest: Manifest, incumbent: Answers, cold_start: Answers
-) -> _Lesson:
-    lesson = _Lesson(
-        config=config,
-        manifest=manifest,
-        labels=_find_labels(config, manifest),
-        parts={split: list(select(manifest, split, scheme=config.scheme)) for split in Split},
-        incumbent=incumbent,
-        cold_start=cold_start,
-    )
-    check_splits(list(chain.from_iterable(lesson.parts.values())))
-    _check_labels(lesson)
-    _check_incumbent(lesson)
-    return lesson
-
-
 def _say_nothing(_line: str) -> None:
     return None
 
 
-def check_splits(examples: Sequence[Example]) -> None:
-    """Refuse examples of which a voice, group or recording is in two splits.
-
-    Raises:
-        TrainingError: Names the first such voice, group or recording.
-    """
-    for kind in ("voice", "group", "recording_id"):
-        split_of: dict[str, Split] = {}
-        for example in examples:
-            key = getattr(example, kind)
-            first = split_of.setdefault(key, example.split)
-            if first is not example.split:
-                raise TrainingError(
-                    f"the split leaks: {kind} {key!r} is in both {first} and {example.split}, "
-                    "so no score would mean anything; release the version again"
-                )
-
-
-def _find_labels(config: TrainingConfig, manifest: Manifest) -> tuple[str, ...]:
-    """The labels of the scheme that is to be learnt."""
-    if config.scheme not in manifest.schemes:
-        raise TrainingError(
-            f"scheme {config.scheme!r} is not in version {manifest.name!r}; "
-            f"it has: {', '.join(manifest.schemes)}"
-        )
-    return manifest.schemes[config.scheme]
-
-
-def _check_labels(lesson: _Lesson) -> None:
-    scheme = lesson.config.scheme
-    for example in chain.from_iterable(lesson.parts.values()):
-        gold = example.gold[scheme]
-        strange = {gold.label, *gold.distribution} - set(lesson.labels)
-        if strange:
-            raise TrainingError(
-                f"example {example.utterance_id}: {sorted(strange)} is not in scheme {scheme!r}; "
-                "release again"
-            )
-        shares = gold.distribution.values()
-        if gold.distribution and not (min(shares) >= 0 and 0 < sum(shares) < math.inf):
-            raise TrainingError(
-                f"example {example.utterance_id}: the shares of its labels under {scheme!r} are no "
-                "distribution; release again"
-            )
-    train = lesson.parts[Split.TRAIN]
-    if not train:
-        raise TrainingError(
-            f"no training example has a label for scheme {scheme!r}; "
-            "label some and release a version again"
-        )
-    learnt = {example.gold[scheme].label for example in train}
-    if len(learnt) < 2:
-        raise TrainingError(
-            f"all {len(train)} training examples are labelled {learnt.pop()!r}; "
-            "a model needs at least two labels to distinguish"
-        )
-
-
-def _check_incumbent(lesson: _Lesson) -> None:
-    tested = [example.utterance_id for example in lesson.parts[Split.TEST]]
-    missing = [utterance_id for utterance_id in tested if utterance_id not in lesson.incumbent]
-    if missing:
-        raise TrainingError(
-            f"the incumbent file has no answer for {len(missing)} test examples, "
-            f"the first is {missing[0]}"
-        )
-    unasked = [utterance_id for utterance_id in tested if utterance_id not in lesson.cold_start]
-    if lesson.cold_start and unasked:
-        raise TrainingError(
-            f"the incumbent file has no answer of the cold start for {len(unasked)} test examples, "
-            f"the first is {unasked[0]}"
-        )
-
-
 def _encode_parts(
-    lesson: _Lesson, encoder: Backbone, *, cache_dir: Path, say: Say
+    lesson: Lesson, encoder: Backbone, *, cache_dir: Path, say: Say
 ) -> dict[Split, FeatureSet]:
     """Features of every split; a split without examples has none, of the same shape."""
     guard = AudioGuard(lesson.manifest.audio)
@@ -449,7 +326,7 @@ def _say_of(split: Split, say: Say) -> Say:
     return say_with_split
 
 
-def _identify_fit(lesson: _Lesson, encoder: Backbone, compute: Compute) -> str:
+def _identify_fit(lesson: Lesson, encoder: Backbone, compute: Compute) -> str:
     """All that the weights of a head depend on, as a digest."""
     parts = {
         "config": encode_config(lesson.config),
@@ -465,18 +342,18 @@ def _identify_fit(lesson: _Lesson, encoder: Backbone, compute: Compute) -> str:
     return digest(canonical_json(parts))
 
 
-def _digest_examples(lesson: _Lesson) -> str:
+def _digest_examples(lesson: Lesson) -> str:
     """Over the examples that are left of the version, and what is to be learnt of them."""
     content = hashlib.sha256()
     for split in (Split.TRAIN, Split.VALIDATION):
-        content.update(_targets(lesson, split).tobytes())
+        content.update(make_targets(lesson, split).tobytes())
         for example in lesson.parts[split]:
             content.update(example.utterance_id.encode())
     return content.hexdigest()
 
 
 def _fit(
-    lesson: _Lesson,
+    lesson: Lesson,
     features: Mapping[Split, FeatureSet],
     *,
     device: torch.device,
@@ -491,9 +368,9 @@ def _fit(
 
     return fit_head(
         features[Split.TRAIN].rows,
-        _targets(lesson, Split.TRAIN),
+        make_targets(lesson, Split.TRAIN),
         validation_features=features[Split.VALIDATION].rows,
-        validation_targets=_targets(lesson, Split.VALIDATION),
+        validation_targets=make_targets(lesson, Split.VALIDATION),
         config=lesson.config,
         device=device,
         keeper=keeper,
@@ -501,7 +378,7 @@ def _fit(
     )
 
 
-def _weigh(lesson: _Lesson, sound: _Sound | None, reading: Reading | None, *, say: Say) -> _Trained:
+def _weigh(lesson: Lesson, sound: _Sound | None, reading: Reading | None, *, say: Say) -> _Trained:
     """Join the heads as the validation voices would have it, where these can tell."""
     trained = _Trained(sound=sound, reading=reading)
     if reading is None or reading.head is None:
@@ -519,7 +396,7 @@ def _answer_validation(trained: _Trained) -> _Trained:
     return replace(trained, on_validation=_answer(trained, Split.VALIDATION))
 
 
-def _choose_join(lesson: _Lesson, sound: _Sound, reading: Reading) -> Join:
+def _choose_join(lesson: Lesson, sound: _Sound, reading: Reading) -> Join:
     targets = reading.targets[Split.VALIDATION]
     read = read_split(reading, Split.VALIDATION)
     if read is None or not can_validate(targets):
@@ -541,28 +418,12 @@ def _listen(sound: _Sound, split: Split) -> Floats:
     return predict(sound.fit.head, sound.features[split].rows)
 
 
-def _targets(lesson: _Lesson, split: Split) -> Floats:
-    """(num_examples, num_labels): the shares of the votes, or one-hot."""
-    config, labels = lesson.config, lesson.labels
-    examples = lesson.parts[split]
-    rows = np.zeros((len(examples), len(labels)))
-    for row, example in zip(rows, examples, strict=True):
-        gold = example.gold[config.scheme]
-        shares: Distribution = {gold.label: 1.0}
-        if config.fit.soft_targets and gold.distribution:
-            shares = gold.distribution
-        for label, share in shares.items():
-            row[labels.index(label)] = share
-        row /= row.sum()
-    return rows
-
-
-def _judge(lesson: _Lesson, trained: _Trained, examined: _Examined) -> Verdict:
+def _judge(lesson: Lesson, trained: _Trained, examined: _Examined) -> Verdict:
     """The verdict on what was examined, and what stands beside it."""
     labels, tested = lesson.labels, examined.tested
     before = [_in_order(lesson.incumbent[example.utterance_id], labels) for example in tested]
     gate = lesson.config.gate
-    gold = _gold(lesson, tested)
+    gold = list_gold(lesson, tested)
     verdict = reach_verdict(
         gold,
         before=np.array(before),
@@ -581,7 +442,7 @@ def _judge(lesson: _Lesson, trained: _Trained, examined: _Examined) -> Verdict:
         verdict,
         baselines=measure_baselines(_lesson_of_baselines(lesson, trained, examined)),
         calibration=calibrate(
-            validation_gold=_gold(lesson, examined.validated),
+            validation_gold=list_gold(lesson, examined.validated),
             validation=examined.on_validation,
             gold=gold,
             answers=examined.answers,
@@ -589,14 +450,7 @@ def _judge(lesson: _Lesson, trained: _Trained, examined: _Examined) -> Verdict:
     )
 
 
-def _gold(lesson: _Lesson, examples: Sequence[Example]) -> Ints:
-    """(num_examples,) label indices."""
-    scheme, labels = lesson.config.scheme, lesson.labels
-    indices = [labels.index(example.gold[scheme].label) for example in examples]
-    return np.array(indices, dtype=np.int64)
-
-
-def _lesson_of_baselines(lesson: _Lesson, trained: _Trained, examined: _Examined) -> BaselineLesson:
+def _lesson_of_baselines(lesson: Lesson, trained: _Trained, examined: _Examined) -> BaselineLesson:
     features = None if trained.sound is None else trained.sound.features
     learnt = lesson.parts[Split.TRAIN]
     return BaselineLesson(
@@ -606,8 +460,8 @@ def _lesson_of_baselines(lesson: _Lesson, trained: _Trained, examined: _Examined
         test=examined.tested,
         train_features=None if features is None else features[Split.TRAIN].rows,
         test_features=None if features is None else features[Split.TEST].rows,
-        train_gold=_gold(lesson, learnt),
-        gold=_gold(lesson, examined.tested),
+        train_gold=list_gold(lesson, learnt),
+        gold=list_gold(lesson, examined.tested),
         cold_start=lesson.cold_start,
         read=partial(
             _read_example,
@@ -639,7 +493,7 @@ def _add_up(watch: _Stopwatch, trained: _Trained) -> Seconds:
 
 
 def _make_result(
-    lesson: _Lesson, trained: _Trained, verdict: Verdict, seconds: Seconds
+    lesson: Lesson, trained: _Trained, verdict: Verdict, seconds: Seconds
 ) -> TrainingResult:
     sound = trained.sound
     counts: dict[str, int] = {}
@@ -675,7 +529,7 @@ def _describe(encoder: Backbone) -> EncoderCard:
     )
 
 
-def _name_answers(lesson: _Lesson, examined: _Examined) -> dict[str, dict[str, float]]:
+def _name_answers(lesson: Lesson, examined: _Examined) -> dict[str, dict[str, float]]:
     """Utterance id -> label -> probability, for what was examined."""
     named: dict[str, dict[str, float]] = {}
     for example, row in zip(examined.tested, examined.answers.tolist(), strict=True):
@@ -683,7 +537,7 @@ def _name_answers(lesson: _Lesson, examined: _Examined) -> dict[str, dict[str, f
     return named
 
 
-def _make_checkpoint(lesson: _Lesson, trained: _Trained) -> Checkpoint:
+def _make_checkpoint(lesson: Lesson, trained: _Trained) -> Checkpoint:
     audio = None if trained.sound is None else _audio_part(trained.sound)
     text = None if trained.reading is None else _text_part(trained.reading)
     libraries = {
@@ -721,53 +575,3 @@ def _text_part(reading: Reading) -> TextPart | None:
         policy=TEXT_POLICY,
         sentence_model=sentence_model(head.config),
     )
-
-
-def write_outcome(output: Path, outcome: Outcome) -> ModelRef:
-    """Write checkpoint/, predictions.jsonl, curves.csv, TensorBoard events and, last, result.json.
-
-    A model that only reads has no curves. The state that the run has kept goes then.
-
-    Raises:
-        MachineError: They cannot be written.
-    """
-    with writing(output):
-        model = save_checkpoint(output / "checkpoint", outcome.checkpoint)
-        _write_predictions(output / "predictions.jsonl", outcome.predictions)
-        if outcome.result.curves:
-            _write_curves(output / "curves.csv", outcome.result.curves)
-            _write_events(output / "tensorboard", outcome.result.curves)
-        result = replace(outcome.result, model=model_card(model))
-        row = encode_result(result)
-        content = json.dumps(row, ensure_ascii=False, indent=2) + "\n"
-        write_file(output / "result.json", content.encode())
-        remove_state(output)
-    return model
-
-
-def _write_predictions(path: Path, predictions: Mapping[str, Mapping[str, float]]) -> None:
-    lines: list[str] = []
-    for utterance_id, shares in sorted(predictions.items()):
-        row = {"utterance_id": utterance_id, "label": top_label(shares), "distribution": shares}
-        lines.append(json.dumps(row, ensure_ascii=False) + "\n")
-    write_file(path, "".join(lines).encode())
-
-
-def _write_curves(path: Path, curves: Sequence[Epoch]) -> None:
-    epochs = [asdict(epoch) for epoch in curves]
-    table = io.StringIO(newline="")
-    writer = csv.DictWriter(table, list(epochs[0]))
-    writer.writeheader()
-    writer.writerows(epochs)
-    write_file(path, table.getvalue().encode())
-
-
-def _write_events(folder: Path, curves: Sequence[Epoch]) -> None:
-    from torch.utils.tensorboard import SummaryWriter
-
-    writer = SummaryWriter(str(folder))
-    for row in curves:
-        for name, value in asdict(row).items():
-            if name != "epoch" and value is not None:
-                writer.add_scalar(name, value, row.epoch)
-    writer.close()

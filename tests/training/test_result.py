@@ -15,6 +15,7 @@ from training.judge.gate import Check, Decision
 from training.judge.groups import GroupChange
 from training.judge.paired import Difference
 from training.metrics import Interval
+from training.outcome import write_outcome
 from training.result import (
     Epoch,
     Incumbent,
@@ -23,7 +24,7 @@ from training.result import (
     decode_result,
     encode_result,
 )
-from training.run import run_training, write_outcome
+from training.run import run_training
 from voxdata.errors import TrainingError
 from voxdata.identity import canonical_json
 from voxdata.manifest import Manifest

@@ -17,7 +17,8 @@ from training.compute import Compute
 from training.config import TrainingConfig
 from training.labeler import TrainedLabeler
 from training.launcher import LocalLauncher
-from training.run import Outcome, run_training, write_outcome
+from training.outcome import Outcome, write_outcome
+from training.run import run_training
 from voxdata.canonical import read_clip
 from voxdata.dataset import Example, Split
 from voxdata.errors import ConfigError, MachineError, ShortageError, TrainingError

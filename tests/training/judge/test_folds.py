@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from tests.training.conftest import make_manifest
 from training.config import GateConfig, TrainingConfig
 from training.judge.folds import deal_folds, split_folds, wants_folds
+from training.outcome import Outcome
 from training.result import decode_result, encode_result
-from training.run import Outcome, run_training
+from training.run import run_training
 from voxdata.dataset import Example, Split
 from voxdata.errors import TrainingError
 from voxdata.manifest import Manifest
