@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from voxdata.backends.privacy.private_part import mark_private
 from voxdata.backends.privacy.spoken_forms import View
 from voxdata.ports import PrivateText
 
@@ -86,15 +87,15 @@ def find_numbers(
     """Cards, phone numbers, ids, codes and other long numbers."""
     for match in _ID_CN.finditer(view.text):
         if _is_chinese_id(match[0].upper()):
-            yield _found("id", view.original(*match.span()), 1.0)
+            yield mark_private("id", view.original(*match.span()), 1.0)
     for match in _IBAN.finditer(text):
         if _is_iban(re.sub(r"[ -]", "", match[0])):
-            yield _found("iban", match.span(), 1.0)
+            yield mark_private("iban", match.span(), 1.0)
     for match in _CODE.finditer(text):
-        yield _found("number", match.span(), 0.6)
+        yield mark_private("number", match.span(), 0.6)
     for pattern in (_PLATE_CN, _SPELLED_CODE):
         for match in pattern.finditer(view.text):
-            yield _found("number", view.original(*match.span()), 0.6)
+            yield mark_private("number", view.original(*match.span()), 0.6)
     for match in _RUN.finditer(view.text):
         kind, score = _judge(
             match[0],
@@ -104,7 +105,7 @@ def find_numbers(
         )
         if kind:
             start = match.start() - (match.start() > 0 and view.text[match.start() - 1] in "+(")
-            yield _found(kind, view.original(start, match.end()), score)
+            yield mark_private(kind, view.original(start, match.end()), score)
 
 
 def _judge(
@@ -154,19 +155,6 @@ def is_phone(digits: str, *, international: bool, language: str) -> bool:
         if phonenumbers.is_valid_number(parsed):
             return True
     return False
-
-
-def _found(
-    kind: str,
-    at: tuple[int, int],
-    score: float,
-) -> PrivateText:
-    return PrivateText(
-        kind=kind,
-        start=at[0],
-        end=at[1],
-        score=score,
-    )
 
 
 def _is_luhn(digits: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from voxdata.backends.privacy.private_part import mark_private
 from voxdata.ports import PrivateText
 
 _SAID = r"(?:[^\W_][\w'’@#$%&*+-]{0,40}+|[*#$%&@])"
@@ -85,23 +86,10 @@ def find_secrets(text: str) -> Iterator[PrivateText]:
         (_NAME_CN, "username"),
     ):
         for match in pattern.finditer(text):
-            yield _found(kind, match.span("said"), 0.8)
+            yield mark_private(kind, match.span("said"), 0.8)
     for match in _WRITTEN_HANDLE.finditer(text):
-        yield _found("username", match.span(), 0.6)
+        yield mark_private("username", match.span(), 0.6)
     for match in _UNDERSCORED.finditer(text):
         before = text[max(0, match.start() - _LOOK_BACK) : match.start()]
         if match["at"] or _ABOUT_USERS.search(before):
-            yield _found("username", match.span("said"), 0.7)
-
-
-def _found(
-    kind: str,
-    at: tuple[int, int],
-    score: float,
-) -> PrivateText:
-    return PrivateText(
-        kind=kind,
-        start=at[0],
-        end=at[1],
-        score=score,
-    )
+            yield mark_private("username", match.span("said"), 0.7)
